@@ -1,0 +1,1 @@
+//! The crash rig: kills a process after every single instruction of an operation.

@@ -1,0 +1,1 @@
+//! C, C++ and Python programs against the C ABI. See `tests/`.

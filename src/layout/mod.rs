@@ -1,0 +1,3 @@
+//! The structs that lie in shared memory. No logic but validation.
+
+pub mod mutex;

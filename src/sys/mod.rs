@@ -1,0 +1,4 @@
+//! The operating system. The only layer that names `rustix` or `libc`.
+
+pub mod futex;
+pub mod nap;
