@@ -1,3 +1,4 @@
 //! The structs that lie in shared memory. No logic but validation.
 
+pub mod eventcount;
 pub mod mutex;
