@@ -2,3 +2,4 @@
 
 pub mod eventcount;
 pub mod mutex;
+pub mod queue;

@@ -5,6 +5,7 @@
 
 pub mod eventcount;
 pub mod mutex;
+pub mod queue;
 
 use core::num::NonZeroU32;
 
