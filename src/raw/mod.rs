@@ -4,7 +4,9 @@
 //! ([`Peers`]); everything else it needs lies in the shared words it is handed.
 
 pub mod cell;
+pub mod eventcount;
 pub mod mutex;
+pub mod queue;
 pub mod words;
 
 use core::num::NonZeroU32;
