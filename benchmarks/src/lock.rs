@@ -224,7 +224,12 @@ fn contended<L: Lock>(book: &Book, name: &str, workers: usize, pauses: u32) -> C
             }
             count
         });
-        assert_eq!(lock.total(), run.counts.iter().sum::<u64>(), "{name}: increments lost", name = std::any::type_name::<L>());
+        assert_eq!(
+            lock.total(),
+            run.counts.iter().sum::<u64>(),
+            "{name}: increments lost",
+            name = std::any::type_name::<L>()
+        );
         run
     })
 }

@@ -1,6 +1,6 @@
 //! Races between contestants, and what their results are measured against.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One measurement.
 #[derive(Clone, Copy, Debug)]
@@ -73,13 +73,18 @@ pub struct Book {
     pub rounds: usize,
     /// Whether runs are kept short.
     pub quick: bool,
+    /// How much longer to wait for a quiet machine.
+    pub patience: Duration,
     verdicts: Vec<String>,
 }
+
+/// The share of the cores that others may use without a measurement being made again.
+const DISTURBED: f64 = 0.05;
 
 impl Book {
     /// An empty book.
     pub fn new(quick: bool) -> Self {
-        Self { rounds: if quick { 3 } else { 7 }, quick, verdicts: Vec::new() }
+        Self { rounds: if quick { 3 } else { 7 }, quick, patience: Duration::ZERO, verdicts: Vec::new() }
     }
 
     /// Measures the contestants in turn, several rounds, and prints the medians.
@@ -96,18 +101,19 @@ impl Book {
         rounds: usize,
         mut contestants: Vec<Contestant<'a>>,
     ) -> Results<'_, 'a> {
-        let noise = Noise::start();
+        let mut shares = Vec::new();
         for round in 0..rounds {
             let count = contestants.len();
             for turn in 0..count {
                 // Each round starts with another: whoever follows a slow one has no standing disadvantage.
                 let contestant = &mut contestants[(turn + round) % count];
-                let sample = (contestant.run)();
+                let (sample, share) = self.undisturbed(&mut contestant.run);
+                shares.push(share);
                 contestant.samples.push(sample);
             }
         }
         // Samples were pushed once a round, so index r is round r for everybody.
-        println!("\n{title} [{unit}], median of {rounds} rounds{}", noise.end());
+        println!("\n{title} [{unit}], median of {rounds} rounds{}", disturbance(&shares));
         for contestant in &contestants {
             let values = contestant.samples.iter().map(|s| s.value);
             let (least, middle, most) = spread(values);
@@ -119,6 +125,21 @@ impl Book {
             println!("  {:<42} {middle:>9.3}  ({least:.3} .. {most:.3}){fairness}", contestant.name);
         }
         Results { book: self, title: title.to_string(), contestants }
+    }
+
+    /// Measures once; if others used the cores meanwhile, and there is patience left, once more when they are gone.
+    fn undisturbed(&mut self, run: &mut dyn FnMut() -> Sample) -> (Sample, f64) {
+        loop {
+            let noise = Noise::start();
+            let sample = run();
+            let share = noise.share();
+            if share < DISTURBED || self.patience.is_zero() {
+                return (sample, share);
+            }
+            let again = Instant::now();
+            while Noise::watch(Duration::from_millis(100)).share() >= DISTURBED && again.elapsed() < self.patience {}
+            self.patience = self.patience.saturating_sub(noise.began.elapsed());
+        }
     }
 
     /// Judges a number that is not a ratio to a peer.
@@ -214,6 +235,14 @@ fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     }
 }
 
+fn disturbance(shares: &[f64]) -> String {
+    let disturbed = shares.iter().filter(|&&share| share >= DISTURBED).count();
+    match disturbed {
+        0 => String::new(),
+        _ => format!("; DISTURBED: others used the cores during {disturbed} of {} measurements", shares.len()),
+    }
+}
+
 /// How much of the machine others used meanwhile: a race that was disturbed says so.
 struct Noise {
     began: Instant,
@@ -226,12 +255,18 @@ impl Noise {
         Self { began: Instant::now(), busy: busy_seconds(), own: own_seconds() }
     }
 
-    fn end(self) -> String {
-        let wall = self.began.elapsed().as_secs_f64();
+    /// What others do while we do nothing.
+    fn watch(time: Duration) -> Self {
+        let noise = Self::start();
+        std::thread::sleep(time);
+        noise
+    }
+
+    /// The share of all cores that others used since the start.
+    fn share(&self) -> f64 {
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
         let others = (busy_seconds() - self.busy) - (own_seconds() - self.own);
-        let share = (others / (wall * cores) * 100.0).max(0.0);
-        if share < 2.0 { String::new() } else { format!("; DISTURBED: others used {share:.0} % of the cores") }
+        (others / (self.began.elapsed().as_secs_f64() * cores)).max(0.0)
     }
 }
 
