@@ -3,4 +3,5 @@
 pub mod crew;
 pub mod limits;
 pub mod lock;
+pub mod queue;
 pub mod table;

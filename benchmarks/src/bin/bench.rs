@@ -1,7 +1,7 @@
 //! `bench [lock|queue|channel|attach|idle|all] [--quick] [--patient]`: see `benchmarks/README.md`.
 
 use ringfence_benchmarks::table::Book;
-use ringfence_benchmarks::{limits, lock};
+use ringfence_benchmarks::{limits, lock, queue};
 
 const USAGE: &str = "usage: bench [lock|queue|channel|attach|idle|all] [--quick] [--patient]";
 
@@ -28,6 +28,9 @@ fn main() -> std::process::ExitCode {
     limits::measure(&mut book);
     if wanted("lock") {
         lock::measure(&mut book);
+    }
+    if wanted("queue") {
+        queue::measure(&mut book);
     }
     book.summary();
     std::process::ExitCode::SUCCESS
