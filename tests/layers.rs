@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// The layers, lowest first. Modules of one line do not import from each other.
 const LAYERS: &[&[&str]] = &[
-    &["error", "primitive", "plain"],
+    &["error", "plain", "primitive"],
     &["sys"],
     &["layout"],
     &["raw"],
