@@ -7,6 +7,7 @@ pub mod cell;
 pub mod eventcount;
 pub mod mutex;
 pub mod queue;
+pub mod reentrant;
 pub mod words;
 
 use core::num::NonZeroU32;
