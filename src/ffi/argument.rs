@@ -6,7 +6,8 @@ use core::time::Duration;
 use super::boundary::{Failure, Outcome};
 use super::status::rf_status::{self, RF_E_INVALID, RF_E_NAME};
 use super::flag::{RF_FOREVER, rf_flags, rf_type};
-use crate::segment::Mode;
+use crate::plain::Element as Code;
+use crate::segment::directory::Mode;
 use crate::sys::nap::{Deadline, Wait};
 
 /// No string of ours is longer: a name that is not terminated is read so far and no further.
@@ -198,8 +199,7 @@ pub(super) fn flags(flags: c_int) -> Result<Flags, Failure> {
 /// The element type of a value or an array.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Element {
-    /// Of `rf_type`.
-    pub(super) code: u32,
+    pub(super) code: Code,
     pub(super) size: usize,
     pub(super) align: usize,
 }
@@ -207,41 +207,42 @@ pub(super) struct Element {
 impl Element {
     /// Checks a type against the size and alignment that the caller gives for it; a scalar's may be 0.
     pub(super) fn new(code: c_int, size: usize, align: usize) -> Result<Self, Failure> {
-        use rf_type::*;
-        const SCALARS: [(rf_type, usize); 12] = [
-            (RF_I8, 1),
-            (RF_I16, 2),
-            (RF_I32, 4),
-            (RF_I64, 8),
-            (RF_U8, 1),
-            (RF_U16, 2),
-            (RF_U32, 4),
-            (RF_U64, 8),
-            (RF_F32, 4),
-            (RF_F64, 8),
-            (RF_BOOL, 1),
-            (RF_CHAR, 1),
-        ];
-        if code == RF_STRUCT as c_int {
-            return Ok(Self { code: RF_STRUCT as u32, size, align });
-        }
-        let Some((scalar, width)) = SCALARS.into_iter().find(|(scalar, _)| *scalar as c_int == code) else {
-            return Err(invalid(format!("unknown type {code}")));
+        let known = u32::try_from(code).ok().and_then(Code::from_code);
+        let code = known.ok_or_else(|| invalid(format!("unknown type {code}")))?;
+        let Some(width) = code.size() else {
+            return Ok(Self { code, size, align });
         };
+        let width = width as usize;
         if (size != 0 && size != width) || (align != 0 && align != width) {
             return Err(invalid(format!("size {size}, align {align}: this type has {width} and {width}")));
         }
-        Ok(Self { code: scalar as u32, size: width, align: width })
+        Ok(Self { code, size: width, align: width })
+    }
+}
+
+/// `rf_type` spells the library's own codes.
+const _: () = {
+    assert!(rf_type::RF_STRUCT as u32 == Code::Struct as u32 && rf_type::RF_I8 as u32 == Code::I8 as u32);
+    assert!(rf_type::RF_I16 as u32 == Code::I16 as u32 && rf_type::RF_I32 as u32 == Code::I32 as u32);
+    assert!(rf_type::RF_I64 as u32 == Code::I64 as u32 && rf_type::RF_U8 as u32 == Code::U8 as u32);
+    assert!(rf_type::RF_U16 as u32 == Code::U16 as u32 && rf_type::RF_U32 as u32 == Code::U32 as u32);
+    assert!(rf_type::RF_U64 as u32 == Code::U64 as u32 && rf_type::RF_F32 as u32 == Code::F32 as u32);
+    assert!(rf_type::RF_F64 as u32 == Code::F64 as u32 && rf_type::RF_BOOL as u32 == Code::Bool as u32);
+    assert!(rf_type::RF_CHAR as u32 == Code::Char as u32);
+};
+
+/// When a call with this time-out gives up.
+#[inline]
+pub(super) fn deadline(timeout_ns: i64) -> Deadline {
+    match timeout_ns {
+        RF_FOREVER => Deadline::Forever,
+        1.. => Deadline::after(Duration::from_nanos(timeout_ns.unsigned_abs())),
+        _ => Deadline::Now,
     }
 }
 
 /// How a call with this time-out waits.
 #[inline]
 pub(super) fn wait(timeout_ns: i64, interruptible: bool) -> Wait {
-    let deadline = match timeout_ns {
-        RF_FOREVER => Deadline::Forever,
-        1.. => Deadline::after(Duration::from_nanos(timeout_ns.unsigned_abs())),
-        _ => Deadline::Now,
-    };
-    Wait { deadline, interruptible }
+    Wait { deadline: deadline(timeout_ns), interruptible }
 }

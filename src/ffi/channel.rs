@@ -14,7 +14,7 @@ use super::boundary::{Failure, boundary};
 use super::segment::rf_segment;
 use super::status::rf_status::*;
 use crate::queue::{Channel, RecvError, SendError};
-use crate::segment::Mode;
+use crate::segment::directory::Mode;
 
 /// A handle to a channel.
 pub struct rf_channel {

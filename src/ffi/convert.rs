@@ -3,8 +3,8 @@
 use super::boundary::Failure;
 use super::status::rf_status::{self, *};
 use crate::error::Error;
-use crate::raw::mutex::{Acquired, Refused};
-use crate::sync::{LockFailure, UnlockFailure};
+use crate::raw::mutex::Acquired;
+use crate::sync::LockFailure;
 
 impl From<Error> for Failure {
     #[cold]
@@ -46,24 +46,14 @@ impl From<Acquired> for rf_status {
 impl From<LockFailure> for Failure {
     fn from(failure: LockFailure) -> Self {
         match failure {
-            LockFailure::Refused(refused) => match refused {
-                Refused::WouldBlock => RF_E_BUSY.into(),
-                Refused::TimedOut => RF_E_TIMED_OUT.into(),
-                Refused::Interrupted => RF_E_INTERRUPTED.into(),
-                Refused::WouldDeadlock => RF_E_WOULD_DEADLOCK.into(),
-                Refused::NotRecoverable => RF_E_NOT_RECOVERABLE.into(),
-                Refused::Corrupted => RF_E_CORRUPTED.into(),
-            },
+            LockFailure::WouldBlock => RF_E_BUSY.into(),
+            LockFailure::TimedOut => RF_E_TIMED_OUT.into(),
+            LockFailure::Interrupted => RF_E_INTERRUPTED.into(),
+            LockFailure::WouldDeadlock => RF_E_WOULD_DEADLOCK.into(),
+            LockFailure::NotRecoverable => RF_E_NOT_RECOVERABLE.into(),
+            LockFailure::NotOwner => RF_E_NOT_OWNER.into(),
+            LockFailure::Corrupted => RF_E_CORRUPTED.into(),
             LockFailure::Segment(error) => error.into(),
-        }
-    }
-}
-
-impl From<UnlockFailure> for Failure {
-    fn from(failure: UnlockFailure) -> Self {
-        match failure {
-            UnlockFailure::NotOwner => RF_E_NOT_OWNER.into(),
-            UnlockFailure::Segment(error) => error.into(),
         }
     }
 }

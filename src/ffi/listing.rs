@@ -11,9 +11,9 @@ use core::ffi::{c_char, c_int, c_void};
 
 use super::argument::{self, Out, reference};
 use super::boundary::{Failure, Outcome, boundary};
-use super::segment::rf_segment;
-use super::status::rf_status::*;
-use crate::segment::Segment;
+use super::segment::{rf_segment, rf_unlink};
+use super::status::rf_status::{RF_E_INVALID, RF_OK};
+use crate::segment::{Segment, Unlink};
 
 /// A segment in /dev/shm.
 #[derive(Clone, Copy)]
@@ -23,10 +23,14 @@ pub struct rf_segment_info {
     pub name: [c_char; 208],
     /// Its size in bytes.
     pub size: u64,
+    /// User id of its owner.
+    pub owner: u32,
     /// How many living participants it has.
     pub participants: u32,
-    /// 1 if none is alive: `rf_segment_sweep` would remove it.
-    pub dead: c_int,
+    /// Of `rf_unlink`.
+    pub unlink: c_int,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// A process that takes part in a segment.
@@ -37,8 +41,6 @@ pub struct rf_participant_info {
     pub number: u32,
     /// Its process id as it sees itself.
     pub pid: i32,
-    /// When it started, in clock ticks since boot; 0 if unknown.
-    pub start_time: u64,
     /// 1 if it is alive, 0 if it is dead and not yet cleared up.
     pub alive: c_int,
     /// The short name of its program.
@@ -53,16 +55,6 @@ pub struct rf_object_info {
     pub name: [c_char; 64],
     /// Its kind: "mutex", "value", "array", "queue", "channel".
     pub kind: [c_char; 16],
-    /// The tag of its element type, or "".
-    pub tag: [c_char; 40],
-    /// Of `rf_type`, for values and arrays; else 0.
-    pub r#type: c_int,
-    /// Size of an element in bytes.
-    pub size: u32,
-    /// Alignment of an element in bytes.
-    pub align: u32,
-    /// 0.
-    pub reserved: u32,
     /// Number of elements, or bytes of a channel's ring.
     pub capacity: u64,
     /// Bytes that it takes of the segment.
@@ -73,12 +65,10 @@ pub struct rf_object_info {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct rf_sweep_report {
-    /// Segments without a living participant.
+    /// Dead segments.
     pub segments: u64,
-    /// Unfinished files of creators that were killed.
-    pub unfinished: u64,
-    /// Segments and files that were left alone: alive, or another user's.
-    pub kept: u64,
+    /// Files of makers that died before they gave them a name.
+    pub abandoned: u64,
 }
 
 /// Lists the segments in /dev/shm.
@@ -100,16 +90,22 @@ pub unsafe extern "C" fn rf_segment_list(
         list(info_size, capacity, infos, count, || {
             Ok(Segment::list()?.into_iter().map(|info| rf_segment_info {
                 name: text(&info.name),
-                size: info.size as u64,
+                size: info.size,
+                owner: info.owner,
                 participants: info.participants as u32,
-                dead: (info.participants == 0).into(),
+                unlink: match info.unlink {
+                    Unlink::Keep => rf_unlink::RF_UNLINK_KEEP as c_int,
+                    Unlink::WithLast => rf_unlink::RF_UNLINK_WITH_LAST as c_int,
+                },
+                reserved: 0,
             }))
         })
     })
 }
 
-/// Removes the segments in /dev/shm that have no living participant, and what killed creators left unfinished. Never
-/// touches what lives, or belongs to another user.
+/// Removes what the dead left in /dev/shm: segments of this user that were made with RF_UNLINK_WITH_LAST and whose
+/// participants all died at once, and unfinished files of makers. Never touches what lives, what was to be kept, or what
+/// belongs to another user.
 ///
 /// @param report  what was done; may be NULL
 /// @return RF_OK, RF_E_PERMISSION, RF_E_NO_DESCRIPTORS, RF_E_SYSTEM
@@ -120,9 +116,8 @@ pub unsafe extern "C" fn rf_segment_sweep(report: *mut rf_sweep_report) -> c_int
         let report = unsafe { Out::optional(report, "report")? };
         let done = Segment::sweep()?;
         report.write(rf_sweep_report {
-            segments: done.segments as u64,
-            unfinished: done.unfinished as u64,
-            kept: done.kept as u64,
+            segments: done.segments.len() as u64,
+            abandoned: done.abandoned as u64,
         });
         Ok(RF_OK)
     })
@@ -149,9 +144,8 @@ pub unsafe extern "C" fn rf_segment_participants(
         let segment = unsafe { reference(segment, "segment")? };
         let ask = || {
             Ok(segment.core.participants().into_iter().map(|info| rf_participant_info {
-                number: info.number.into(),
-                pid: info.pid,
-                start_time: info.start_time,
+                number: info.id.into(),
+                pid: info.pid as i32,
                 alive: info.alive.into(),
                 name: text(&info.name),
             }))
@@ -168,7 +162,7 @@ pub unsafe extern "C" fn rf_segment_participants(
 /// @param capacity   how many `infos` has room for
 /// @param infos      the array
 /// @param count      how many objects there are
-/// @return RF_OK, RF_E_INVALID
+/// @return RF_OK, RF_E_INVALID, RF_E_CORRUPTED, RF_E_BUSY (somebody was stopped while changing the directory)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_segment_objects(
     segment: *const rf_segment,
@@ -181,14 +175,9 @@ pub unsafe extern "C" fn rf_segment_objects(
         // SAFETY: the caller's promise.
         let segment = unsafe { reference(segment, "segment")? };
         let ask = || {
-            Ok(segment.core.objects().into_iter().map(|info| rf_object_info {
+            Ok(segment.core.objects()?.into_iter().map(|info| rf_object_info {
                 name: text(&info.name),
                 kind: text(info.kind),
-                tag: text(&info.tag),
-                r#type: info.element as c_int,
-                size: info.element_size,
-                align: info.element_align,
-                reserved: 0,
                 capacity: info.capacity,
                 bytes: info.bytes,
             }))
@@ -233,9 +222,9 @@ unsafe fn list<T: Copy, I: Iterator<Item = T>>(
 
 /// No padding: every byte of a list is written by us, so nothing of our memory leaks out.
 const _: () = {
-    assert!(size_of::<rf_segment_info>() == 208 + 8 + 4 + 4);
-    assert!(size_of::<rf_participant_info>() == 4 + 4 + 8 + 4 + 20);
-    assert!(size_of::<rf_object_info>() == 64 + 16 + 40 + 4 * 4 + 2 * 8);
+    assert!(size_of::<rf_segment_info>() == 208 + 8 + 4 * 4);
+    assert!(size_of::<rf_participant_info>() == 4 + 4 + 4 + 20);
+    assert!(size_of::<rf_object_info>() == 64 + 16 + 2 * 8);
 };
 
 /// A text as C has it: cut to fit, NUL-terminated, NUL-padded.

@@ -91,8 +91,8 @@
 //!   writes garbage gets you `RF_E_CORRUPTED`, never a crash and never an endless loop, with two exceptions: a peer that
 //!   forges a living owner can block waits without a time-out, and a peer that truncates the file of a named segment
 //!   causes SIGBUS.
-//! - A segment lives until it is unlinked. One whose processes all died stays in /dev/shm until the next
-//!   `rf_segment_open` with `RF_CREATE` recovers it, or `rf_segment_sweep` or `rf_segment_unlink` removes it.
+//! - A segment lives until it is unlinked. One whose processes all died stays in /dev/shm: the next `rf_segment_open`
+//!   recovers it, or, if it was made with RF_UNLINK_WITH_LAST, `rf_segment_sweep` removes it.
 //! - In a container /dev/shm is often limited to 64 MiB: a segment that does not fit is `RF_E_NO_SPACE` when it is made,
 //!   never a crash later.
 

@@ -30,7 +30,6 @@ use crate::sync::AnyMutex;
 /// A handle to a mutex.
 pub struct rf_mutex {
     core: AnyMutex,
-    interruptible: bool,
 }
 
 /// Opens the mutex of that name, or makes it, unlocked.
@@ -55,8 +54,9 @@ pub unsafe extern "C" fn rf_mutex_open(
         let (segment, name, out) =
             unsafe { (reference(segment, "segment")?, argument::name(name, "name")?, Out::required(out, "out")?) };
         let flags = argument::flags(flags)?;
-        let core = AnyMutex::open(&segment.core, name, flags.mode)?;
-        out.write_handle(rf_mutex { core, interruptible: flags.interruptible });
+        let core = AnyMutex::open_plain(&segment.core, name, flags.mode)?;
+        core.set_interruptible(flags.interruptible);
+        out.write_handle(rf_mutex { core });
         Ok(RF_OK)
     })
 }
@@ -76,7 +76,8 @@ pub unsafe extern "C" fn rf_mutex_lock(mutex: *const rf_mutex, timeout_ns: i64) 
     boundary(|| {
         // SAFETY: the caller's promise.
         let mutex = unsafe { reference(mutex, "mutex")? };
-        Ok(mutex.core.lock(argument::wait(timeout_ns, mutex.interruptible))?.into())
+        let (_, acquired) = mutex.core.lock(argument::deadline(timeout_ns))?;
+        Ok(acquired.into())
     })
 }
 
@@ -117,7 +118,7 @@ pub unsafe extern "C" fn rf_mutex_make_consistent(mutex: *const rf_mutex) -> c_i
 pub unsafe extern "C" fn rf_mutex_reset(mutex: *const rf_mutex) -> c_int {
     boundary(|| {
         // SAFETY: the caller's promise.
-        unsafe { reference(mutex, "mutex")? }.core.reset()?;
+        unsafe { reference(mutex, "mutex")? }.core.reset();
         Ok(RF_OK)
     })
 }
@@ -131,7 +132,7 @@ pub unsafe extern "C" fn rf_mutex_reset(mutex: *const rf_mutex) -> c_int {
 pub unsafe extern "C" fn rf_mutex_holder(mutex: *const rf_mutex, pid: *mut i32) -> c_int {
     // SAFETY: the caller's promise.
     boundary(|| unsafe {
-        argument::tell(mutex, "mutex", pid, "pid", |mutex| Ok(mutex.core.holder().unwrap_or(0)))
+        argument::tell(mutex, "mutex", pid, "pid", |mutex| Ok(mutex.core.holder().map_or(0, |pid| pid as i32)))
     })
 }
 

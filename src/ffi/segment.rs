@@ -16,8 +16,9 @@ use std::os::fd::{BorrowedFd, IntoRawFd};
 
 use super::argument::{self, Out, reference};
 use super::boundary::{Failure, Outcome, boundary};
-use super::status::rf_status::*;
-use crate::segment::{CloseError, Mode, Segment, SegmentOptions, Unlink};
+use super::status::rf_status::{RF_E_INVALID, RF_E_NO_DESCRIPTORS, RF_E_NOT_SUPPORTED, RF_OK};
+use crate::segment::directory::Mode;
+use crate::segment::{Segment, SegmentOptions, Unlink};
 
 /// A handle to a segment.
 pub struct rf_segment {
@@ -32,7 +33,8 @@ pub struct rf_segment {
 pub enum rf_unlink {
     /// It stays until `rf_segment_unlink`.
     RF_UNLINK_KEEP = 0,
-    /// It goes when the last participant closes, and a segment whose participants all died is not used again.
+    /// It goes when the last participant leaves. If all die at once, the next `rf_segment_open` with RF_CREATE starts
+    /// afresh, and `rf_segment_sweep` removes it.
     RF_UNLINK_WITH_LAST = 1,
 }
 
@@ -128,8 +130,8 @@ fn give(segment: Segment, out: Out<*mut rf_segment>) -> Outcome {
 
 /// Opens the segment of that name, or makes it.
 ///
-/// A segment that is there but has no living participant (all were killed) is recovered first, or, if it was made with
-/// RF_UNLINK_WITH_LAST and `flags` has RF_CREATE, replaced by a fresh one.
+/// A segment that is there but has no living participant (all were killed) is recovered first; if it was made with
+/// RF_UNLINK_WITH_LAST it counts as missing.
 ///
 /// @param name     its name
 /// @param flags    of `rf_flags`, without RF_INTERRUPTIBLE
@@ -363,8 +365,7 @@ pub unsafe extern "C" fn rf_segment_remove(segment: *const rf_segment, object: *
 /// Gives the handle back. Handles of objects stay usable; the last handle of all ends the process's part in the segment.
 ///
 /// @param segment  the handle, or NULL
-/// @return RF_OK; RF_E_BUSY (a thread of this process holds a lock in the segment, or is in the middle of a call): then
-/// the handle stays open
+/// @return RF_OK; RF_E_BUSY (a thread of this process holds a lock in the segment): then the handle stays open
 ///
 /// Threads: no other may be using this handle.
 #[unsafe(no_mangle)]
@@ -379,9 +380,9 @@ pub unsafe extern "C" fn rf_segment_close(segment: *mut rf_segment) -> c_int {
         match unsafe { ManuallyDrop::take(&mut handle.core) }.close() {
             // SAFETY: it came from `give`, and nobody uses it any more.
             Ok(()) => unsafe { argument::close(segment) },
-            Err(CloseError::Busy(core)) => {
-                handle.core = ManuallyDrop::new(core);
-                Err(RF_E_BUSY.into())
+            Err(failed) => {
+                handle.core = ManuallyDrop::new(failed.segment);
+                Err(failed.error.into())
             }
         }
     })
