@@ -210,6 +210,9 @@ impl Element {
         let known = u32::try_from(code).ok().and_then(Code::from_code);
         let code = known.ok_or_else(|| invalid(format!("unknown type {code}")))?;
         let Some(width) = code.size() else {
+            if size == 0 || !align.is_power_of_two() || align > 128 {
+                return Err(invalid(format!("a struct of size {size}, align {align}")));
+            }
             return Ok(Self { code, size, align });
         };
         let width = width as usize;

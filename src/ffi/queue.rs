@@ -17,13 +17,13 @@ use super::argument::{self, Out, reference};
 use super::boundary::{Failure, boundary};
 use super::segment::rf_segment;
 use super::status::rf_status::*;
-use crate::queue::{AnyQueue, PopFailure, PushFailure};
+use crate::queue::{AnyQueue, Item};
+use crate::raw::queue::{PopFailure, PushFailure};
+use crate::segment::directory;
 
 /// A handle to a queue.
 pub struct rf_queue {
     core: AnyQueue,
-    item_size: usize,
-    interruptible: bool,
 }
 
 impl From<PushFailure> for Failure {
@@ -34,7 +34,6 @@ impl From<PushFailure> for Failure {
             PushFailure::Closed => RF_E_CLOSED.into(),
             PushFailure::Interrupted => RF_E_INTERRUPTED.into(),
             PushFailure::Corrupted => RF_E_CORRUPTED.into(),
-            PushFailure::Segment(error) => error.into(),
         }
     }
 }
@@ -48,7 +47,6 @@ impl From<PopFailure> for Failure {
             PopFailure::Closed => RF_E_CLOSED.into(),
             PopFailure::Interrupted => RF_E_INTERRUPTED.into(),
             PopFailure::Corrupted => RF_E_CORRUPTED.into(),
-            PopFailure::Segment(error) => error.into(),
         }
     }
 }
@@ -59,7 +57,7 @@ impl From<PopFailure> for Failure {
 /// @param name        its name in the segment
 /// @param flags       of `rf_flags`
 /// @param item_size   bytes of an item: at least 1
-/// @param item_align  alignment of an item (`_Alignof`): a power of two, at most 128
+/// @param item_align  alignment of an item (`_Alignof`): a power of two
 /// @param tag         a name for the type of the items that both sides must use; NULL or "" for none
 /// @param capacity    how many items it holds, exactly: at least 1; 0 without `RF_CREATE` takes what is there
 /// @param out         the handle; `rf_queue_close` gives it back
@@ -89,8 +87,10 @@ pub unsafe extern "C" fn rf_queue_open(
             )
         };
         let flags = argument::flags(flags)?;
-        let core = AnyQueue::open(&segment.core, name, flags.mode, item_size, item_align, tag, capacity)?;
-        out.write_handle(rf_queue { core, item_size, interruptible: flags.interruptible });
+        let item = Item { size: item_size, align: item_align, tag: directory::tag(tag)? };
+        let core = AnyQueue::open(&segment.core, name, flags.mode, item, capacity)?;
+        core.set_interruptible(flags.interruptible);
+        out.write_handle(rf_queue { core });
         Ok(RF_OK)
     })
 }
@@ -110,8 +110,8 @@ pub unsafe extern "C" fn rf_queue_push(queue: *const rf_queue, item: *const c_vo
         // SAFETY: the caller's promise.
         let queue = unsafe { reference(queue, "queue")? };
         // SAFETY: the caller's promise.
-        let item = unsafe { argument::bytes(item, queue.item_size, "item")? };
-        queue.core.push_bytes(item, argument::wait(timeout_ns, queue.interruptible))?;
+        let item = unsafe { argument::bytes(item, queue.core.item_size(), "item")? };
+        queue.core.push(item, argument::deadline(timeout_ns))??;
         Ok(RF_OK)
     })
 }
@@ -119,7 +119,7 @@ pub unsafe extern "C" fn rf_queue_push(queue: *const rf_queue, item: *const c_vo
 /// Takes the item at the head of the queue.
 ///
 /// @param queue       the queue
-/// @param item        room for `item_size` bytes
+/// @param item        room for `item_size` bytes; what it holds after a failure is not specified
 /// @param timeout_ns  how long to wait for an item; RF_FOREVER, 0 to try
 /// @return RF_OK; RF_E_EMPTY (nothing there, and not to wait), RF_E_BUSY (the next item is just being written, and not
 /// to wait), RF_E_TIMED_OUT, RF_E_CLOSED (shut down and drained), RF_E_INTERRUPTED, RF_E_CORRUPTED
@@ -132,8 +132,8 @@ pub unsafe extern "C" fn rf_queue_pop(queue: *const rf_queue, item: *mut c_void,
         // SAFETY: the caller's promise.
         let queue = unsafe { reference(queue, "queue")? };
         // SAFETY: the caller's promise.
-        let item = unsafe { argument::bytes_mut(item, queue.item_size, "item")? };
-        queue.core.pop_bytes(item, argument::wait(timeout_ns, queue.interruptible))?;
+        let item = unsafe { argument::bytes_mut(item, queue.core.item_size(), "item")? };
+        queue.core.pop(item, argument::deadline(timeout_ns))??;
         Ok(RF_OK)
     })
 }
