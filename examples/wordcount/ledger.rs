@@ -82,11 +82,6 @@ impl Ledger {
         self.left
     }
 
-    /// Whether a task is done.
-    pub fn is_done(&self, task: TaskId) -> bool {
-        self.places.get(task) == Some(&Place::Done)
-    }
-
     /// The next task to give out. It stays the next until [`given_out`](Self::given_out) is called.
     pub fn next(&mut self) -> Option<TaskId> {
         while let Some(&task) = self.waiting.front() {

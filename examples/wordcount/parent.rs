@@ -118,12 +118,13 @@ impl Drop for Name {
 pub fn run(args: &Args, sources: &[Source], ranges: &[Range], stop: &mut Stop) -> Result<Outcome, Box<dyn Error>> {
     sweep();
     let c_worker = if args.c { build_c_worker() } else { None };
-    stop.check()?;
+    stop.check()?; // the compiler may have been what was stopped
     // Dropped in reverse: first the workers, then our handles, then the name.
     let name = Name(format!("{NAME_PREFIX}{}", std::process::id()));
     let shared = Shared::create(&name.0, args.workers + 1 + SPARE)?;
     let mut crew = Crew::new(&name.0, args.part_bytes, args.twice);
-    if let Some((_, program)) = &c_worker
+    // Once it runs nobody needs the file any more: the folder goes at the end of this block.
+    if let Some((_folder, program)) = c_worker
         && let Err(e) = crew.start_c(program.as_os_str())
     {
         eprintln!("wordcount: going on without a C worker: it does not start: {e}");

@@ -99,9 +99,8 @@ impl Holding {
     }
 }
 
-/// Handles to all of it.
+/// Handles to all of it. They keep the segment attached.
 pub struct Shared {
-    pub segment: Segment,
     pub tasks: Queue<Task>,
     pub counts: Channel,
     pub held: Array<u64>,
@@ -120,7 +119,6 @@ impl Shared {
             held: Array::create(&segment, "held", workers)?,
             progress: Value::create(&segment, "progress", 0)?,
             gate: Queue::create(&segment, "gate", 1)?,
-            segment,
         })
     }
 
@@ -133,7 +131,6 @@ impl Shared {
             held: Array::open(&segment, "held", 0)?,
             progress: Value::open(&segment, "progress", 0)?,
             gate: Queue::open(&segment, "gate", 0)?,
-            segment,
         })
     }
 }
