@@ -2,10 +2,10 @@
 //!
 //! This is the only file that names either, so everything above it can be model-checked as shipped. Under loom every
 //! atomic operation is also a *crash point*: a modelled process may die right before it, which is how the models of
-//! `loom-tests/` kill a victim at every step (see [`death`]).
+//! `loom-tests/` kill a victim at every step (see `death`).
 
 #[cfg(not(ringfence_loom))]
-pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
 /// Tells the processor that the caller spins. Under loom spinning is compiled out by its callers ([`SPIN`] is 0).
 #[cfg(not(ringfence_loom))]
@@ -19,7 +19,7 @@ pub fn spin_loop() {
 pub const SPIN: bool = cfg!(not(ringfence_loom));
 
 #[cfg(ringfence_loom)]
-pub use modelled::{AtomicU32, AtomicU64, Ordering, death, fence, spin_loop};
+pub use modelled::{AtomicU32, AtomicU64, Ordering, compiler_fence, death, fence, spin_loop};
 
 #[cfg(ringfence_loom)]
 #[allow(missing_docs)] // the names are the standard library's
@@ -67,6 +67,11 @@ mod modelled {
         loom::sync::atomic::fence(order);
     }
 
+    /// A model has no fence for the compiler alone; one for the machine is at least that.
+    pub fn compiler_fence(order: Ordering) {
+        fence(order);
+    }
+
     pub fn spin_loop() {
         loom::thread::yield_now();
     }
@@ -83,6 +88,10 @@ mod modelled {
                 }
                 pub fn load(&self, order: Ordering) -> $value {
                     death::crash_point();
+                    self.0.load(order)
+                }
+                /// A load by the model itself, not a step of a process.
+                pub fn observe(&self, order: Ordering) -> $value {
                     self.0.load(order)
                 }
                 pub fn store(&self, value: $value, order: Ordering) {

@@ -1,3 +1,7 @@
 //! The structs that lie in shared memory. No logic but validation.
 
+pub mod eventcount;
 pub mod mutex;
+pub mod queue;
+#[cfg(not(ringfence_loom))]
+pub mod segment;
