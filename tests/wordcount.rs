@@ -20,7 +20,7 @@ fn program() -> &'static Path {
         // target/<profile>/deps/wordcount-<hash>
         let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--example", "wordcount"]);
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--locked", "--quiet", "--example", "wordcount"]);
         if profile.file_name() == Some(OsStr::new("release")) {
             cargo.arg("--release");
         }
@@ -251,7 +251,10 @@ fn it_goes_on_without_a_c_compiler_and_says_why() {
     let folder = Folder::new("no-cc");
     let file = folder.file("file", b"some words");
     let said = counts_to(wordcount(&[]).arg(&file).env("PATH", "").env("CC", "no-such-cc -O2"), &[b"some words"]);
-    assert!(said.contains("going on without a C worker: no C compiler found (tried no-such-cc, cc, gcc, clang)"), "{said}");
+    assert!(
+        said.contains("going on without a C worker: no C compiler found (tried no-such-cc, cc, gcc, clang)"),
+        "{said}"
+    );
     let said = counts_to(wordcount(&[]).arg(&file).env("CC", "false"), &[b"some words"]);
     assert!(said.contains("going on without a C worker: false failed"), "{said}");
 }

@@ -17,7 +17,7 @@ fn a_c_worker_takes_part_in_the_first_run_of_all() {
     let target = Target(std::env::temp_dir().join(format!("ringfence-test-clean-{}", std::process::id())));
     let output = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["run", "--quiet", "--release", "--example", "wordcount"])
+        .args(["run", "--locked", "--quiet", "--release", "--example", "wordcount"])
         .env("CARGO_TARGET_DIR", &target.0)
         .output()
         .unwrap();

@@ -52,16 +52,8 @@ fn file_of(text: &[u8]) -> File {
 #[test]
 fn a_word_is_a_run_of_letters_and_high_bytes_in_lower_case() {
     let (counts, words) = counted(&[b"The cat's THE\0caf\xc3\xa9_\xff\x80 a1b AZ[az`{@"]);
-    let expected: &[(&[u8], u64)] = &[
-        (b"\xff\x80", 1),
-        (b"a", 1),
-        (b"az", 2),
-        (b"b", 1),
-        (b"caf\xc3\xa9", 1),
-        (b"cat", 1),
-        (b"s", 1),
-        (b"the", 2),
-    ];
+    let expected: &[(&[u8], u64)] =
+        &[(b"\xff\x80", 1), (b"a", 1), (b"az", 2), (b"b", 1), (b"caf\xc3\xa9", 1), (b"cat", 1), (b"s", 1), (b"the", 2)];
     assert_eq!(counts, expected.iter().map(|(word, times)| (word.to_vec(), *times)).collect());
     assert_eq!(words, 10);
     // Only ASCII letters change: a capital letter beyond ASCII stays another word.
@@ -93,7 +85,10 @@ fn chunks_may_end_anywhere() {
 fn the_top_is_by_count_and_then_by_bytes() {
     let counts = counts_of(b"b b a a c \xff \xff \xff");
     assert_eq!(text::top(&counts, 3), [(&b"\xff"[..], 3), (b"a", 2), (b"b", 2)]);
-    assert_eq!(text::sorted(&counts).iter().map(|(word, _)| *word).collect::<Vec<_>>(), [&b"a"[..], b"b", b"c", b"\xff"]);
+    assert_eq!(
+        text::sorted(&counts).iter().map(|(word, _)| *word).collect::<Vec<_>>(),
+        [&b"a"[..], b"b", b"c", b"\xff"]
+    );
 }
 
 #[test]
@@ -284,7 +279,9 @@ fn what_is_no_result_is_refused_whole() {
     let mut wrong_sum = good.clone();
     wrong_sum[8] = 9;
     assert_eq!(feed(&mut books(1), &wrong_sum), Err(Malformed));
-    for stream in [&[0, 1, b'a'][..], &[1, 0], &[1], &[0x80; 12], &[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]] {
+    for stream in
+        [&[0, 1, b'a'][..], &[1, 0], &[1], &[0x80; 12], &[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]]
+    {
         assert_eq!(wire::check(stream, 1), Err(Malformed), "{stream:?}");
     }
 }

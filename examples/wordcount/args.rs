@@ -45,7 +45,12 @@ pub enum Command {
     Help,
     Count(Args),
     /// This process is a worker: the segment, its number, the message size, and whether it sends everything twice.
-    Work { segment: String, number: u32, part_bytes: usize, twice: bool },
+    Work {
+        segment: String,
+        number: u32,
+        part_bytes: usize,
+        twice: bool,
+    },
 }
 
 /// The first argument of a worker; a file of that name has to be called `./--worker`.

@@ -16,7 +16,7 @@ use crate::crew::{self, Crew, Language};
 use crate::files::Source;
 use crate::ledger::{Arrival, Ledger, TaskId};
 use crate::progress::Bar;
-use crate::shared::{Holding, NAME_PREFIX, Shared, Task};
+use crate::shared::{Holding, Shared, Task};
 use crate::text::{self, Counts};
 use crate::wire::{self, Part};
 
@@ -116,12 +116,12 @@ impl Drop for Name {
 
 /// Counts the ranges with several processes.
 pub fn run(args: &Args, sources: &[Source], ranges: &[Range], stop: &mut Stop) -> Result<Outcome, Box<dyn Error>> {
-    sweep();
+    // What a run left behind whose every process was killed. Nothing depends on it.
+    let _ = Segment::sweep();
     let c_worker = if args.c { build_c_worker() } else { None };
     stop.check()?; // the compiler may have been what was stopped
     // Dropped in reverse: first the workers, then our handles, then the name.
-    let name = Name(format!("{NAME_PREFIX}{}", std::process::id()));
-    let shared = Shared::create(&name.0, args.workers + 1 + SPARE)?;
+    let (name, shared) = create(args.workers + 1 + SPARE)?;
     let mut crew = Crew::new(&name.0, args.part_bytes, args.twice);
     // Once it runs nobody needs the file any more: the folder goes at the end of this block.
     if let Some((_folder, program)) = c_worker
@@ -153,12 +153,19 @@ pub fn run(args: &Args, sources: &[Source], ranges: &[Range], stop: &mut Stop) -
     Ok(parent.finish())
 }
 
-/// Removes what runs of this program left behind whose every process was killed.
-fn sweep() {
-    for info in Segment::list().unwrap_or_default() {
-        if info.name.starts_with(NAME_PREFIX) && info.is_dead() {
-            // Somebody else may be sweeping too.
-            let _ = Segment::unlink(&info.name);
+/// Makes the segment, named after this process.
+fn create(workers: usize) -> Result<(Name, Shared), ringfence::Error> {
+    let mut attempt = 0;
+    loop {
+        // The process id is ours alone, but not among containers that share /dev/shm.
+        let suffix = if attempt == 0 { String::new() } else { format!("-{attempt}") };
+        let name = Name(format!("wordcount-{}{suffix}", std::process::id()));
+        match Shared::create(&name.0, workers) {
+            Err(ringfence::Error::Exists) if attempt < 100 => {
+                std::mem::forget(name); // somebody else's
+                attempt += 1;
+            }
+            result => return result.map(|shared| (name, shared)),
         }
     }
 }

@@ -26,7 +26,8 @@ impl Bar {
         let part = (done as f64 / total.max(1) as f64).min(1.0);
         let full = (part * WIDTH as f64) as usize;
         let rate = done as f64 / 1e6 / self.start.elapsed().as_secs_f64().max(1e-3);
-        let line = format!("\r[{}{}] {:3.0} %  {rate:.0} MB/s ", "#".repeat(full), ".".repeat(WIDTH - full), part * 100.0);
+        let line =
+            format!("\r[{}{}] {:3.0} %  {rate:.0} MB/s ", "#".repeat(full), ".".repeat(WIDTH - full), part * 100.0);
         // A terminal that does not take it is not worth an error.
         let _ = std::io::stderr().write_all(line.as_bytes());
     }

@@ -76,7 +76,8 @@ pub fn summary(sources: &[Source], ranges: &[Range], outcome: &Outcome) -> Strin
         })
         .collect();
     let _ = writeln!(text, "workers: {}", team.join("; "));
-    let _ = writeln!(text, "throughput: {}, {} in {}", rate(bytes, outcome.elapsed), size(bytes), time(outcome.elapsed));
+    let _ =
+        writeln!(text, "throughput: {}, {} in {}", rate(bytes, outcome.elapsed), size(bytes), time(outcome.elapsed));
     match &outcome.kill {
         Some(kill) => text.push_str(&obituary(kill, ranges)),
         None => text.push_str("killed: nobody\n"),

@@ -15,9 +15,6 @@ use std::path::Path;
 use bytemuck::{Pod, Zeroable};
 use ringfence::{Array, Channel, Error, Queue, Segment, SegmentOptions, Unlink, Value};
 
-/// Segments of this program begin with this; the rest is the parent's process id.
-pub const NAME_PREFIX: &str = "wordcount-";
-
 /// Room for one file name: Linux opens none that is longer.
 pub const PATH_ROOM: usize = 4096;
 

@@ -93,8 +93,8 @@ impl Worker {
 /// Counts the words of a task's file from its beginning to `to`; the counts, their sum, and errno or 0.
 fn count(task: &Task, to: u64) -> (Counts, u64, u32) {
     let mut counter = Counter::new();
-    let read = files::open(task.path())
-        .and_then(|file| files::read_range(&file, task.from, to, |chunk| counter.add(chunk)));
+    let read =
+        files::open(task.path()).and_then(|file| files::read_range(&file, task.from, to, |chunk| counter.add(chunk)));
     let (counts, words) = counter.finish();
     (counts, words, read.err().map_or(0, |e: io::Error| e.raw_os_error().unwrap_or(libc::EIO) as u32))
 }
