@@ -249,7 +249,10 @@ int main(int argc, char **argv)
         if (task.ambush) {
             /* Meant for a worker in Rust: hand it on, and give one the time to take it. */
             const struct timespec pause = {0, 1000000};
-            need(rf_queue_push(tasks, &task, RF_FOREVER), "hand on");
+            status = rf_queue_push(tasks, &task, RF_FOREVER);
+            if (status == RF_E_CLOSED)
+                break;
+            need(status, "hand on");
             nanosleep(&pause, NULL);
             continue;
         }
@@ -274,6 +277,7 @@ int main(int argc, char **argv)
     }
     if (status != RF_E_CLOSED)
         fail("tasks", rf_last_error());
+    free(stream.at);
     rf_value_close(progress);
     rf_array_close(held);
     rf_channel_close(counts);

@@ -288,15 +288,18 @@ impl Parent<'_> {
     /// Finds the dead, and gives their tasks to others.
     fn bury(&mut self) -> Result<(), Box<dyn Error>> {
         for (index, status) in self.crew.ended() {
-            // What it sent before it died counts: take that in before its torso is thrown away.
-            while let Ok(message) = self.shared.counts.try_recv() {
+            let number = self.crew.workers[index].number;
+            let ours = self.outcome.kill.as_mut().filter(|kill| kill.worker == number);
+            let expected = ours.map(|kill| kill.noticed = Some(kill.at.elapsed())).is_some();
+            // What it sent before it died counts: take that in before its torso is thrown away. No more than is there
+            // now, since the others go on sending.
+            for _ in 0..self.shared.counts.len() {
+                let Ok(message) = self.shared.counts.try_recv() else { break };
                 self.take_in(&message)?;
             }
-            let number = self.crew.workers[index].number;
             let given = self.ledger.died(number, self.holding(number).task());
-            match self.outcome.kill.as_mut().filter(|kill| kill.worker == number) {
-                Some(kill) => kill.noticed = Some(kill.at.elapsed()),
-                None => self.lament(index, status, given),
+            if !expected {
+                self.lament(index, status, given);
             }
         }
         if self.ledger.left() > 0 && self.crew.living().next().is_none() {
