@@ -8,6 +8,8 @@ pub mod layout;
 mod plain;
 #[doc(hidden)]
 pub mod primitive;
+#[cfg(not(ringfence_loom))]
+mod queue;
 #[doc(hidden)]
 pub mod raw;
 #[cfg(not(ringfence_loom))]
@@ -22,6 +24,8 @@ pub use bytemuck;
 pub use error::Error;
 #[cfg(not(ringfence_loom))]
 pub use plain::{CChar, Element, Plain};
+#[cfg(not(ringfence_loom))]
+pub use queue::{PopError, PushError, Queue};
 #[cfg(not(ringfence_loom))]
 pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
 #[cfg(not(ringfence_loom))]

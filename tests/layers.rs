@@ -10,8 +10,15 @@ use std::fs;
 use std::path::Path;
 
 /// The layers, lowest first. Modules of one line do not import from each other.
-const LAYERS: &[&[&str]] =
-    &[&["error", "primitive"], &["sys"], &["layout"], &["raw"], &["segment"], &["sync", "queue", "cell"], &["ffi"]];
+const LAYERS: &[&[&str]] = &[
+    &["error", "plain", "primitive"],
+    &["sys"],
+    &["layout"],
+    &["raw"],
+    &["segment"],
+    &["sync", "queue", "cell"],
+    &["ffi"],
+];
 
 /// What only one layer may name: path, layer.
 const DOORS: &[(&[&str], &str)] = &[

@@ -232,7 +232,7 @@ fn flow<const N: usize, Q: Queue<N>>(queue: &Q, pairs: usize, each: u64) -> Samp
         gate.start();
         let mut sum = 0_u64;
         // Even workers produce and odd ones consume; a pair shares no core if there are two.
-        if index % 2 == 0 {
+        if index.is_multiple_of(2) {
             for turn in 0..each {
                 let number = turn * pairs as u64 + index as u64 / 2 + 1;
                 queue.push(&me, [number; N]);

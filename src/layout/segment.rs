@@ -10,10 +10,10 @@
 //!
 //! Offsets follow from two counts ([`Geometry`]), so none is stored and none can be wrong.
 
+use super::MAX_PARTICIPANTS;
 use super::mutex::LockWord;
 use crate::error::Error;
 use crate::primitive::{AtomicU32, AtomicU64};
-use crate::raw::MAX_PARTICIPANTS;
 
 /// What every segment starts with.
 pub const MAGIC: [u8; 8] = *b"RNGFENCE";

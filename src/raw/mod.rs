@@ -14,8 +14,7 @@ use core::num::NonZeroU32;
 /// Number of a participant in its segment, 1..=8191; 0 is nobody.
 pub type ParticipantId = u16;
 
-/// The largest participant number that fits the 13 bits of a word.
-pub const MAX_PARTICIPANTS: u16 = 8191;
+pub use crate::layout::MAX_PARTICIPANTS;
 
 const PARTICIPANT_BITS: u32 = 13;
 const PARTICIPANT_MASK: u32 = (1 << PARTICIPANT_BITS) - 1;
