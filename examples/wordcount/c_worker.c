@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 
     while ((status = rf_queue_pop(tasks, &task, RF_FOREVER)) == RF_OK) {
         struct head head = {task.id, 0, (uint32_t)number, 0, 0, 0};
-        uint64_t holding = task.id + 1, done = task.to - task.from;
+        uint64_t holding = task.id + 1;
         if (task.ambush) {
             /* Meant for a worker in Rust: hand it on, and give one the time to take it. */
             const struct timespec pause = {0, 1000000};
@@ -272,7 +272,7 @@ int main(int argc, char **argv)
             if (!send_stream(counts, head, &stream, part_bytes))
                 return 0;
         }
-        need(rf_value_fetch_add(progress, &done, NULL), "progress");
+        need(rf_value_fetch_add(progress, (int64_t)(task.to - task.from), NULL), "progress");
         need(rf_array_set(held, number, &nothing), "held");
     }
     if (status != RF_E_CLOSED)

@@ -150,7 +150,7 @@ pub fn run(args: &Args, sources: &[Source], ranges: &[Range], stop: &mut Stop) -
         stop.check()?;
         parent.step()?;
     }
-    Ok(parent.finish())
+    Ok(parent.finish()?)
 }
 
 /// Makes the segment, named after this process.
@@ -204,7 +204,7 @@ impl Parent<'_> {
             Err(e) => return Err(e.into()),
         }
         if self.started.is_none() && self.everybody_is_ready() {
-            self.shared.gate.shutdown();
+            self.shared.gate.shutdown()?;
             self.started = Some(Instant::now());
         }
         self.spring_the_ambush()?;
@@ -334,14 +334,14 @@ impl Parent<'_> {
     }
 
     /// All is done: ends the race and sends everybody home.
-    fn finish(mut self) -> Outcome {
+    fn finish(mut self) -> Result<Outcome, ringfence::Error> {
         self.outcome.elapsed = self.started.unwrap_or(self.created).elapsed();
         if let Some(bar) = &mut self.bar {
             bar.clear();
         }
-        self.shared.gate.shutdown();
-        self.shared.tasks.shutdown();
-        self.shared.counts.shutdown(); // whoever still sends a result that nobody needs is told so
+        self.shared.gate.shutdown()?;
+        self.shared.tasks.shutdown()?;
+        self.shared.counts.shutdown()?; // whoever still sends a result that nobody needs is told so
         self.crew.dismiss(Duration::from_secs(5));
         self.outcome.twice = self.ledger.twice;
         self.outcome.torsos = self.ledger.torsos_dropped;
@@ -349,6 +349,6 @@ impl Parent<'_> {
         self.outcome.workers = (self.crew.workers.iter())
             .map(|w| Share { number: w.number, language: w.language, tasks: w.tasks, bytes: w.bytes })
             .collect();
-        self.outcome
+        Ok(self.outcome)
     }
 }

@@ -123,11 +123,11 @@ impl Shared {
     pub fn open(name: &str) -> Result<Self, Error> {
         let segment = Segment::open(name)?;
         Ok(Self {
-            tasks: Queue::open(&segment, "tasks", 0)?,
-            counts: Channel::open(&segment, "counts", 0)?,
-            held: Array::open(&segment, "held", 0)?,
-            progress: Value::open(&segment, "progress", 0)?,
-            gate: Queue::open(&segment, "gate", 0)?,
+            tasks: Queue::open(&segment, "tasks")?,
+            counts: Channel::open(&segment, "counts")?,
+            held: Array::open(&segment, "held")?,
+            progress: Value::open(&segment, "progress")?,
+            gate: Queue::open(&segment, "gate")?,
         })
     }
 }
