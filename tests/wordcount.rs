@@ -130,6 +130,11 @@ fn the_repository_counts_itself() {
     if has_compiler() {
         assert!(said.contains("0 (C) "), "{said}");
     }
+    // Killed in the middle: when half was done.
+    let (_, behind) = said.split_once("SIGKILL, after ").unwrap();
+    let mut numbers = behind.split_whitespace().filter_map(|word| word.parse::<u32>().ok());
+    let (done, all) = (numbers.next().unwrap(), numbers.next().unwrap());
+    assert!(done >= all / 2 && done < all, "{said}");
 }
 
 #[test]

@@ -263,9 +263,12 @@ impl Parent<'_> {
         ready >= living.min(self.ledger.left()) || self.created.elapsed() > PATIENCE
     }
 
-    /// Kills the worker that stands in the middle of the chosen task.
+    /// Kills the worker that stands in the middle of the chosen task, once half of all tasks are done.
     fn spring_the_ambush(&mut self) -> io::Result<()> {
-        if self.ambush.is_none() || self.outcome.kill.is_some() {
+        let Some(half) = self.ambush.filter(|_| self.outcome.kill.is_none()) else { return Ok(()) };
+        let done = self.ranges.len() - self.ledger.left();
+        // With nobody else alive nothing more gets done before.
+        if done < half && self.crew.living().count() > 1 {
             return Ok(());
         }
         let victim = self.crew.living().map(|w| w.number).find(|n| matches!(self.holding(*n), Holding::Ambushed(_)));
@@ -277,7 +280,7 @@ impl Parent<'_> {
             worker: number,
             pid: worker.pid(),
             task,
-            done: self.ranges.len() - self.ledger.left(),
+            done,
             at: Instant::now(),
             noticed: None,
             redone: None,
