@@ -144,7 +144,7 @@ impl Peers for Oracle {
     }
 }
 
-/// A hash of what is left after a kill (FNV-1a).
+/// A hash of what is left after a kill (FNV-1a, word by word).
 #[derive(Clone, Copy, Debug)]
 pub struct Digest(u64);
 
@@ -155,16 +155,8 @@ impl Digest {
     }
 
     /// With one more word.
-    pub fn word(mut self, word: u64) -> Self {
-        for byte in word.to_le_bytes() {
-            self = self.byte(byte);
-        }
-        self
-    }
-
-    /// With one more byte.
-    pub fn byte(self, byte: u8) -> Self {
-        Self((self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    pub fn word(self, word: u64) -> Self {
+        Self((self.0 ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29))
     }
 
     /// With many words.

@@ -14,6 +14,8 @@
 
 pub mod board;
 pub mod broken;
+pub mod chain;
+pub mod fifos;
 pub mod locks;
 pub mod os;
 pub mod report;
@@ -34,8 +36,12 @@ pub fn catalogue() -> Vec<Scenario> {
 
 fn controls() -> Vec<Scenario> {
     use broken::locks::{NotRobust, SwapUnlock};
+    use broken::{hidden::Hidden, vyukov::Vyukov};
+    use chain::Act::{KillPop, KillPush, Recover};
     use locks::{Case, Raw, scenario};
     vec![
+        chain::scenario::<Vyukov>("broken: vyukov", 3, "push", &[KillPush]).must_fail(Class::Stuck),
+        chain::scenario::<Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover]).must_fail(Class::Stuck),
         scenario::<Raw<SwapUnlock>>("broken: swap unlock", Case::Barger, "barger", false).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Free, "free", true).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Contended, "contended", true).must_fail(Class::Stuck),

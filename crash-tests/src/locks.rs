@@ -297,7 +297,7 @@ fn inside(cue: &Cue) -> bool {
 
 fn end_state<K: LockKind>(point: &mut Point<'_>) {
     let stages = point.board.cues[1..4].iter().fold(K::digest(point.board), |digest, cue| {
-        digest.byte(cue.stage.load(Relaxed) as u8)
+        digest.word(cue.stage.load(Relaxed).into())
     });
     point.outcome.states.insert(stages.value());
 }

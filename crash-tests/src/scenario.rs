@@ -196,8 +196,12 @@ pub fn explore(board: &'static Board, victims: usize, options: &Options, mut sta
         outcome.points += 1;
         result
     };
-    // Nobody is killed before the end: how long are the operations?
-    let (lengths, _) = play(vec![1_000_000; victims], &mut outcome);
+    // How long are the operations? Each is measured behind predecessors that died half way.
+    let mut lengths = vec![1_000_000; victims];
+    for nth in 0..victims {
+        let (walked, _) = play(lengths.iter().enumerate().map(|(n, k)| if n < nth { k / 2 } else { *k }).collect(), &mut outcome);
+        lengths[nth] = walked[nth];
+    }
     // Several victims in a row: a grid, of which even the full run takes a part.
     let budget = match (victims, options.budget) {
         (1, budget) => budget,
