@@ -179,7 +179,7 @@ impl<F: Fifo> Chain<'_, F> {
     }
 
     fn enough(&self) -> bool {
-        self.outcome.failed() >= self.options.enough
+        self.options.satisfied(self.outcome)
     }
 
     /// A whole operation in a process of its own; `false` (a failure) if it does not end.

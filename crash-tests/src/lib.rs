@@ -12,12 +12,14 @@
 //! - [`scenario`]: the driver; [`report`]: the table
 //! - [`locks`]: the scenarios; [`broken`]: negative controls
 
+pub mod asleep;
 pub mod board;
 pub mod broken;
 pub mod chain;
 pub mod fifos;
 pub mod locks;
 pub mod os;
+pub mod queue;
 pub mod report;
 pub mod scenario;
 pub mod step;
@@ -30,6 +32,8 @@ use scenario::{Options, Scenario};
 /// Every scenario, then the negative controls.
 pub fn catalogue() -> Vec<Scenario> {
     let mut all = locks::scenarios::<locks::Raw<locks::Shipped>>("lock");
+    all.extend(asleep::scenarios::<queue::Shipped>("queue"));
+    all.extend(chain::scenarios::<queue::Shipped>("queue"));
     all.extend(controls());
     all
 }
@@ -37,10 +41,10 @@ pub fn catalogue() -> Vec<Scenario> {
 fn controls() -> Vec<Scenario> {
     use broken::locks::{NotRobust, SwapUnlock};
     use broken::{hidden::Hidden, vyukov::Vyukov};
-    use chain::Act::{KillPop, KillPush, Recover};
+    use chain::Act::{KillPop, KillPush, Push, Recover};
     use locks::{Case, Raw, scenario};
     vec![
-        chain::scenario::<Vyukov>("broken: vyukov", 3, "push", &[KillPush]).must_fail(Class::Stuck),
+        chain::scenario::<Vyukov>("broken: vyukov", 3, "push", &[KillPush, Push]).must_fail(Class::Stuck),
         chain::scenario::<Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover]).must_fail(Class::Stuck),
         scenario::<Raw<SwapUnlock>>("broken: swap unlock", Case::Barger, "barger", false).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Free, "free", true).must_fail(Class::Stuck),
@@ -71,7 +75,7 @@ pub fn run(options: &Options, only: Option<&str>) -> (usize, usize) {
             }
             Some(class) => {
                 // Every k, until it is caught; a control that hangs is not worth four seconds each.
-                let options = Options { limit: Duration::from_secs(1), enough: 1, ..Options::full() };
+                let options = Options { limit: Duration::from_secs(1), enough: 100, seek: Some(class), ..Options::full() };
                 let outcome = scenario.run(&options);
                 let caught = outcome.failures[class as usize] > 0;
                 let verdict = if caught { "caught, as it must be" } else { "NOT CAUGHT" };

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | free | anywhere in lock, work, unlock of a free lock |
 //! | contended | from the acquisition on, with a survivor asleep on the lock |
+//! | long-sleeper | a few times while the survivor has slept for so long that its naps are at the cap |
 //! | woken | as a waiter that the holder's unlock has just woken, with a survivor asleep behind it |
 //! | barger | the same, while somebody else has taken the lock before the woken waiter could |
 //! | barger-dies | and that one is killed too |
@@ -161,6 +162,7 @@ impl RawLock for Shipped {
 pub enum Case {
     Free,
     Contended,
+    LongSleeper,
     Woken,
     Barger,
     BargerDies,
@@ -171,9 +173,10 @@ pub enum Case {
 }
 
 /// All cases with their names.
-pub const CASES: [(Case, &str); 9] = [
+pub const CASES: [(Case, &str); 10] = [
     (Case::Free, "free"),
     (Case::Contended, "contended"),
+    (Case::LongSleeper, "long-sleeper"),
     (Case::Woken, "woken"),
     (Case::Barger, "barger"),
     (Case::BargerDies, "barger-dies"),
@@ -203,11 +206,16 @@ fn run<K: LockKind>(case: Case, cap: bool, options: &Options) -> crate::report::
         Case::Three => 3,
         _ => 1,
     };
-    explore(board, victims, options, |point| {
+    let mut options = *options;
+    if case == Case::LongSleeper {
+        // What it costs is time: the delay of a survivor whose naps have grown.
+        options.budget = Some(options.budget.map_or(40, |budget| (budget / 6).max(2)));
+    }
+    explore(board, victims, &options, |point| {
         K::reset(board);
         let staged = match case {
             Case::Free => free::<K>(point),
-            Case::Contended | Case::Two | Case::Three => contended::<K>(point, victims),
+            Case::Contended | Case::LongSleeper | Case::Two | Case::Three => contended::<K>(point, case, victims),
             Case::Recoverer => recoverer::<K>(point),
             _ => woken::<K>(point, case),
         };
@@ -321,10 +329,14 @@ fn acquire<K: LockKind>(point: &mut Point<'_>) -> Option<Victim> {
     (victim.walk(100_000, || inside(cue)) == Walk::Finished).then_some(victim)
 }
 
-fn contended<K: LockKind>(point: &mut Point<'_>, victims: usize) -> Option<Staged> {
+fn contended<K: LockKind>(point: &mut Point<'_>, case: Case, victims: usize) -> Option<Staged> {
     let board = point.board;
     let mut first = Some(acquire::<K>(point)?);
     let survivor = sleeper::<K>(point)?;
+    if case == Case::LongSleeper {
+        // Naps of 1, 2, 4 .. 64 ms are over, and then some: kills fall anywhere into the long ones.
+        std::thread::sleep(Duration::from_millis(200 + point.outcome.points * 37 % 100));
+    }
     let mut dead = vec![];
     let mut killed_at = 0;
     let mut before = false;

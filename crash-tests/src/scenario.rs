@@ -20,12 +20,19 @@ pub struct Options {
     pub limit: Duration,
     /// After so many failures a scenario is over.
     pub enough: u64,
+    /// Or after the first of this class.
+    pub seek: Option<Class>,
 }
 
 impl Options {
     /// Every kill point.
     pub fn full() -> Self {
-        Self { stride: 1, offset: 0, budget: None, limit: LIMIT, enough: 10 }
+        Self { stride: 1, offset: 0, budget: None, limit: LIMIT, enough: 10, seek: None }
+    }
+
+    /// Whether a scenario with this outcome is over.
+    pub fn satisfied(&self, outcome: &Outcome) -> bool {
+        outcome.failed() >= self.enough || self.seek.is_some_and(|class| outcome.failures[class as usize] > 0)
     }
 
     /// About `budget` kill points a scenario.
@@ -93,19 +100,11 @@ impl Point<'_> {
     /// Starts a traced process, stopped at its marker. Its own sleeps are never capped: a time-out of the victim
     /// would only move it within the kernel's queue. `None` (and the point is skipped) if it cannot be had.
     pub fn victim(&mut self, role: Role, body: impl FnOnce(&'static Cue)) -> Option<Victim> {
-        let board = self.board;
-        match Victim::fork(|| {
-            ringfence::sys::nap::set_cap_enabled(false);
-            body(board.cue(role));
-            park();
-        }) {
-            Ok(victim) => Some(victim),
-            Err(stop) => {
-                self.fail(Class::Stuck, format!("the victim never began: {stop:?}"));
-                self.finished.iter_mut().for_each(|finished| *finished = true);
-                None
-            }
+        let begun = victim(self.board, role, body);
+        if let Err(stop) = &begun {
+            self.fail(Class::Stuck, format!("the victim never began: {stop:?}"));
         }
+        begun.ok()
     }
 
     /// Steps the `nth` victim to its kill point. What became of it is noted; a crash of its own is a failure.
@@ -149,6 +148,15 @@ impl Point<'_> {
         self.board.bury(role);
         at
     }
+}
+
+/// Forks a traced process, stopped at its marker.
+pub fn victim(board: &'static Board, role: Role, body: impl FnOnce(&'static Cue)) -> Result<Victim, Stop> {
+    Victim::fork(|| {
+        ringfence::sys::nap::set_cap_enabled(false);
+        body(board.cue(role));
+        park();
+    })
 }
 
 /// Forks a process with the board's cap setting.
@@ -215,7 +223,7 @@ pub fn explore(board: &'static Board, victims: usize, options: &Options, mut sta
     let mut at = vec![options.offset; victims];
     loop {
         let (_, finished) = play(at.clone(), &mut outcome);
-        if outcome.failed() >= options.enough || outcome.skipped >= 200 {
+        if options.satisfied(&outcome) || outcome.skipped >= 200 {
             outcome.examples.push("stopped here".into());
             break;
         }
