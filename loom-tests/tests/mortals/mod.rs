@@ -92,3 +92,16 @@ pub fn at_every_step(bound: usize, model: impl Fn(usize, &Count) + Send + Sync +
         }
     }
 }
+
+/// Runs the ignored test `name` of this binary in a process of its own and checks that it fails, saying `what`. (loom
+/// cannot clean up after a deadlock: the process aborts.)
+pub fn must_fail(name: &str, what: &str) {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--ignored", "--nocapture"])
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "{name} passed: the models do not see what they should");
+    assert!(said.contains(what), "{name} failed for another reason:\n{said}");
+}
