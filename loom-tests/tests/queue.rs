@@ -139,7 +139,7 @@ fn a_blocked_producer_and_a_consumer() {
 
 #[test]
 fn two_consumers_one_producer() {
-    explore(1, || {
+    explore(2, || {
         let world = World::holding(2, 1);
         let consumers = [(); 2].map(|()| {
             let world = world.clone();
