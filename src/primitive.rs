@@ -85,6 +85,10 @@ mod modelled {
                     death::crash_point();
                     self.0.load(order)
                 }
+                /// A load by the model itself, not a step of a process.
+                pub fn observe(&self, order: Ordering) -> $value {
+                    self.0.load(order)
+                }
                 pub fn store(&self, value: $value, order: Ordering) {
                     death::crash_point();
                     self.0.store(value, order);

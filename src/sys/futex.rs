@@ -59,7 +59,9 @@ mod modelled {
     struct Sleeper {
         address: usize,
         woken: Arc<std::sync::atomic::AtomicBool>,
-        thread: thread::Thread,
+        /// Whom to unpark: nobody for a wait with a time-out, which does not park. (loom's `unpark` would also rouse a
+        /// thread that waits for the mutex below.)
+        parked: Option<thread::Thread>,
     }
 
     loom::lazy_static! {
@@ -76,10 +78,12 @@ mod modelled {
         let woken = Arc::new(std::sync::atomic::AtomicBool::new(false));
         {
             let mut sleepers = SLEEPERS.lock().unwrap();
-            if word.load(Ordering::SeqCst) != expected {
+            // No crash point: this is the kernel's look, and the model's mutex must not be poisoned.
+            if word.observe(Ordering::SeqCst) != expected {
                 return Wake::Changed;
             }
-            sleepers.push(Sleeper { address, woken: woken.clone(), thread: thread::current() });
+            let parked = timeout.is_none().then(thread::current);
+            sleepers.push(Sleeper { address, woken: woken.clone(), parked });
         }
         if timeout.is_some() {
             // The timer may fire at any time: whoever runs before us may still wake us.
@@ -107,7 +111,9 @@ mod modelled {
                 return true;
             }
             sleeper.woken.store(true, std::sync::atomic::Ordering::SeqCst);
-            sleeper.thread.unpark();
+            if let Some(thread) = &sleeper.parked {
+                thread.unpark();
+            }
             woken += 1;
             false
         });
