@@ -5,7 +5,7 @@
 //! `loom-tests/` kill a victim at every step (see [`death`]).
 
 #[cfg(not(ringfence_loom))]
-pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
 /// Tells the processor that the caller spins. Under loom spinning is compiled out by its callers ([`SPIN`] is 0).
 #[cfg(not(ringfence_loom))]
@@ -19,7 +19,7 @@ pub fn spin_loop() {
 pub const SPIN: bool = cfg!(not(ringfence_loom));
 
 #[cfg(ringfence_loom)]
-pub use modelled::{AtomicU32, AtomicU64, Ordering, death, fence, spin_loop};
+pub use modelled::{AtomicU32, AtomicU64, Ordering, compiler_fence, death, fence, spin_loop};
 
 #[cfg(ringfence_loom)]
 #[allow(missing_docs)] // the names are the standard library's
@@ -65,6 +65,11 @@ mod modelled {
     pub fn fence(order: Ordering) {
         death::crash_point();
         loom::sync::atomic::fence(order);
+    }
+
+    /// A model has no fence for the compiler alone; one for the machine is at least that.
+    pub fn compiler_fence(order: Ordering) {
+        fence(order);
     }
 
     pub fn spin_loop() {

@@ -3,7 +3,9 @@
 //! What loom checks is exactly this code. An algorithm is told who it runs as ([`Owner`]) and asks who is dead
 //! ([`Peers`]); everything else it needs lies in the shared words it is handed.
 
+pub mod eventcount;
 pub mod mutex;
+pub mod queue;
 
 use core::num::NonZeroU32;
 

@@ -1,0 +1,560 @@
+//! The bounded queue of fixed-size items for any number of producers and consumers: the whole state of a position is
+//! one word, so that a death at any instruction leaves nothing that one compare-and-swap cannot mend.
+//!
+//! ```text
+//!  63                          16 15  13 12         0     position = lap << k | index,  index < capacity,
+//! +------------------------------+------+------------+               k = bits of capacity - 1
+//! |           lap : 48           |state |participant |    the word of slot `index` tells the state of position
+//! +------------------------------+------+------------+    (its lap, index)
+//!
+//!              head hint            tail hint
+//!                 v                     v
+//!  lap 7   E8 E8  F7  F7  E8  F7  W7    E7   E7           E empty, W being written, F full
+//!                         ^ voided: its producer died
+//! ```
+//!
+//! | state | participant | position (lap, index) is |
+//! |---|---|---|
+//! | `EMPTY` | 0 | unclaimed; the one of the lap before is finished: popped or voided (zero: the valid initial state) |
+//! | `WRITING` | p | claimed by p, which copies its item |
+//! | `FULL` | 0 | a message |
+//! | `CLOSED` | 0 | the end of a queue that is shut down; never anything else again |
+//!
+//! Any other word, and any lap that a branch below does not expect, is [`Corrupted`](PushFailure::Corrupted).
+//!
+//! Invariants:
+//! 1. A position goes `EMPTY` -> `WRITING` -> `FULL` -> finished, or `WRITING` -> finished when its producer is dead.
+//!    Finished is written as `EMPTY` of the next lap: no word ever comes back (but after 2^48 laps), so an exact
+//!    compare-and-swap hits what was seen or nothing.
+//! 2. Positions are claimed in order: whoever claims one has seen all before it claimed. Hence `EMPTY` at a position says
+//!    that nothing lies behind it.
+//! 3. Messages are popped in order; voids happen in any order. Hence lap L at an index proves to a producer that
+//!    all positions up to (L-1, index) are claimed, but to a consumer only that those up to (L-2, index) are finished.
+//! 4. `head` and `tail` are lower bounds and nothing but hints: written by plain stores that may run late and backwards,
+//!    and believed by nobody: a position reached by a wrong one fails the checks above.
+//! 5. An item is read by copying it and then swapping the very word under which it was full: a copy that somebody may
+//!    have torn is discarded with the lost swap.
+//! 6. Once `closing` is set, whoever finds the end makes it `CLOSED`: there pops end and pushes fail. So nothing is
+//!    accepted after a consumer was told that there is no more.
+//!
+//! A death leaves behind:
+//! - as a producer before its claim: nothing. Between claim and publication: `WRITING`, which the next consumer, the
+//!   producer a lap later, or [`recover`](Queue::recover) voids. After publication: a message, and perhaps sleepers not yet woken, whom
+//!   [`recover`](Queue::recover) or the cap on sleeps wakes;
+//! - as a consumer before its swap: nothing. After it: the message is gone with its consumer (at most once), and
+//!   perhaps a producer not yet woken;
+//! - hints that lag: the next ones walk past.
+//!
+//! Bounds: no call loops for ever, whatever lies in memory: every look at a slot counts against a limit that honest
+//! contention cannot reach, and behind it lies `Corrupted`. Push is lock-free; pop waits for a producer that is
+//! stopped between claim and publication ([`Busy`](PopFailure::Busy)).
+//!
+//! Orderings: publishing is a Release store that the consumer's Acquire load meets; finishing is a Release swap that the next
+//! claimer's Acquire meets, which also keeps a successful copy clear of the next item's stores. Hints are stored Release
+//! and loaded Acquire: whoever starts at a hint must see the words that justify it. Payload words are Relaxed.
+//!
+//! Source: our own; per-slot laps as in D. Vyukov's bounded queue (2010), claiming by the slot's word alone.
+
+use super::eventcount::{self, Expired};
+use super::{Fate, Owner, ParticipantId, Peers};
+use crate::layout::eventcount::EventCount;
+use crate::layout::queue::{Geometry, QueueHeader, Shared};
+use crate::primitive::{AtomicU64, Ordering, SPIN, spin_loop};
+use crate::sys::nap::{Deadline, Wait};
+
+/// Looks before the first sleep. A wake-up across cores costs 25-60 us; a look about 40 ns.
+const SPINS: u32 = 100;
+/// Looks at a slot that is being written before asking whether its producer lives: a copy takes less.
+const WRITER_SPINS: u32 = 64;
+/// Looks that a call may lose to others beyond two rounds of the queue. Each one lost means that somebody else finished
+/// an operation meanwhile, so honest company never comes near; only a faulty peer that keeps writing does.
+const PATIENCE: u64 = 1 << 16;
+
+/// Why an item was not pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushFailure {
+    /// There is no free slot (only when not waiting at all).
+    Full,
+    /// The deadline passed.
+    TimedOut,
+    /// A signal handler ran.
+    Interrupted,
+    /// The queue is shut down.
+    Closed,
+    /// The queue holds something that no participant writes.
+    Corrupted,
+}
+
+/// Why no item was popped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PopFailure {
+    /// There is no message (only when not waiting at all).
+    Empty,
+    /// The next message is still being written by a living producer (only when not waiting at all).
+    Busy,
+    /// The deadline passed.
+    TimedOut,
+    /// A signal handler ran.
+    Interrupted,
+    /// The queue is shut down and empty.
+    Closed,
+    /// The queue holds something that no participant writes.
+    Corrupted,
+}
+
+/// What a slot's word says. A word with any other bits is no state at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Empty,
+    Writing(ParticipantId),
+    Full,
+    Closed,
+}
+
+const LAP_SHIFT: u32 = 16;
+const STATE_SHIFT: u32 = 13;
+const PARTICIPANT_MASK: u64 = (1 << STATE_SHIFT) - 1;
+
+const EMPTY: u64 = 0;
+const WRITING: u64 = 1 << STATE_SHIFT;
+const FULL: u64 = 2 << STATE_SHIFT;
+const CLOSED: u64 = 3 << STATE_SHIFT;
+
+/// A word: `lap` (its low 48 bits) and a state.
+#[inline(always)]
+fn word(lap: u64, state: u64) -> u64 {
+    lap << LAP_SHIFT | state
+}
+
+fn decode(word: u64) -> Option<State> {
+    let participant = (word & PARTICIPANT_MASK) as ParticipantId;
+    match (word & ((1 << LAP_SHIFT) - 1) & !PARTICIPANT_MASK, participant) {
+        (EMPTY, 0) => Some(State::Empty),
+        (WRITING, 1..) => Some(State::Writing(participant)),
+        (FULL, 0) => Some(State::Full),
+        (CLOSED, 0) => Some(State::Closed),
+        _ => None,
+    }
+}
+
+/// How many laps the word is ahead of `lap`; negative: behind. Laps wrap at 2^48.
+fn laps_ahead(word: u64, lap: u64) -> i64 {
+    (word.wrapping_sub(lap << LAP_SHIFT) as i64) >> LAP_SHIFT
+}
+
+/// The later of two positions.
+#[inline(always)]
+fn later(a: u64, b: u64) -> u64 {
+    if (a.wrapping_sub(b) as i64) > 0 { a } else { b }
+}
+
+/// Leaves a hint where a walk ended, so that the next call does not walk again; without dirtying the line for nothing.
+fn leave_hint(hint: &AtomicU64, position: u64) {
+    // Relaxed: only compared.
+    if hint.load(Ordering::Relaxed) != position {
+        hint.store(position, Ordering::Release);
+    }
+}
+
+/// A queue: its header and slots in shared memory, and its checked sizes in private memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue<'a> {
+    header: &'a QueueHeader,
+    slots: &'a [AtomicU64],
+    geometry: Geometry,
+}
+
+struct Slot<'a> {
+    word: &'a AtomicU64,
+    data: &'a [AtomicU64],
+    lap: u64,
+}
+
+impl<'a> Queue<'a> {
+    /// The queue with this header and these slots; `None` if the header does not describe exactly them.
+    pub fn attach(header: &'a QueueHeader, slots: &'a [AtomicU64]) -> Option<Self> {
+        Self::with_geometry(header, slots, header.validate()?)
+    }
+
+    /// As [`attach`](Self::attach), with sizes that the caller has checked against the header before.
+    #[inline]
+    pub fn with_geometry(header: &'a QueueHeader, slots: &'a [AtomicU64], geometry: Geometry) -> Option<Self> {
+        (geometry.words() == slots.len()).then_some(Self { header, slots, geometry })
+    }
+
+    /// The sizes.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// Appends `item` (of exactly the item size) if there is room now.
+    #[inline]
+    pub fn try_push(&self, me: Owner, item: &[u8], peers: &impl Peers) -> Result<(), PushFailure> {
+        if self.is_shut_down() {
+            return Err(PushFailure::Closed);
+        }
+        let mut position = self.header.tail.0.load(Ordering::Acquire);
+        for _ in 0..self.patience() {
+            let Some(slot) = self.slot(position, item.len()) else { return Err(PushFailure::Corrupted) };
+            let mine = word(slot.lap, WRITING | u64::from(me.participant()));
+            // Without a look first: the line comes over once, and exclusive. AcqRel: invariant 2 is passed on to whoever sees us.
+            match slot.word.compare_exchange(word(slot.lap, EMPTY), mine, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    self.header.tail.0.store(self.next(position), Ordering::Release);
+                    store_bytes(slot.data, item);
+                    slot.word.store(word(slot.lap, FULL), Ordering::Release);
+                    self.notify(&self.shared().not_empty);
+                    return Ok(());
+                }
+                Err(seen) => position = self.pass_to_push(position, &slot, seen, peers)?,
+            }
+        }
+        Err(PushFailure::Corrupted)
+    }
+
+    /// Takes the first message into `item` (of exactly the item size) if there is one now. Otherwise the bytes of
+    /// `item` are arbitrary.
+    #[inline]
+    pub fn try_pop(&self, item: &mut [u8], peers: &impl Peers) -> Result<(), PopFailure> {
+        let mut position = self.header.head.0.load(Ordering::Acquire);
+        for _ in 0..self.patience() {
+            let Some(slot) = self.slot(position, item.len()) else { return Err(PopFailure::Corrupted) };
+            // Acquire: pairs with the Release that published the message.
+            let seen = slot.word.load(Ordering::Acquire);
+            if seen == word(slot.lap, FULL) {
+                load_bytes(item, slot.data);
+                if self.finish(&slot, seen) {
+                    self.header.head.0.store(self.next(position), Ordering::Release);
+                    self.notify(&self.shared().not_full);
+                    return Ok(());
+                }
+                position = later(self.next(position), self.header.head.0.load(Ordering::Acquire)); // invariant 5
+            } else {
+                position = self.pass_to_pop(position, &slot, seen, peers)?;
+            }
+        }
+        Err(PopFailure::Corrupted)
+    }
+
+    /// Where a producer goes on from a position that is not free: the same one again, or a later one.
+    #[cold]
+    fn pass_to_push(&self, position: u64, slot: &Slot<'_>, seen: u64, peers: &impl Peers) -> Result<u64, PushFailure> {
+        let state = decode(seen).ok_or(PushFailure::Corrupted)?;
+        let claimed = match (laps_ahead(seen, slot.lap), state) {
+            (0, State::Closed) => return Err(PushFailure::Closed),
+            (0, State::Writing(_) | State::Full) => position,
+            (laps @ 1.., _) => position.wrapping_add((laps - 1).cast_unsigned() << self.geometry.shift()),
+            (-1, State::Full) => return Err(self.full_at(position)),
+            (-1, State::Writing(producer)) => match peers.fate(producer) {
+                Fate::Alive => return Err(self.full_at(position)),
+                Fate::Dead => {
+                    self.void(slot.word, seen);
+                    return Ok(position);
+                }
+                Fate::Invalid => return Err(PushFailure::Corrupted),
+            },
+            // A hint that was too high, or a word that no participant writes.
+            _ => return Err(PushFailure::Corrupted),
+        };
+        Ok(later(self.next(claimed), self.header.tail.0.load(Ordering::Acquire)))
+    }
+
+    #[cold]
+    fn full_at(&self, position: u64) -> PushFailure {
+        leave_hint(&self.header.tail.0, position);
+        PushFailure::Full
+    }
+
+    /// Where a consumer goes on from a position that holds no message: the same one again, or a later one.
+    #[cold]
+    fn pass_to_pop(&self, position: u64, slot: &Slot<'_>, seen: u64, peers: &impl Peers) -> Result<u64, PopFailure> {
+        let state = decode(seen).ok_or(PopFailure::Corrupted)?;
+        match (laps_ahead(seen, slot.lap), state) {
+            (0, State::Empty) => {
+                if !self.is_shut_down() {
+                    leave_hint(&self.header.head.0, position);
+                    return Err(PopFailure::Empty);
+                }
+                // Invariant 6. Lost: a producer was faster, so there is a message to wait for. AcqRel: as a claim.
+                let closed = word(slot.lap, CLOSED);
+                match slot.word.compare_exchange(seen, closed, Ordering::AcqRel, Ordering::Relaxed) {
+                    Ok(_) => Err(PopFailure::Closed),
+                    Err(_) => Ok(position),
+                }
+            }
+            (0, State::Closed) => Err(PopFailure::Closed),
+            (0, State::Writing(producer)) => self.await_writer(slot, seen, producer, peers).map(|()| position),
+            (0, State::Full) => Ok(position),
+            (laps @ 1.., _) => {
+                // Invariant 3: positions up to (seen lap - 2, index) are finished, those behind it perhaps not.
+                let finished = position.wrapping_add((laps - 2).max(0).cast_unsigned() << self.geometry.shift());
+                Ok(later(self.next(finished), self.header.head.0.load(Ordering::Acquire)))
+            }
+            _ => Err(PopFailure::Corrupted),
+        }
+    }
+
+    /// Gives a producer the time of a copy, then voids its position if it is dead. Ok: look again.
+    fn await_writer(
+        &self,
+        slot: &Slot<'_>,
+        seen: u64,
+        producer: ParticipantId,
+        peers: &impl Peers,
+    ) -> Result<(), PopFailure> {
+        for _ in 0..if SPIN { WRITER_SPINS } else { 0 } {
+            // Relaxed: a change is looked at again with Acquire.
+            if slot.word.load(Ordering::Relaxed) != seen {
+                return Ok(());
+            }
+            spin_loop();
+        }
+        match peers.fate(producer) {
+            Fate::Alive => Err(PopFailure::Busy),
+            Fate::Dead => {
+                self.void(slot.word, seen);
+                Ok(())
+            }
+            Fate::Invalid => Err(PopFailure::Corrupted),
+        }
+    }
+
+    /// Finishes the position of a producer that died in it, seen as the exact word `seen`. Returns whether this call did it.
+    fn void(&self, at: &AtomicU64, seen: u64) -> bool {
+        // AcqRel: hands on what the dead producer's claim proved (invariant 2).
+        let next = word((seen >> LAP_SHIFT) + 1, EMPTY);
+        let done = at.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if done {
+            // Consumers waited for this producer, producers a lap behind for its slot.
+            self.notify(&self.shared().not_empty);
+            self.notify(&self.shared().not_full);
+        }
+        done
+    }
+
+    #[inline]
+    fn finish(&self, slot: &Slot<'_>, seen: u64) -> bool {
+        let next = word(slot.lap.wrapping_add(1), EMPTY);
+        // Release: our copy is made before the next item is written. Acquire: passes on what the claim proved.
+        slot.word.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Appends `item`, waiting for room as `wait` says.
+    #[inline]
+    pub fn push(&self, me: Owner, item: &[u8], peers: &impl Peers, wait: Wait) -> Result<(), PushFailure> {
+        match self.try_push(me, item, peers) {
+            Err(PushFailure::Full) if wait.deadline != Deadline::Now => self.push_slow(me, item, peers, wait),
+            done => done,
+        }
+    }
+
+    #[cold]
+    fn push_slow(&self, me: Owner, item: &[u8], peers: &impl Peers, wait: Wait) -> Result<(), PushFailure> {
+        let attempt = || match self.try_push(me, item, peers) {
+            Err(PushFailure::Full) => None,
+            done => Some(done),
+        };
+        for _ in 0..if SPIN { SPINS } else { 0 } {
+            spin_loop();
+            // A look before the attempt, whose swap would take the line away from the consumers.
+            if !self.seems_full()
+                && let Some(done) = attempt()
+            {
+                return done;
+            }
+        }
+        let shared = self.shared();
+        eventcount::wait_until(&shared.not_full, &shared.no_membarrier, wait, attempt).unwrap_or_else(|expired| {
+            Err(match expired {
+                Expired::TimedOut => PushFailure::TimedOut,
+                Expired::Interrupted => PushFailure::Interrupted,
+            })
+        })
+    }
+
+    /// Takes the first message into `item`, waiting for one as `wait` says.
+    #[inline]
+    pub fn pop(&self, item: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<(), PopFailure> {
+        match self.try_pop(item, peers) {
+            Err(PopFailure::Empty | PopFailure::Busy) if wait.deadline != Deadline::Now => {
+                self.pop_slow(item, peers, wait)
+            }
+            done => done,
+        }
+    }
+
+    #[cold]
+    fn pop_slow(&self, item: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<(), PopFailure> {
+        let mut attempt = || match self.try_pop(item, peers) {
+            Err(PopFailure::Empty | PopFailure::Busy) => None,
+            done => Some(done),
+        };
+        for _ in 0..if SPIN { SPINS } else { 0 } {
+            spin_loop();
+            if let Some(done) = attempt() {
+                return done;
+            }
+        }
+        let shared = self.shared();
+        eventcount::wait_until(&shared.not_empty, &shared.no_membarrier, wait, attempt).unwrap_or_else(|expired| {
+            Err(match expired {
+                Expired::TimedOut => PopFailure::TimedOut,
+                Expired::Interrupted => PopFailure::Interrupted,
+            })
+        })
+    }
+
+    /// Shuts the queue down for everybody: pushes fail from now on, pops drain what is there and then fail.
+    pub fn shutdown(&self) {
+        self.shared().closing.store(1, Ordering::Release);
+        self.notify(&self.shared().not_empty);
+        self.notify(&self.shared().not_full);
+    }
+
+    /// Whether the queue is shut down.
+    #[inline]
+    pub fn is_shut_down(&self) -> bool {
+        // Acquire: who knows that it is shut down knows what its closer did before.
+        self.shared().closing.load(Ordering::Acquire) != 0
+    }
+
+    /// Number of messages, those being written included; a snapshot between 0 and the capacity.
+    pub fn len(&self) -> u64 {
+        // A void in the middle counts until the head passes it.
+        let head = self.walk(self.header.head.0.load(Ordering::Acquire), |laps, _| laps > 0);
+        let start = later(head, self.header.tail.0.load(Ordering::Acquire));
+        let tail =
+            self.walk(start, |laps, state| laps > 0 || laps == 0 && matches!(state, State::Full | State::Writing(_)));
+        let (shift, mask) = (self.geometry.shift(), self.index_mask());
+        let laps = (tail >> shift).wrapping_sub(head >> shift);
+        let between = laps.wrapping_mul(self.geometry.capacity()).wrapping_add(tail & mask).wrapping_sub(head & mask);
+        // Others went on between the two walks: the tail may be a lap and more beyond the head that we saw.
+        between.min(self.geometry.capacity())
+    }
+
+    /// Whether there is no message; a snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The first position from `position` on that is not `passed`, given its laps ahead and state.
+    fn walk(&self, mut position: u64, passed: impl Fn(i64, State) -> bool) -> u64 {
+        for _ in 0..2 * self.geometry.capacity() + 64 {
+            let Some(slot) = self.slot(position, 0) else { break };
+            let seen = slot.word.load(Ordering::Acquire);
+            let laps = laps_ahead(seen, slot.lap);
+            if !decode(seen).is_some_and(|state| passed(laps, state)) {
+                break;
+            }
+            position = self.next(position.wrapping_add((laps - 2).max(0).cast_unsigned() << self.geometry.shift()));
+        }
+        position
+    }
+
+    /// Voids what participant `dead` was writing when it died, and wakes whom it may have left asleep. Returns the
+    /// number of positions that this call voided.
+    ///
+    /// Any number of processes may do this at the same time, and be killed at it.
+    pub fn recover(&self, dead: ParticipantId, peers: &impl Peers) -> u64 {
+        let mut voided = 0;
+        for slot in self.slots.chunks_exact(self.geometry.stride()) {
+            let seen = slot[0].load(Ordering::Acquire);
+            if decode(seen) != Some(State::Writing(dead)) {
+                continue;
+            }
+            // Asked after the load: the number may have a living successor by now.
+            if peers.fate(dead) != Fate::Dead {
+                break;
+            }
+            voided += u64::from(self.void(&slot[0], seen));
+        }
+        eventcount::recover(&self.shared().not_empty);
+        eventcount::recover(&self.shared().not_full);
+        voided
+    }
+
+    fn seems_full(&self) -> bool {
+        let position = self.header.tail.0.load(Ordering::Acquire);
+        self.slot(position, 0).is_some_and(|slot| {
+            // Relaxed: only a reason to spin on.
+            slot.word.load(Ordering::Relaxed) == word(slot.lap.wrapping_sub(1), FULL)
+        })
+    }
+
+    #[inline(always)]
+    fn shared(&self) -> &'a Shared {
+        &self.header.shared.0
+    }
+
+    #[inline(always)]
+    fn notify(&self, event: &EventCount) {
+        eventcount::notify(event, &self.shared().no_membarrier);
+    }
+
+    #[inline(always)]
+    fn patience(&self) -> u64 {
+        2 * self.geometry.capacity() + PATIENCE
+    }
+
+    #[inline(always)]
+    fn index_mask(&self) -> u64 {
+        (1 << self.geometry.shift()) - 1
+    }
+
+    /// The position behind `position`.
+    #[inline(always)]
+    fn next(&self, position: u64) -> u64 {
+        let next = position.wrapping_add(1);
+        if next & self.index_mask() == self.geometry.capacity() & self.index_mask() {
+            // The first index of the next lap: already there if the capacity is a power of two.
+            (position | self.index_mask()).wrapping_add(1)
+        } else {
+            next
+        }
+    }
+
+    /// The slot of a position and the words of its payload for `bytes` bytes; `None` if a wrong hint led here.
+    #[inline(always)]
+    fn slot(&self, position: u64, bytes: usize) -> Option<Slot<'a>> {
+        let index = position & self.index_mask();
+        if index >= self.geometry.capacity() || bytes > self.geometry.item_size() {
+            return None;
+        }
+        let start = index as usize * self.geometry.stride();
+        let (word, rest) = self.slots.get(start..)?.split_first()?;
+        Some(Slot { word, data: rest.get(..bytes.div_ceil(8))?, lap: position >> self.geometry.shift() })
+    }
+}
+
+/// Copies an item into shared words. Relaxed: published by the slot's word; a reader that overlaps discards.
+#[inline(always)]
+fn store_bytes(to: &[AtomicU64], from: &[u8]) {
+    let chunks = from.chunks_exact(8);
+    let mut last = [0; 8];
+    last[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
+    for (word, bytes) in to.iter().zip(chunks) {
+        word.store(u64::from_ne_bytes(bytes.try_into().unwrap_or_default()), Ordering::Relaxed);
+    }
+    if !from.len().is_multiple_of(8)
+        && let Some(word) = to.get(from.len() / 8)
+    {
+        word.store(u64::from_ne_bytes(last), Ordering::Relaxed);
+    }
+}
+
+/// Copies shared words into an item. Relaxed: kept only if the slot's word has not changed meanwhile.
+#[inline(always)]
+fn load_bytes(to: &mut [u8], from: &[AtomicU64]) {
+    let length = to.len();
+    let mut chunks = to.chunks_exact_mut(8);
+    for (bytes, word) in (&mut chunks).zip(from) {
+        bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+    }
+    if !length.is_multiple_of(8)
+        && let Some(word) = from.get(length / 8)
+    {
+        let last = word.load(Ordering::Relaxed).to_ne_bytes();
+        let rest = chunks.into_remainder();
+        rest.copy_from_slice(&last[..rest.len()]);
+    }
+}
