@@ -1,11 +1,32 @@
 //! Shared-memory IPC that survives `kill -9`.
 
-// The layers, lowest first; a module imports only from those above it in this list (tests/layers.rs).
+#[cfg(not(ringfence_loom))]
+mod error;
 #[doc(hidden)]
 pub mod layout;
+#[cfg(not(ringfence_loom))]
+mod plain;
 #[doc(hidden)]
 pub mod primitive;
+#[cfg(not(ringfence_loom))]
+mod queue;
 #[doc(hidden)]
 pub mod raw;
+#[cfg(not(ringfence_loom))]
+mod segment;
+#[cfg(not(ringfence_loom))]
+mod sync;
 #[doc(hidden)]
 pub mod sys;
+
+pub use bytemuck;
+#[cfg(not(ringfence_loom))]
+pub use error::Error;
+#[cfg(not(ringfence_loom))]
+pub use plain::{CChar, Element, Plain};
+#[cfg(not(ringfence_loom))]
+pub use queue::{PopError, PushError, Queue};
+#[cfg(not(ringfence_loom))]
+pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
+#[cfg(not(ringfence_loom))]
+pub use sync::{LockError, Mutex, MutexGuard};
