@@ -4,6 +4,7 @@
 //! ([`Peers`]); everything else it needs lies in the shared words it is handed.
 
 pub mod cell;
+pub mod channel;
 pub mod eventcount;
 pub mod mutex;
 pub mod queue;
