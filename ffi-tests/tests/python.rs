@@ -10,6 +10,7 @@ use ringfence_ffi_tests::lab::{Lab, root, run_well};
 /// Nobody waits for ever for a peer that failed.
 const LIMIT: Duration = Duration::from_secs(60);
 
+// semantics 88
 #[test]
 fn python_joins_by_name() {
     let lab = Lab::new("python");
