@@ -201,7 +201,8 @@ impl<F: Fifo> Chain<'_, F> {
     fn done(&self, gate: &Gate, child: &mut Child) -> bool {
         // A crash need not be waited for.
         let slices = (self.options.limit.as_millis() / 50) as u32;
-        (0..slices).any(|_| gate.pass(std::time::Duration::from_millis(50)) || child.ended().is_some()) && gate.is_open()
+        (0..slices).any(|_| gate.pass(std::time::Duration::from_millis(50)) || child.ended().is_some())
+            && gate.is_open()
     }
 
     fn go_on(&mut self, line: usize, mut model: Model) {

@@ -304,9 +304,9 @@ fn inside(cue: &Cue) -> bool {
 }
 
 fn end_state<K: LockKind>(point: &mut Point<'_>) {
-    let stages = point.board.cues[1..4].iter().fold(K::digest(point.board), |digest, cue| {
-        digest.word(cue.stage.load(Relaxed).into())
-    });
+    let stages = point.board.cues[1..4]
+        .iter()
+        .fold(K::digest(point.board), |digest, cue| digest.word(cue.stage.load(Relaxed).into()));
     point.outcome.states.insert(stages.value());
 }
 

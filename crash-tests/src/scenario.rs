@@ -187,7 +187,12 @@ pub fn to_sleep(victim: &mut Victim, done: impl Fn() -> bool) -> bool {
 }
 
 /// Plays `stage` for every k (for every pair or triple of k with several victims), until the victims finish.
-pub fn explore(board: &'static Board, victims: usize, options: &Options, mut stage: impl FnMut(&mut Point<'_>)) -> Outcome {
+pub fn explore(
+    board: &'static Board,
+    victims: usize,
+    options: &Options,
+    mut stage: impl FnMut(&mut Point<'_>),
+) -> Outcome {
     let mut outcome = Outcome::default();
     let mut play = |at: Vec<u64>, outcome: &mut Outcome| {
         let mut point = Point {
@@ -207,7 +212,8 @@ pub fn explore(board: &'static Board, victims: usize, options: &Options, mut sta
     // How long are the operations? Each is measured behind predecessors that died half way.
     let mut lengths = vec![1_000_000; victims];
     for nth in 0..victims {
-        let (walked, _) = play(lengths.iter().enumerate().map(|(n, k)| if n < nth { k / 2 } else { *k }).collect(), &mut outcome);
+        let (walked, _) =
+            play(lengths.iter().enumerate().map(|(n, k)| if n < nth { k / 2 } else { *k }).collect(), &mut outcome);
         lengths[nth] = walked[nth];
     }
     // Several victims in a row: a grid, of which even the full run takes a part.
