@@ -94,8 +94,8 @@
  *   writes garbage gets you `RF_E_CORRUPTED`, never a crash and never an endless loop, with two exceptions: a peer that
  *   forges a living owner can block waits without a time-out, and a peer that truncates the file of a named segment
  *   causes SIGBUS.
- * - A segment lives until it is unlinked. One whose processes all died stays in /dev/shm until the next
- *   `rf_segment_open` with `RF_CREATE` recovers it, or `rf_segment_sweep` or `rf_segment_unlink` removes it.
+ * - A segment lives until it is unlinked. One whose processes all died stays in /dev/shm: the next `rf_segment_open`
+ *   recovers it, or, if it was made with RF_UNLINK_WITH_LAST, `rf_segment_sweep` removes it.
  * - In a container /dev/shm is often limited to 64 MiB: a segment that does not fit is `RF_E_NO_SPACE` when it is made,
  *   never a crash later.
  */
@@ -347,7 +347,10 @@ typedef enum rf_type {
 typedef enum rf_unlink {
     /** It stays until `rf_segment_unlink`. */
     RF_UNLINK_KEEP = 0,
-    /** It goes when the last participant closes, and a segment whose participants all died is not used again. */
+    /**
+     * It goes when the last participant leaves. If all die at once, the next `rf_segment_open` with RF_CREATE starts
+     * afresh, and `rf_segment_sweep` removes it.
+     */
     RF_UNLINK_WITH_LAST = 1,
 } rf_unlink;
 
@@ -378,8 +381,8 @@ typedef struct rf_segment_options {
 /**
  * Opens the segment of that name, or makes it.
  *
- * A segment that is there but has no living participant (all were killed) is recovered first, or, if it was made with
- * RF_UNLINK_WITH_LAST and `flags` has RF_CREATE, replaced by a fresh one.
+ * A segment that is there but has no living participant (all were killed) is recovered first; if it was made with
+ * RF_UNLINK_WITH_LAST it counts as missing.
  *
  * @param name     its name
  * @param flags    of `rf_flags`, without RF_INTERRUPTIBLE
@@ -512,8 +515,7 @@ int rf_segment_remove(const struct rf_segment *segment, const char *object);
  * Gives the handle back. Handles of objects stay usable; the last handle of all ends the process's part in the segment.
  *
  * @param segment  the handle, or NULL
- * @return RF_OK; RF_E_BUSY (a thread of this process holds a lock in the segment, or is in the middle of a call): then
- * the handle stays open
+ * @return RF_OK; RF_E_BUSY (a thread of this process holds a lock in the segment): then the handle stays open
  *
  * Threads: no other may be using this handle.
  */
@@ -535,20 +537,22 @@ typedef struct rf_segment_info {
     char name[208];
     /** Its size in bytes. */
     uint64_t size;
+    /** User id of its owner. */
+    uint32_t owner;
     /** How many living participants it has. */
     uint32_t participants;
-    /** 1 if none is alive: `rf_segment_sweep` would remove it. */
-    int dead;
+    /** Of `rf_unlink`. */
+    int unlink;
+    /** 0. */
+    uint32_t reserved;
 } rf_segment_info;
 
 /** What a sweep has removed. */
 typedef struct rf_sweep_report {
-    /** Segments without a living participant. */
+    /** Dead segments. */
     uint64_t segments;
-    /** Unfinished files of creators that were killed. */
-    uint64_t unfinished;
-    /** Segments and files that were left alone: alive, or another user's. */
-    uint64_t kept;
+    /** Files of makers that died before they gave them a name. */
+    uint64_t abandoned;
 } rf_sweep_report;
 
 /** A process that takes part in a segment. */
@@ -557,8 +561,6 @@ typedef struct rf_participant_info {
     uint32_t number;
     /** Its process id as it sees itself. */
     int32_t pid;
-    /** When it started, in clock ticks since boot; 0 if unknown. */
-    uint64_t start_time;
     /** 1 if it is alive, 0 if it is dead and not yet cleared up. */
     int alive;
     /** The short name of its program. */
@@ -571,16 +573,6 @@ typedef struct rf_object_info {
     char name[64];
     /** Its kind: "mutex", "value", "array", "queue", "channel". */
     char kind[16];
-    /** The tag of its element type, or "". */
-    char tag[40];
-    /** Of `rf_type`, for values and arrays; else 0. */
-    int type;
-    /** Size of an element in bytes. */
-    uint32_t size;
-    /** Alignment of an element in bytes. */
-    uint32_t align;
-    /** 0. */
-    uint32_t reserved;
     /** Number of elements, or bytes of a channel's ring. */
     uint64_t capacity;
     /** Bytes that it takes of the segment. */
@@ -599,8 +591,9 @@ typedef struct rf_object_info {
 int rf_segment_list(size_t info_size, size_t capacity, struct rf_segment_info *infos, size_t *count);
 
 /**
- * Removes the segments in /dev/shm that have no living participant, and what killed creators left unfinished. Never
- * touches what lives, or belongs to another user.
+ * Removes what the dead left in /dev/shm: segments of this user that were made with RF_UNLINK_WITH_LAST and whose
+ * participants all died at once, and unfinished files of makers. Never touches what lives, what was to be kept, or what
+ * belongs to another user.
  *
  * @param report  what was done; may be NULL
  * @return RF_OK, RF_E_PERMISSION, RF_E_NO_DESCRIPTORS, RF_E_SYSTEM
@@ -631,7 +624,7 @@ int rf_segment_participants(const rf_segment *segment,
  * @param capacity   how many `infos` has room for
  * @param infos      the array
  * @param count      how many objects there are
- * @return RF_OK, RF_E_INVALID
+ * @return RF_OK, RF_E_INVALID, RF_E_CORRUPTED, RF_E_BUSY (somebody was stopped while changing the directory)
  */
 int rf_segment_objects(const rf_segment *segment,
                        size_t info_size,
@@ -787,7 +780,8 @@ int rf_value_open(const rf_segment *segment,
  * @param out    room for it
  * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
  *
- * Threads, processes: any number at once, whoever has the lock.
+ * Threads, processes: any number at once, whoever has the lock. A struct that is changed all the time is read under the
+ * lock in the end, for which the call waits.
  */
 int rf_value_get(const struct rf_value *value, void *out);
 
@@ -811,7 +805,7 @@ int rf_value_set(const struct rf_value *value, const void *new_);
  * @param value       the value
  * @param timeout_ns  how long to wait; RF_FOREVER, 0 to try
  * @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: what it was about to change in several steps may be
- * half done; unlocking declares it whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT,
+ * half done; everything that was set is whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT,
  * RF_E_INTERRUPTED, RF_E_MAXIMUM_REACHED (locked too often), RF_E_CORRUPTED
  *
  * Crash: a thread or process that ends while holding the lock passes it on with RF_OWNER_DIED.
@@ -914,10 +908,11 @@ int rf_value_close(struct rf_value *value);
 
 /* # Arrays
  *
- * A fixed number of elements of one type that processes share. Elements of 1, 2, 4 or 8 bytes are read and written
- * whole, without a lock. Everything that spans several elements, and larger elements, is exact only under the array's
- * lock, if everybody who writes takes it. The lock is reentrant: a thread that has it may lock again, and unlocks as
- * often.
+ * A fixed number of elements of one type that processes share. Each element is read and written whole: those of 1, 2, 4
+ * or 8 bytes in one step; others are kept twice, so that a death in the middle of a write leaves the old one.
+ *
+ * What spans several elements is one moment's only under the array's lock, if everybody who writes takes it. The lock is
+ * reentrant: a thread that has it may lock again, and unlocks as often.
  */
 
 /** A handle to an array. */
@@ -968,7 +963,7 @@ int rf_array_len(const struct rf_array *array, size_t *len);
  * @param out    room for `count` elements
  * @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
  *
- * Threads, processes: any number at once. Each scalar is read whole; under the lock, so is the row.
+ * Threads, processes: any number at once. Each element is read whole; under the lock, so is the row.
  */
 int rf_array_read(const struct rf_array *array, size_t first, size_t count, void *out);
 
@@ -981,10 +976,14 @@ int rf_array_read(const struct rf_array *array, size_t first, size_t count, void
  * @param elements  `count` elements
  * @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
  *
- * Threads, processes: any number at once. Crash: killed in the middle, each scalar is the old or the new one; of a row,
- * or of a larger element, a part may be written. Take the lock, and its next owner is told (RF_OWNER_DIED).
+ * Threads, processes: any number at once; elements that are not of 1, 2, 4 or 8 bytes are written under the lock, which
+ * the call takes and waits for. Crash: killed in the middle, each element is the old or the new one; of a row, a part may
+ * be written. Take the lock, and its next owner is told (RF_OWNER_DIED).
  */
-int rf_array_write(const struct rf_array *array, size_t first, size_t count, const void *elements);
+int rf_array_write(const struct rf_array *array,
+                   size_t first,
+                   size_t count,
+                   const void *elements);
 
 /**
  * Reads one element. As `rf_array_read` with a count of 1.
@@ -1018,22 +1017,23 @@ int rf_array_set(const struct rf_array *array, size_t index, const void *element
 int rf_array_fill(const struct rf_array *array, const void *element);
 
 /**
- * The address of the elements in this process, for access without copies (NumPy). They lie one after another, as in a C
- * array; another process may change them at any time: use C11 or C++ atomics, or the lock, everybody.
+ * The address of the elements in this process, for access without copies (NumPy): a C array, of elements of 1, 2, 4 or 8
+ * bytes. Another process may change them at any time: use C11 or C++ atomics, or the lock, everybody.
  *
  * @param array     the array
  * @param elements  the address of the first, valid until the handle is closed
- * @return RF_OK, RF_E_INVALID
+ * @return RF_OK, RF_E_NOT_SUPPORTED (elements of another size, which are kept twice), RF_E_INVALID
  */
-int rf_array_pointer(const struct rf_array *array, void **elements);
+int rf_array_pointer(const struct rf_array *array,
+                     void **elements);
 
 /**
  * Locks the array for the calling thread, once more if it has it.
  *
  * @param array       the array
  * @param timeout_ns  how long to wait; RF_FOREVER, 0 to try
- * @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: what it was about to write may be half done; unlocking
- * declares it whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED,
+ * @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: a row that it was about to write may
+ * be half done; each element is whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED,
  * RF_E_MAXIMUM_REACHED (locked too often), RF_E_CORRUPTED
  *
  * Crash: a thread or process that ends while holding the lock passes it on with RF_OWNER_DIED.
@@ -1082,7 +1082,7 @@ typedef struct rf_queue rf_queue;
  * @param name        its name in the segment
  * @param flags       of `rf_flags`
  * @param item_size   bytes of an item: at least 1
- * @param item_align  alignment of an item (`_Alignof`): a power of two, at most 128
+ * @param item_align  alignment of an item (`_Alignof`): a power of two
  * @param tag         a name for the type of the items that both sides must use; NULL or "" for none
  * @param capacity    how many items it holds, exactly: at least 1; 0 without `RF_CREATE` takes what is there
  * @param out         the handle; `rf_queue_close` gives it back
@@ -1117,7 +1117,7 @@ int rf_queue_push(const struct rf_queue *queue, const void *item, int64_t timeou
  * Takes the item at the head of the queue.
  *
  * @param queue       the queue
- * @param item        room for `item_size` bytes
+ * @param item        room for `item_size` bytes; what it holds after a failure is not specified
  * @param timeout_ns  how long to wait for an item; RF_FOREVER, 0 to try
  * @return RF_OK; RF_E_EMPTY (nothing there, and not to wait), RF_E_BUSY (the next item is just being written, and not
  * to wait), RF_E_TIMED_OUT, RF_E_CLOSED (shut down and drained), RF_E_INTERRUPTED, RF_E_CORRUPTED

@@ -188,7 +188,11 @@ static void beside_good_handles(const char *name) {
         BAD(rf_value_open(segment, "v", RF_CREATE, RF_STRUCT, 8, aligns[i], NULL, NULL, &no_value));
         BAD(rf_array_open(segment, "a", RF_CREATE, RF_STRUCT, 8, aligns[i], NULL, 1, &no_array));
     }
-    TRUE(rf_queue_open(segment, "q", RF_CREATE, 0, 8, NULL, 1, &no_queue) < 0);
+    OK(rf_queue_open(segment, "nothing", RF_CREATE, 0, 1, NULL, 1, &no_queue));
+    OK(rf_queue_push(no_queue, NULL, 0));
+    EXPECT(rf_queue_push(no_queue, NULL, 0), RF_E_FULL);
+    OK(rf_queue_pop(no_queue, NULL, 0));
+    OK(rf_queue_close(no_queue));
     TRUE(rf_queue_open(segment, "q", RF_CREATE, SIZE_MAX, 1, NULL, 1, &no_queue) < 0);
     TRUE(rf_queue_open(segment, "q", RF_CREATE, 8, 8, NULL, SIZE_MAX, &no_queue) < 0);
     TRUE(rf_queue_open(segment, "q", RF_CREATE, SIZE_MAX / 2, 1, NULL, SIZE_MAX / 2, &no_queue) < 0);

@@ -2,9 +2,13 @@
 
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
-use ringfence::{Channel, Queue, Segment, SegmentOptions, Unlink, Value};
+use ringfence::{Channel, PopError, Queue, Segment, SegmentOptions, Unlink, Value};
 use ringfence_ffi_tests::lab::{Lab, root, run_well};
+
+/// Nobody waits for ever for a peer that failed.
+const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn python_joins_by_name() {
@@ -24,21 +28,24 @@ fn python_joins_by_name() {
         let peer = scope.spawn(|| run_well(&mut python));
         scope.spawn(|| {
             for number in 1..=100 {
-                numbers.push(number).expect("room");
+                numbers.push_timeout(number, LIMIT).expect("room");
             }
             numbers.shutdown().expect("a sound queue");
             for message in ["spam", "", "eggs and ham"] {
-                inbox.send(message.as_bytes()).expect("room");
+                inbox.send_timeout(message.as_bytes(), LIMIT).expect("room");
             }
             inbox.shutdown().expect("a sound channel");
         });
         let mut sum = 0;
-        while let Ok(square) = squares.pop() {
-            sum += square;
+        loop {
+            match squares.pop_timeout(LIMIT) {
+                Ok(square) => sum += square,
+                Err(end) => break assert_eq!(end, PopError::Closed),
+            }
         }
         assert_eq!(sum, (1..=100).map(|n| n * n).sum());
         for answer in ["SPAM", "", "EGGS AND HAM"] {
-            assert_eq!(outbox.recv().expect("an answer"), answer.as_bytes());
+            assert_eq!(outbox.recv_timeout(LIMIT).expect("an answer"), answer.as_bytes());
         }
         let printed = peer.join().expect("the peer");
         let wanted = "pi is 3.25\ncount was 37\ncount as a double: ";

@@ -5,8 +5,7 @@ use core::time::Duration;
 
 use super::boundary::{Failure, Outcome};
 use super::status::rf_status::{self, RF_E_INVALID, RF_E_NAME};
-use super::flag::{RF_FOREVER, rf_flags, rf_type};
-use crate::plain::Element as Code;
+use super::flag::{RF_FOREVER, rf_flags};
 use crate::segment::directory::Mode;
 use crate::sys::nap::{Deadline, Wait};
 
@@ -195,44 +194,6 @@ pub(super) fn flags(flags: c_int) -> Result<Flags, Failure> {
     };
     Ok(Flags { mode, interruptible: has(rf_flags::RF_INTERRUPTIBLE) })
 }
-
-/// The element type of a value or an array.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Element {
-    pub(super) code: Code,
-    pub(super) size: usize,
-    pub(super) align: usize,
-}
-
-impl Element {
-    /// Checks a type against the size and alignment that the caller gives for it; a scalar's may be 0.
-    pub(super) fn new(code: c_int, size: usize, align: usize) -> Result<Self, Failure> {
-        let known = u32::try_from(code).ok().and_then(Code::from_code);
-        let code = known.ok_or_else(|| invalid(format!("unknown type {code}")))?;
-        let Some(width) = code.size() else {
-            if size == 0 || !align.is_power_of_two() || align > 128 {
-                return Err(invalid(format!("a struct of size {size}, align {align}")));
-            }
-            return Ok(Self { code, size, align });
-        };
-        let width = width as usize;
-        if (size != 0 && size != width) || (align != 0 && align != width) {
-            return Err(invalid(format!("size {size}, align {align}: this type has {width} and {width}")));
-        }
-        Ok(Self { code, size: width, align: width })
-    }
-}
-
-/// `rf_type` spells the library's own codes.
-const _: () = {
-    assert!(rf_type::RF_STRUCT as u32 == Code::Struct as u32 && rf_type::RF_I8 as u32 == Code::I8 as u32);
-    assert!(rf_type::RF_I16 as u32 == Code::I16 as u32 && rf_type::RF_I32 as u32 == Code::I32 as u32);
-    assert!(rf_type::RF_I64 as u32 == Code::I64 as u32 && rf_type::RF_U8 as u32 == Code::U8 as u32);
-    assert!(rf_type::RF_U16 as u32 == Code::U16 as u32 && rf_type::RF_U32 as u32 == Code::U32 as u32);
-    assert!(rf_type::RF_U64 as u32 == Code::U64 as u32 && rf_type::RF_F32 as u32 == Code::F32 as u32);
-    assert!(rf_type::RF_F64 as u32 == Code::F64 as u32 && rf_type::RF_BOOL as u32 == Code::Bool as u32);
-    assert!(rf_type::RF_CHAR as u32 == Code::Char as u32);
-};
 
 /// When a call with this time-out gives up.
 #[inline]

@@ -1,14 +1,16 @@
 //! # Arrays
 //!
-//! A fixed number of elements of one type that processes share. Elements of 1, 2, 4 or 8 bytes are read and written
-//! whole, without a lock. Everything that spans several elements, and larger elements, is exact only under the array's
-//! lock, if everybody who writes takes it. The lock is reentrant: a thread that has it may lock again, and unlocks as
-//! often.
+//! A fixed number of elements of one type that processes share. Each element is read and written whole: those of 1, 2, 4
+//! or 8 bytes in one step; others are kept twice, so that a death in the middle of a write leaves the old one.
+//!
+//! What spans several elements is one moment's only under the array's lock, if everybody who writes takes it. The lock is
+//! reentrant: a thread that has it may lock again, and unlocks as often.
 
 use core::ffi::{c_char, c_int, c_void};
 
-use super::argument::{self, Element, Out, reference};
+use super::argument::{self, Out, reference};
 use super::boundary::{Failure, boundary};
+use super::element::element;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
 use crate::cell::AnyArray;
@@ -58,8 +60,8 @@ pub unsafe extern "C" fn rf_array_open(
             )
         };
         let flags = argument::flags(flags)?;
-        let element = Element::new(r#type, size, align)?;
-        let core = AnyArray::open(&segment.core, name, flags.mode, element.code, element.size, element.align, tag, len)?;
+        let element = element(r#type, size, align, tag)?;
+        let core = AnyArray::open(&segment.core, name, flags.mode, element, len)?;
         out.write_handle(rf_array { core, size: element.size, interruptible: flags.interruptible });
         Ok(RF_OK)
     })
@@ -84,7 +86,7 @@ pub unsafe extern "C" fn rf_array_len(array: *const rf_array, len: *mut usize) -
 /// @param out    room for `count` elements
 /// @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
 ///
-/// Threads, processes: any number at once. Each scalar is read whole; under the lock, so is the row.
+/// Threads, processes: any number at once. Each element is read whole; under the lock, so is the row.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_array_read(array: *const rf_array, first: usize, count: usize, out: *mut c_void) -> c_int {
     boundary(|| {
@@ -105,8 +107,9 @@ pub unsafe extern "C" fn rf_array_read(array: *const rf_array, first: usize, cou
 /// @param elements  `count` elements
 /// @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
 ///
-/// Threads, processes: any number at once. Crash: killed in the middle, each scalar is the old or the new one; of a row,
-/// or of a larger element, a part may be written. Take the lock, and its next owner is told (RF_OWNER_DIED).
+/// Threads, processes: any number at once; elements that are not of 1, 2, 4 or 8 bytes are written under the lock, which
+/// the call takes and waits for. Crash: killed in the middle, each element is the old or the new one; of a row, a part may
+/// be written. Take the lock, and its next owner is told (RF_OWNER_DIED).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_array_write(
     array: *const rf_array,
@@ -169,26 +172,28 @@ pub unsafe extern "C" fn rf_array_fill(array: *const rf_array, element: *const c
     })
 }
 
-/// The address of the elements in this process, for access without copies (NumPy). They lie one after another, as in a C
-/// array; another process may change them at any time: use C11 or C++ atomics, or the lock, everybody.
+/// The address of the elements in this process, for access without copies (NumPy): a C array, of elements of 1, 2, 4 or 8
+/// bytes. Another process may change them at any time: use C11 or C++ atomics, or the lock, everybody.
 ///
 /// @param array     the array
 /// @param elements  the address of the first, valid until the handle is closed
-/// @return RF_OK, RF_E_INVALID
+/// @return RF_OK, RF_E_NOT_SUPPORTED (elements of another size, which are kept twice), RF_E_INVALID
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_array_pointer(array: *const rf_array, elements: *mut *mut c_void) -> c_int {
+    let address = |array: &rf_array| match array.size {
+        1 | 2 | 4 | 8 => Ok(array.core.as_ptr().as_ptr().cast()),
+        size => Err(Failure::new(RF_E_NOT_SUPPORTED, format!("elements of {size} bytes have no plain address"))),
+    };
     // SAFETY: the caller's promise.
-    boundary(|| unsafe {
-        argument::tell(array, "array", elements, "elements", |array| Ok(array.core.as_ptr().as_ptr().cast()))
-    })
+    boundary(|| unsafe { argument::tell(array, "array", elements, "elements", address) })
 }
 
 /// Locks the array for the calling thread, once more if it has it.
 ///
 /// @param array       the array
 /// @param timeout_ns  how long to wait; RF_FOREVER, 0 to try
-/// @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: what it was about to write may be half done; unlocking
-/// declares it whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED,
+/// @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: a row that it was about to write may
+/// be half done; each element is whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED,
 /// RF_E_MAXIMUM_REACHED (locked too often), RF_E_CORRUPTED
 ///
 /// Crash: a thread or process that ends while holding the lock passes it on with RF_OWNER_DIED.

@@ -2,6 +2,7 @@
 
 use super::boundary::Failure;
 use super::status::rf_status::{self, *};
+use crate::cell::ValueFailure;
 use crate::error::Error;
 use crate::raw::mutex::Acquired;
 use crate::sync::LockFailure;
@@ -54,6 +55,16 @@ impl From<LockFailure> for Failure {
             LockFailure::NotOwner => RF_E_NOT_OWNER.into(),
             LockFailure::Corrupted => RF_E_CORRUPTED.into(),
             LockFailure::Segment(error) => error.into(),
+        }
+    }
+}
+
+impl From<ValueFailure> for Failure {
+    fn from(failure: ValueFailure) -> Self {
+        match failure {
+            ValueFailure::Lock(failure) => failure.into(),
+            ValueFailure::NotSupported(why) => Self::new(RF_E_NOT_SUPPORTED, why),
+            ValueFailure::OutOfRange => Self::new(RF_E_INVALID, "no such element"),
         }
     }
 }

@@ -102,8 +102,8 @@
 mod argument;
 mod array;
 mod boundary;
-mod channel;
 mod convert;
+mod element;
 mod flag;
 mod listing;
 mod mutex;

@@ -56,7 +56,7 @@ impl From<PopFailure> for Failure {
 /// @param segment     where it lives
 /// @param name        its name in the segment
 /// @param flags       of `rf_flags`
-/// @param item_size   bytes of an item: at least 1
+/// @param item_size   bytes of an item; 0 for items that only count
 /// @param item_align  alignment of an item (`_Alignof`): a power of two
 /// @param tag         a name for the type of the items that both sides must use; NULL or "" for none
 /// @param capacity    how many items it holds, exactly: at least 1; 0 without `RF_CREATE` takes what is there

@@ -13,11 +13,12 @@
 
 use core::ffi::{c_char, c_int, c_void};
 
-use super::argument::{self, Element, Out, reference};
+use super::argument::{self, Out, reference};
 use super::boundary::{Outcome, boundary};
+use super::element::element;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
-use crate::cell::{AnyValue, ValueFailure};
+use crate::cell::{AnyValue, Change};
 
 /// A handle to a value.
 pub struct rf_value {
@@ -64,14 +65,14 @@ pub unsafe extern "C" fn rf_value_open(
             )
         };
         let flags = argument::flags(flags)?;
-        let element = Element::new(r#type, size, align)?;
+        let element = element(r#type, size, align, tag)?;
         let initial = if initial.is_null() {
             None
         } else {
             // SAFETY: the caller's promise.
             Some(unsafe { argument::bytes(initial, element.size, "initial")? })
         };
-        let core = AnyValue::open(&segment.core, name, flags.mode, element.code, element.size, element.align, tag, initial)?;
+        let core = AnyValue::open(&segment.core, name, flags.mode, element, initial)?;
         out.write_handle(rf_value { core, size: element.size, interruptible: flags.interruptible });
         Ok(RF_OK)
     })
@@ -83,7 +84,8 @@ pub unsafe extern "C" fn rf_value_open(
 /// @param out    room for it
 /// @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
 ///
-/// Threads, processes: any number at once, whoever has the lock.
+/// Threads, processes: any number at once, whoever has the lock. A struct that is changed all the time is read under the
+/// lock in the end, for which the call waits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_value_get(value: *const rf_value, out: *mut c_void) -> c_int {
     boundary(|| {
@@ -123,7 +125,7 @@ pub unsafe extern "C" fn rf_value_set(value: *const rf_value, new: *const c_void
 /// @param value       the value
 /// @param timeout_ns  how long to wait; RF_FOREVER, 0 to try
 /// @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: what it was about to change in several steps may be
-/// half done; unlocking declares it whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT,
+/// half done; everything that was set is whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT,
 /// RF_E_INTERRUPTED, RF_E_MAXIMUM_REACHED (locked too often), RF_E_CORRUPTED
 ///
 /// Crash: a thread or process that ends while holding the lock passes it on with RF_OWNER_DIED.
@@ -160,7 +162,7 @@ pub unsafe extern "C" fn rf_value_unlock(value: *const rf_value) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_value_fetch_add(value: *const rf_value, operand: i64, previous: *mut i64) -> c_int {
     // SAFETY: the caller's promise.
-    boundary(|| unsafe { change(value, previous, |value| value.fetch_add(operand)) })
+    boundary(|| unsafe { change(value, previous, Change::Add, operand) })
 }
 
 /// Subtracts from an integer in one step. As `rf_value_fetch_add`.
@@ -172,7 +174,7 @@ pub unsafe extern "C" fn rf_value_fetch_add(value: *const rf_value, operand: i64
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_value_fetch_sub(value: *const rf_value, operand: i64, previous: *mut i64) -> c_int {
     // SAFETY: the caller's promise.
-    boundary(|| unsafe { change(value, previous, |value| value.fetch_sub(operand)) })
+    boundary(|| unsafe { change(value, previous, Change::Sub, operand) })
 }
 
 /// Clears the bits of an integer that `operand` does not have, in one step. As `rf_value_fetch_add`.
@@ -184,7 +186,7 @@ pub unsafe extern "C" fn rf_value_fetch_sub(value: *const rf_value, operand: i64
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_value_fetch_and(value: *const rf_value, operand: i64, previous: *mut i64) -> c_int {
     // SAFETY: the caller's promise.
-    boundary(|| unsafe { change(value, previous, |value| value.fetch_and(operand)) })
+    boundary(|| unsafe { change(value, previous, Change::And, operand) })
 }
 
 /// Sets the bits of an integer that `operand` has, in one step. As `rf_value_fetch_add`.
@@ -196,7 +198,7 @@ pub unsafe extern "C" fn rf_value_fetch_and(value: *const rf_value, operand: i64
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_value_fetch_or(value: *const rf_value, operand: i64, previous: *mut i64) -> c_int {
     // SAFETY: the caller's promise.
-    boundary(|| unsafe { change(value, previous, |value| value.fetch_or(operand)) })
+    boundary(|| unsafe { change(value, previous, Change::Or, operand) })
 }
 
 /// Inverts the bits of an integer that `operand` has, in one step. As `rf_value_fetch_add`.
@@ -208,7 +210,7 @@ pub unsafe extern "C" fn rf_value_fetch_or(value: *const rf_value, operand: i64,
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_value_fetch_xor(value: *const rf_value, operand: i64, previous: *mut i64) -> c_int {
     // SAFETY: the caller's promise.
-    boundary(|| unsafe { change(value, previous, |value| value.fetch_xor(operand)) })
+    boundary(|| unsafe { change(value, previous, Change::Xor, operand) })
 }
 
 /// Writes an integer and tells what it was, in one step. As `rf_value_fetch_add`.
@@ -220,7 +222,7 @@ pub unsafe extern "C" fn rf_value_fetch_xor(value: *const rf_value, operand: i64
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_value_swap(value: *const rf_value, new: i64, previous: *mut i64) -> c_int {
     // SAFETY: the caller's promise.
-    boundary(|| unsafe { change(value, previous, |value| value.swap(new)) })
+    boundary(|| unsafe { change(value, previous, Change::Swap, new) })
 }
 
 /// Writes an integer if it is what the caller expects, in one step.
@@ -268,13 +270,9 @@ pub unsafe extern "C" fn rf_value_close(value: *mut rf_value) -> c_int {
 ///
 /// # Safety
 /// `value` is NULL or a handle; `previous` is NULL or writable.
-unsafe fn change(
-    value: *const rf_value,
-    previous: *mut i64,
-    change: impl FnOnce(&AnyValue) -> Result<i64, ValueFailure>,
-) -> Outcome {
+unsafe fn change(value: *const rf_value, previous: *mut i64, change: Change, operand: i64) -> Outcome {
     // SAFETY: the caller's promise.
     let (value, previous) = unsafe { (reference(value, "value")?, Out::optional(previous, "previous")?) };
-    previous.write(change(&value.core)?);
+    previous.write(value.core.change(change, operand)?);
     Ok(RF_OK)
 }
