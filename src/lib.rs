@@ -1,7 +1,11 @@
 //! Shared-memory IPC that survives `kill -9`.
 
 #[cfg(not(ringfence_loom))]
+mod cell;
+#[cfg(not(ringfence_loom))]
 mod error;
+#[cfg(all(feature = "capi", not(ringfence_loom)))]
+mod ffi;
 #[doc(hidden)]
 pub mod layout;
 #[cfg(not(ringfence_loom))]
@@ -21,6 +25,8 @@ pub mod sys;
 
 pub use bytemuck;
 #[cfg(not(ringfence_loom))]
+pub use cell::{Array, ArrayGuard, ElementError, Integer, OutOfRange, RawArray, RawValue, Scalar, Value, ValueGuard};
+#[cfg(not(ringfence_loom))]
 pub use error::Error;
 #[cfg(not(ringfence_loom))]
 pub use plain::{CChar, Element, Plain};
@@ -29,4 +35,4 @@ pub use queue::{PopError, PushError, Queue};
 #[cfg(not(ringfence_loom))]
 pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
 #[cfg(not(ringfence_loom))]
-pub use sync::{LockError, Mutex, MutexGuard};
+pub use sync::{LockError, LockFailure, Mutex, MutexGuard};

@@ -5,8 +5,8 @@ use core::ffi::{c_char, c_int, c_void};
 use core::time::Duration;
 
 use super::boundary::{Failure, Outcome};
-use super::status::rf_status::{self, RF_E_INVALID, RF_E_NAME};
 use super::flag::{RF_FOREVER, rf_flags};
+use super::status::rf_status::{self, RF_E_INVALID, RF_E_NAME};
 use crate::segment::directory::Mode;
 use crate::sys::nap::{Deadline, Wait};
 
