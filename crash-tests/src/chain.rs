@@ -15,7 +15,7 @@ use crate::fifos::{Fifo, NOW, No};
 use crate::os::{Child, Gate};
 use crate::report::{Class, Outcome};
 use crate::scenario::{Options, Scenario, park, play};
-use crate::step::{Victim, Walk, marker};
+use crate::step::{Unit, Victim, Walk, marker};
 
 /// A line of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +206,8 @@ impl<F: Fifo> Chain<'_, F> {
     fn done(&self, gate: &Gate, child: &mut Child) -> bool {
         // A crash need not be waited for.
         let slices = (self.options.limit.as_millis() / 50) as u32;
-        (0..slices).any(|_| gate.pass(std::time::Duration::from_millis(50)) || child.ended().is_some()) && gate.is_open()
+        (0..slices).any(|_| gate.pass(std::time::Duration::from_millis(50)) || child.ended().is_some())
+            && gate.is_open()
     }
 
     fn go_on(&mut self, line: usize, mut model: Model) {
@@ -341,7 +342,7 @@ impl<F: Fifo> Chain<'_, F> {
                 return None;
             }
         };
-        let walk = victim.walk(k, || board.cue(role).stage.load(Acquire) == 1);
+        let walk = victim.walk(Unit::Instruction, k, || board.cue(role).stage.load(Acquire) == 1);
         let steps = victim.steps();
         victim.kill();
         self.outcome.steps += steps;

@@ -54,7 +54,8 @@ fn controls() -> Vec<Scenario> {
     use locks::{Case, Raw, scenario};
     vec![
         chain::scenario::<Vyukov>("broken: vyukov", 3, "push", &[KillPush, Push]).must_fail(Class::Stuck),
-        chain::scenario::<Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover]).must_fail(Class::Stuck),
+        chain::scenario::<Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover])
+            .must_fail(Class::Stuck),
         scenario::<Raw<SwapUnlock>>("broken: swap unlock", Case::Barger, "barger", false).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Free, "free", true).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Contended, "contended", true).must_fail(Class::Stuck),
@@ -84,7 +85,8 @@ pub fn run(options: &Options, only: Option<&str>) -> (usize, usize) {
             }
             Some(class) => {
                 // Every k, until it is caught; a control that hangs is not worth four seconds each.
-                let options = Options { limit: Duration::from_secs(1), enough: 100, seek: Some(class), ..Options::full() };
+                let options =
+                    Options { limit: Duration::from_secs(1), enough: 100, seek: Some(class), ..Options::full() };
                 let outcome = scenario.run(&options);
                 let caught = outcome.failures[class as usize] > 0;
                 let verdict = if caught { "caught, as it must be" } else { "NOT CAUGHT" };

@@ -6,10 +6,14 @@
 //! | open | joins, makes its first call, leaves | its place is free again |
 //! | leave with last | is the last to leave a segment to be unlinked with it | the name is gone, at the latest after a sweep |
 //! | unlink | unlinks | the name is gone or whole |
-//! | recover | recovers one who died holding a mutex, the directory's place and a half-made push | all is free |
+//! | recover | recovers one who died holding a mutex | all is free, and the next owner is told |
+//! | open recovers | joins beside one who died so, which recovers it | the same |
 //! | make object | creates a queue that fills the segment | absent or complete, and its space is not lost |
 //! | remove object | removes it | the same |
 //! | first lock | locks and unlocks for the first time, which registers its thread | as for any lock |
+//!
+//! These operations are tens of thousands of instructions long, of which even the full run takes a sample. What they do
+//! to names and locks is done by system calls, so each is also killed before and after every one of those.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -17,10 +21,10 @@ use ringfence::{Error, LockError, Mutex, Queue, Segment, Unlink};
 
 use crate::api::{PARTICIPANTS, digest, elsewhere, fresh_name, fresh_segment, join, name, options};
 use crate::board::{Board, Role};
-use crate::os::{Child, Ended, LIMIT, Gate, now_ns, shm_names};
+use crate::os::{Child, Ended, Gate, LIMIT, now_ns, shm_names};
 use crate::report::{Class, Outcome};
 use crate::scenario::{Options, Point, Scenario, explore, park};
-use crate::step::marker;
+use crate::step::{Unit, marker};
 
 /// What the victim does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,17 +35,19 @@ pub enum Case {
     LeaveWithLast,
     Unlink,
     Recover,
+    OpenRecovers,
     MakeObject,
     RemoveObject,
     FirstLock,
 }
 
-const CASES: [(Case, &str); 8] = [
+const CASES: [(Case, &str); 9] = [
     (Case::Create, "create"),
     (Case::Open, "open"),
     (Case::LeaveWithLast, "leave with last"),
     (Case::Unlink, "unlink"),
     (Case::Recover, "recover"),
+    (Case::OpenRecovers, "open recovers"),
     (Case::MakeObject, "make object"),
     (Case::RemoveObject, "remove object"),
     (Case::FirstLock, "first lock"),
@@ -50,15 +56,26 @@ const CASES: [(Case, &str); 8] = [
 /// A queue of this many items of 8 bytes takes more than half of the segment.
 const LARGE: usize = 600;
 
+/// How many instructions the full run kills at, spread over the operation.
+const SAMPLE: u64 = 500;
+
 /// All of them, and the death of a whole process group.
 pub fn scenarios() -> Vec<Scenario> {
-    let stepped = CASES.iter().map(|&(case, label)| {
-        Scenario::new(format!("segment {label}"), move |options| {
-            let board = Board::new();
-            explore(board, 1, options, |point| play(point, case))
-        })
-    });
-    stepped.chain([Scenario::new("segment process group", process_group)]).collect()
+    let mut all = vec![];
+    for (case, label) in CASES {
+        for (unit, suffix) in [(Unit::Instruction, ""), (Unit::SystemCall, " at system calls")] {
+            all.push(Scenario::new(format!("segment {label}{suffix}"), move |options| {
+                let mut options = Options { unit, ..*options };
+                if unit == Unit::Instruction {
+                    options.budget = Some(options.budget.map_or(SAMPLE, |budget| (budget / 2).max(4)));
+                }
+                let board = Board::new();
+                explore(board, 1, &options, |point| play(point, case))
+            }));
+        }
+    }
+    all.push(Scenario::new("segment process group", process_group));
+    all
 }
 
 fn prepare(board: &'static Board, case: Case) -> Option<Child> {
@@ -80,11 +97,11 @@ fn prepare(board: &'static Board, case: Case) -> Option<Child> {
             let _ = Queue::<u64>::create(segment, "queue", 4).expect("room");
         }),
     }
-    if case != Case::Recover {
+    if !matches!(case, Case::Recover | Case::OpenRecovers) {
         return None;
     }
     // One who holds the mutex, and has the objects open, until it is killed.
-    let mut holder = Child::fork(|| {
+    let holder = Child::fork(|| {
         let segment = join(board);
         let (mutex, queue) = (Mutex::<u64>::open(&segment, "mutex"), Queue::<u64>::open(&segment, "queue"));
         let guard = mutex.as_ref().map(Mutex::lock);
@@ -93,7 +110,6 @@ fn prepare(board: &'static Board, case: Case) -> Option<Child> {
         park();
     });
     assert!(board.cue(Role::Holder).ready.pass(LIMIT), "a preparation failed");
-    holder.kill();
     Some(holder)
 }
 
@@ -104,7 +120,7 @@ fn operate(board: &'static Board, case: Case) {
             marker();
             std::mem::forget(Segment::create(&at, &options()));
         }
-        Case::Open => {
+        Case::Open | Case::OpenRecovers => {
             marker();
             let segment = Segment::open(&at);
             if let Ok(segment) = &segment {
@@ -123,7 +139,7 @@ fn operate(board: &'static Board, case: Case) {
             let _ = Segment::unlink(&at);
         }
         Case::Recover => {
-            let segment = join_quietly(board);
+            let segment = join(board);
             marker();
             let _ = segment.recover();
             std::mem::forget(segment);
@@ -150,20 +166,20 @@ fn operate(board: &'static Board, case: Case) {
     }
 }
 
-/// Joins a segment somebody else keeps open, so that joining itself recovers nobody.
-fn join_quietly(board: &'static Board) -> Segment {
-    join(board)
-}
-
 fn play(point: &mut Point<'_>, case: Case) {
     let board = point.board;
-    let dead = prepare(board, case);
+    let mut holder = prepare(board, case);
+    if case == Case::OpenRecovers {
+        holder.iter_mut().for_each(Child::kill);
+    }
     let Some(mut victim) = point.victim(Role::Victim, |cue| {
         operate(board, case);
         cue.stage.store(1, Release);
     }) else {
         return point.skip();
     };
+    // Only now, since joining recovers the dead.
+    holder.iter_mut().for_each(Child::kill);
     let cue = board.cue(Role::Victim);
     point.walk(0, &mut victim, || cue.stage.load(Acquire) == 1);
     let returned = cue.stage.load(Acquire) == 1;
@@ -175,10 +191,7 @@ fn play(point: &mut Point<'_>, case: Case) {
     // The judge is a fresh process; what it finds wrong, it says in its cue: a class, and which check.
     let judge = Role::Survivor;
     let mut child = point.play(judge, |cue| {
-        cue.asked.store(now_ns(), Relaxed);
-        let verdict = examine(board, case, returned, present);
-        cue.got.store(now_ns(), Relaxed);
-        if let Err((class, why)) = verdict {
+        if let Err((class, why)) = examine(board, case, returned, present) {
             cue.result.store(1 + class as u64, Relaxed);
             for bytes in why.as_bytes().chunks(8) {
                 let mut word = [0; 8];
@@ -193,7 +206,6 @@ fn play(point: &mut Point<'_>, case: Case) {
         point.fail(Class::Stuck, format!("the survivor: {:?}, returned {returned}, present {present}", child.ended()));
         return;
     }
-    point.delay(0, cue);
     let code = cue.result.load(Relaxed) as usize;
     if code > 0 {
         let words = board.log.iter().take(board.logged.load(Relaxed) as usize);
@@ -201,7 +213,6 @@ fn play(point: &mut Point<'_>, case: Case) {
         let why = String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_string();
         point.fail(crate::report::CLASSES[code - 1], format!("{why} (returned {returned}, present {present})"));
     }
-    drop(dead);
 }
 
 fn finished(gate: &Gate, child: &mut Child) -> bool {
@@ -250,7 +261,7 @@ fn examine(board: &'static Board, case: Case, returned: bool, present: bool) -> 
     ensure(alone, Class::Leaked, "a dead participant still has its place")?;
     match case {
         Case::MakeObject | Case::RemoveObject => objects(&segment)?,
-        Case::Recover => mutex(&segment, true)?,
+        Case::Recover | Case::OpenRecovers => mutex(&segment, true)?,
         Case::FirstLock | Case::Open => mutex(&segment, false)?,
         _ => {}
     }
