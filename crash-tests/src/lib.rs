@@ -12,11 +12,13 @@
 //! - [`scenario`]: the driver; [`report`]: the table
 //! - [`locks`]: the scenarios; [`broken`]: negative controls
 
+pub mod api;
 pub mod asleep;
 pub mod board;
 pub mod broken;
 pub mod chain;
 pub mod fifos;
+pub mod life;
 pub mod locks;
 pub mod os;
 pub mod queue;
@@ -31,9 +33,16 @@ use scenario::{Options, Scenario};
 
 /// Every scenario, then the negative controls.
 pub fn catalogue() -> Vec<Scenario> {
+    use chain::Act::{KillPop, KillPush, Recover};
     let mut all = locks::scenarios::<locks::Raw<locks::Shipped>>("lock");
     all.extend(asleep::scenarios::<queue::Shipped>("queue"));
     all.extend(chain::scenarios::<queue::Shipped>("queue"));
+    all.extend(locks::scenarios::<api::ApiMutex>("Mutex"));
+    all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
+    for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {
+        all.push(chain::scenario::<api::ApiQueue>("Queue", 3, label, script));
+    }
+    all.extend(life::scenarios());
     all.extend(controls());
     all
 }
