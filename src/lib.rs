@@ -1,6 +1,8 @@
 //! Shared-memory IPC that survives `kill -9`.
 
 #[cfg(not(ringfence_loom))]
+mod cell;
+#[cfg(not(ringfence_loom))]
 mod error;
 #[doc(hidden)]
 pub mod layout;
@@ -21,6 +23,8 @@ pub mod sys;
 
 pub use bytemuck;
 #[cfg(not(ringfence_loom))]
+pub use cell::{Array, ArrayGuard, ElementError, Integer, OutOfRange, RawArray, RawValue, Scalar, Value, ValueGuard};
+#[cfg(not(ringfence_loom))]
 pub use error::Error;
 #[cfg(not(ringfence_loom))]
 pub use plain::{CChar, Element, Plain};
@@ -29,4 +33,4 @@ pub use queue::{PopError, PushError, Queue};
 #[cfg(not(ringfence_loom))]
 pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
 #[cfg(not(ringfence_loom))]
-pub use sync::{LockError, Mutex, MutexGuard};
+pub use sync::{LockError, LockFailure, Mutex, MutexGuard};

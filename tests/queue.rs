@@ -35,6 +35,7 @@ fn setup(what: &str, capacity: usize) -> (Name, Segment, Queue<u64>) {
     (name, segment, queue)
 }
 
+// semantics 27
 #[test]
 fn items_of_each_producer_arrive_whole_and_in_order() {
     let (name, _segment, queue) = setup("order", 7);
@@ -51,6 +52,7 @@ fn items_of_each_producer_arrive_whole_and_in_order() {
     roles.into_iter().for_each(Role::finish);
 }
 
+// semantics 22, 23, 24, 71
 #[test]
 fn capacity_is_exact_for_every_number() {
     for capacity in [1, 2, 3, 63, 64, 65, 1000] {
@@ -72,6 +74,7 @@ fn capacity_is_exact_for_every_number() {
     }
 }
 
+// semantics 22 and 28
 #[test]
 fn shutdown_drains_and_wakes() {
     let (name, _segment, queue) = setup("shutdown", 4);

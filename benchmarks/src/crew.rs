@@ -65,8 +65,11 @@ impl<T: ?Sized> Deref for Shared<T> {
 
 impl<T: ?Sized> Drop for Shared<T> {
     fn drop(&mut self) {
-        // SAFETY: our own mapping, and no reference outlives `self`. What lies there needs no drop.
-        unsafe { libc::munmap(self.value.as_ptr().cast(), self.bytes.max(1)) };
+        // SAFETY: our own value and mapping, and no reference outlives `self`. Forked workers never get here.
+        unsafe {
+            self.value.drop_in_place();
+            libc::munmap(self.value.as_ptr().cast(), self.bytes.max(1));
+        }
     }
 }
 

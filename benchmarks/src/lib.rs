@@ -1,7 +1,10 @@
 //! Benchmarks of ringfence against its peers, measured in turn within one run. How to run and read them: `README.md`.
 
+pub mod channel;
 pub mod crew;
+pub mod idle;
 pub mod limits;
 pub mod lock;
+pub mod ours;
 pub mod queue;
 pub mod table;

@@ -4,12 +4,15 @@ use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ringfence::Mutex;
 use ringfence::layout::mutex::LockWord;
-use ringfence::raw::{Fate, Owner, ParticipantId, Peers, mutex};
+use ringfence::raw::{Owner, mutex};
 use ringfence::sys::nap::{Deadline, Wait};
 
 use crate::crew::{As, Shared, nanoseconds, run};
 use crate::limits::slice;
+use crate::ours::Scene;
+use crate::queue::Immortals;
 use crate::table::{Book, Contestant, Demand, contestant};
 
 /// A lock with a counter in its cache line.
@@ -44,15 +47,6 @@ impl Counter {
     }
 }
 
-/// Nobody ever dies here.
-struct Immortals;
-
-impl Peers for Immortals {
-    fn fate(&self, _: ParticipantId) -> Fate {
-        Fate::Alive
-    }
-}
-
 #[repr(C, align(128))]
 struct Raw {
     word: LockWord,
@@ -73,6 +67,58 @@ impl Lock for Raw {
         mutex::lock(&self.word, me, &Immortals, Wait::until(Deadline::Forever)).expect("nobody dies");
         self.counter.add();
         mutex::unlock(&self.word, me).expect("we hold it");
+    }
+    fn total(&self) -> u64 {
+        self.counter.get()
+    }
+}
+
+/// The library's mutex with the counter inside, as Rust uses it.
+struct Full {
+    scene: Scene,
+    mutex: Mutex<u64>,
+}
+
+impl Lock for Full {
+    const AS: As = As::Processes;
+    fn new() -> Self {
+        let scene = Scene::new(64 << 10);
+        let mutex = Mutex::create(&scene.segment, "lock", 0).expect("a new mutex");
+        Self { scene, mutex }
+    }
+    type Me = Mutex<u64>;
+    fn me(&self, _: usize) -> Mutex<u64> {
+        Mutex::open(&self.scene.open(), "lock").expect("the mutex just made")
+    }
+    #[inline(always)]
+    fn add(&self, me: &Mutex<u64>) {
+        *me.lock().expect("nobody dies") += 1;
+    }
+    fn total(&self) -> u64 {
+        *self.mutex.lock().expect("nobody dies")
+    }
+}
+
+/// The same lock around data elsewhere, as C uses it.
+struct Around {
+    full: Full,
+    counter: Counter,
+}
+
+impl Lock for Around {
+    const AS: As = As::Processes;
+    fn new() -> Self {
+        Self { full: Full::new(), counter: Counter::default() }
+    }
+    type Me = Mutex<u64>;
+    fn me(&self, index: usize) -> Mutex<u64> {
+        self.full.me(index)
+    }
+    #[inline(always)]
+    fn add(&self, me: &Mutex<u64>) {
+        let guard = me.lock().expect("nobody dies");
+        self.counter.add();
+        guard.unlock();
     }
     fn total(&self) -> u64 {
         self.counter.get()
@@ -234,7 +280,9 @@ fn contended<L: Lock>(book: &Book, name: &str, workers: usize, pauses: u32) -> C
     })
 }
 
-const RAW: &str = "ringfence raw lock (processes)";
+const FULL: &str = "ringfence Mutex<u64> += 1 (processes)";
+const AROUND: &str = "ringfence Mutex, data elsewhere (processes)";
+const RAW: &str = "  its raw lock alone (processes)";
 const PTHREAD: &str = "pthread process-shared (processes)";
 const ROBUST: &str = "pthread process-shared robust (processes)";
 const STD: &str = "std Mutex (threads)";
@@ -246,6 +294,8 @@ pub fn measure(book: &mut Book) {
         "lock + unlock, uncontended",
         "ns",
         vec![
+            alone::<Around>(AROUND),
+            alone::<Full>(FULL),
             alone::<Raw>(RAW),
             alone::<Pthread<false>>(PTHREAD),
             alone::<Pthread<true>>(ROBUST),
@@ -254,12 +304,16 @@ pub fn measure(book: &mut Book) {
             alone::<Bare>("limit: CAS + store"),
         ],
     )
-    .against(RAW, &[ROBUST], Demand::AtMost(0.85))
-    .against(RAW, &[STD], Demand::AtMost(1.2));
+    .against(AROUND, &[ROBUST], Demand::AtMost(0.85))
+    .against(AROUND, &[STD], Demand::AtMost(1.2))
+    .against(FULL, &[STD], Demand::Shown)
+    .against(RAW, &[STD], Demand::Shown);
     for pauses in [0, 100] {
         for workers in [2, 4] {
             let title = format!("lock, {workers} workers, {pauses} pauses outside");
             let contestants = vec![
+                contended::<Full>(book, FULL, workers, pauses),
+                contended::<Around>(book, AROUND, workers, pauses),
                 contended::<Raw>(book, RAW, workers, pauses),
                 contended::<Pthread<false>>(book, PTHREAD, workers, pauses),
                 contended::<Pthread<true>>(book, ROBUST, workers, pauses),
@@ -267,9 +321,10 @@ pub fn measure(book: &mut Book) {
                 contended::<ParkingLot>(book, PARKING, workers, pauses),
             ];
             book.race(&title, "M/s", contestants)
-                .against(RAW, &[PTHREAD, ROBUST], Demand::AtLeast(1.0))
-                .against(RAW, &[PARKING], Demand::Shown)
-                .fairness(RAW, Demand::AtLeast(0.5));
+                .against(FULL, &[PTHREAD, ROBUST], Demand::AtLeast(1.0))
+                .against(AROUND, &[PTHREAD, ROBUST], Demand::Shown)
+                .against(FULL, &[PARKING], Demand::Shown)
+                .fairness(FULL, Demand::AtLeast(0.5));
         }
     }
 }

@@ -57,12 +57,19 @@ impl<const N: usize> Queue<N> for Crossbeam<N> {
     }
 }
 
-struct Immortals;
+/// Nobody ever dies here.
+pub(crate) struct Immortals;
 
 impl Peers for Immortals {
     fn fate(&self, _: ParticipantId) -> Fate {
         Fate::Alive
     }
+}
+
+/// What a process does when it attaches.
+pub(crate) fn register(index: usize) -> Owner {
+    ringfence::sys::membarrier::register();
+    owner(index)
 }
 
 fn owner(index: usize) -> Owner {
@@ -80,20 +87,27 @@ fn bytes_mut<const N: usize>(item: &mut [u64; N]) -> &mut [u8] {
 }
 
 /// The raw queue in a mapping of its own.
-struct Memory {
+pub(crate) struct Memory {
     header: Shared<QueueHeader>,
     slots: Shared<[AtomicU64]>,
     geometry: Geometry,
 }
 
 impl Memory {
-    fn new(words_of_item: usize) -> Self {
+    pub(crate) fn new(words_of_item: usize) -> Self {
         let geometry = Geometry::new(CAPACITY as u64, words_of_item as u64 * 8).expect("a queue");
         Self { header: Shared::new(QueueHeader::new(geometry)), slots: Shared::words(geometry.words()), geometry }
     }
 
+    /// The same for a system without membarrier: every notifier fences.
+    fn fenced(words_of_item: usize) -> Self {
+        let this = Self::new(words_of_item);
+        this.header.shared.0.no_membarrier.store(1, Ordering::Relaxed);
+        this
+    }
+
     #[inline(always)]
-    fn queue(&self) -> RawQueue<'_> {
+    pub(crate) fn queue(&self) -> RawQueue<'_> {
         RawQueue::with_geometry(&self.header, &self.slots, self.geometry).expect("as made")
     }
 }
@@ -105,7 +119,7 @@ impl<const N: usize> Queue<N> for Blocking {
     const AS: As = As::Processes;
     type Me = Owner;
     fn me(&self, index: usize) -> Owner {
-        owner(index)
+        register(index)
     }
     #[inline(always)]
     fn push(&self, &me: &Owner, item: [u64; N]) {
@@ -126,7 +140,7 @@ impl<const N: usize> Queue<N> for Trying {
     const AS: As = As::Processes;
     type Me = Owner;
     fn me(&self, index: usize) -> Owner {
-        owner(index)
+        register(index)
     }
     #[inline(always)]
     fn push(&self, &me: &Owner, item: [u64; N]) {
@@ -256,6 +270,7 @@ fn flow<const N: usize, Q: Queue<N>>(queue: &Q, pairs: usize, each: u64) -> Samp
 
 const BLOCKING: &str = "ringfence raw push/pop (processes)";
 const TRYING: &str = "ringfence raw try_push/try_pop (processes)";
+const FENCED: &str = "  the same without membarrier";
 const BARE: &str = "limit: its slots without any check";
 const CROSSBEAM: &str = "crossbeam ArrayQueue (threads)";
 
@@ -267,6 +282,7 @@ fn size<const N: usize>(book: &mut Book, each: u64, demand: Demand) {
         let contestants: Vec<Contestant<'_>> = vec![
             contestant(BLOCKING, move || flow::<N, _>(&Blocking(Memory::new(N)), pairs, each)),
             contestant(TRYING, move || flow::<N, _>(&Trying(Memory::new(N)), pairs, each)),
+            contestant(FENCED, move || flow::<N, _>(&Trying(Memory::fenced(N)), pairs, each)),
             contestant(BARE, move || flow::<N, _>(&Bare::<N>::new(), pairs, each)),
             contestant(CROSSBEAM, move || flow::<N, _>(&Crossbeam(ArrayQueue::new(CAPACITY)), pairs, each)),
         ];
@@ -291,7 +307,7 @@ fn herd(sleepers: usize) -> Sample {
             })
         })
         .collect();
-    let me = owner(sleepers);
+    let me = register(sleepers);
     let mut spent = 0;
     for turn in 0..PUSHES {
         wait_until_asleep(&consumers);

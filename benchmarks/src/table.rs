@@ -73,8 +73,9 @@ pub struct Book {
     pub rounds: usize,
     /// Whether runs are kept short.
     pub quick: bool,
-    /// How much longer to wait for a quiet machine.
+    /// How long each race may wait for a quiet machine.
     pub patience: Duration,
+    left: Duration,
     verdicts: Vec<String>,
 }
 
@@ -84,7 +85,13 @@ const DISTURBED: f64 = 0.05;
 impl Book {
     /// An empty book.
     pub fn new(quick: bool) -> Self {
-        Self { rounds: if quick { 3 } else { 7 }, quick, patience: Duration::ZERO, verdicts: Vec::new() }
+        Self {
+            rounds: if quick { 3 } else { 7 },
+            quick,
+            patience: Duration::ZERO,
+            left: Duration::ZERO,
+            verdicts: Vec::new(),
+        }
     }
 
     /// Measures the contestants in turn, several rounds, and prints the medians.
@@ -102,6 +109,7 @@ impl Book {
         mut contestants: Vec<Contestant<'a>>,
     ) -> Results<'_, 'a> {
         let mut shares = Vec::new();
+        self.left = self.patience;
         for round in 0..rounds {
             let count = contestants.len();
             for turn in 0..count {
@@ -133,12 +141,12 @@ impl Book {
             let noise = Noise::start();
             let sample = run();
             let share = noise.share();
-            if share < DISTURBED || self.patience.is_zero() {
+            if share < DISTURBED || self.left.is_zero() {
                 return (sample, share);
             }
             let again = Instant::now();
-            while Noise::watch(Duration::from_millis(100)).share() >= DISTURBED && again.elapsed() < self.patience {}
-            self.patience = self.patience.saturating_sub(noise.began.elapsed());
+            while Noise::watch(Duration::from_millis(100)).share() >= DISTURBED && again.elapsed() < self.left {}
+            self.left = self.left.saturating_sub(noise.began.elapsed());
         }
     }
 
@@ -146,7 +154,9 @@ impl Book {
     pub fn judge(&mut self, what: &str, value: f64, unit: &str, demand: Demand) {
         let line = format!("{what}: {value:.3} {unit} (target {})  {}", demand.text(), demand.verdict(value));
         println!("    -> {}", line.trim_end());
-        self.verdicts.push(line);
+        if !matches!(demand, Demand::Shown) {
+            self.verdicts.push(line);
+        }
     }
 
     /// Notes something that could not be measured.

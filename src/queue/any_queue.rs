@@ -100,7 +100,7 @@ impl AnyQueue {
     }
 
     /// Bytes of an item.
-    #[allow(dead_code)] // for the C ABI
+    #[cfg(feature = "capi")]
     pub fn item_size(&self) -> usize {
         self.geometry.item_size()
     }

@@ -4,7 +4,7 @@ mod any_queue;
 mod errors;
 mod typed;
 
-#[allow(unused_imports)] // for the C ABI
-pub use any_queue::AnyQueue;
+#[cfg(feature = "capi")]
+pub use any_queue::{AnyQueue, Item};
 pub use errors::{PopError, PushError};
 pub use typed::Queue;

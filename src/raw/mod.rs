@@ -8,6 +8,7 @@ pub mod channel;
 pub mod eventcount;
 pub mod mutex;
 pub mod queue;
+pub mod reentrant;
 pub mod words;
 
 use core::num::NonZeroU32;

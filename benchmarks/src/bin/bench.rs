@@ -1,7 +1,7 @@
 //! `bench [lock|queue|channel|attach|idle|all] [--quick] [--patient]`: see `benchmarks/README.md`.
 
 use ringfence_benchmarks::table::Book;
-use ringfence_benchmarks::{limits, lock, queue};
+use ringfence_benchmarks::{channel, idle, limits, lock, queue};
 
 const USAGE: &str = "usage: bench [lock|queue|channel|attach|idle|all] [--quick] [--patient]";
 
@@ -21,7 +21,7 @@ fn main() -> std::process::ExitCode {
     }
     let mut book = Book::new(quick);
     if patient {
-        book.patience = std::time::Duration::from_secs(900);
+        book.patience = std::time::Duration::from_secs(60);
     }
     let wanted = |name: &str| what == "all" || what == name;
     println!("one pause: {:.1} ns", limits::pause());
@@ -31,6 +31,12 @@ fn main() -> std::process::ExitCode {
     }
     if wanted("queue") {
         queue::measure(&mut book);
+    }
+    if wanted("channel") {
+        channel::measure(&mut book);
+    }
+    if wanted("idle") {
+        idle::measure(&mut book);
     }
     book.summary();
     std::process::ExitCode::SUCCESS
