@@ -15,7 +15,6 @@ fn segments_in_c() {
     program("c/segment.c", "segment", "segment: ok\n");
 }
 
-// semantics 60, 61 and 62
 #[test]
 fn mutexes_in_c() {
     program("c/mutex.c", "mutex", "mutex: ok\n");
@@ -31,19 +30,16 @@ fn queues_in_c() {
     program("c/queue.c", "queue", "queue: ok\n");
 }
 
-// semantics 72, 73, 74 and 75
 #[test]
 fn channels_in_c() {
     program("c/channel.c", "channel", "channel: ok\n");
 }
 
-// semantics 86 and 87
 #[test]
 fn null_and_wild_values_are_refused() {
     program("c/bad.c", "bad", "bad: ok\n");
 }
 
-// semantics 88
 #[test]
 fn a_tour_in_cpp() {
     program("cpp/tour.cpp", "tour", "100 tasks, sum 49995000\n");
