@@ -2,9 +2,9 @@
 //! compiler. A wrong row does not build.
 
 use ringfence::{
-    Array, ArrayGuard, CChar, CloseError, Element, ElementError, Error, LockError, LockFailure, Mutex, MutexGuard,
-    ObjectInfo, OutOfRange, ParticipantInfo, PopError, PushError, Queue, RawArray, RawValue, Segment, SegmentInfo,
-    SegmentOptions, SweepReport, Unlink, Value, ValueGuard,
+    Array, ArrayGuard, CChar, Channel, CloseError, Element, ElementError, Error, LockError, LockFailure, Mutex,
+    MutexGuard, ObjectInfo, OutOfRange, ParticipantInfo, PopError, PushError, Queue, RawArray, RawValue, RecvError,
+    Segment, SegmentInfo, SegmentOptions, SendError, SweepReport, Unlink, Value, ValueGuard,
 };
 
 const fn send_and_sync<T: Send + Sync>() {}
@@ -26,11 +26,20 @@ macro_rules! not {
 
 const _: () = {
     send_and_sync::<Segment>();
-    send_and_sync::<(Mutex<u64>, Queue<u64>)>();
+    send_and_sync::<(Mutex<u64>, Queue<u64>, Channel)>();
     send_and_sync::<(Value<u64>, RawValue<[u64; 3]>, Array<u64>, RawArray<[u64; 3]>)>();
     send_and_sync::<(SegmentOptions, Unlink, SegmentInfo, ObjectInfo, ParticipantInfo, SweepReport)>();
     send_and_sync::<(Error, CloseError, Element, CChar)>();
-    send_and_sync::<(LockError<()>, LockFailure, ElementError, OutOfRange, PopError, PushError<u64>)>();
+    send_and_sync::<(
+        LockError<()>,
+        LockFailure,
+        ElementError,
+        OutOfRange,
+        PopError,
+        PushError<u64>,
+        RecvError,
+        SendError,
+    )>();
 };
 
 not!(Send: MutexGuard<'static, u64>, ValueGuard<'static, u64>, ArrayGuard<'static>);
