@@ -4,6 +4,8 @@
 mod cell;
 #[cfg(not(ringfence_loom))]
 mod error;
+#[cfg(all(feature = "capi", not(ringfence_loom)))]
+mod ffi;
 #[doc(hidden)]
 pub mod layout;
 #[cfg(not(ringfence_loom))]
@@ -29,7 +31,7 @@ pub use error::Error;
 #[cfg(not(ringfence_loom))]
 pub use plain::{CChar, Element, Plain};
 #[cfg(not(ringfence_loom))]
-pub use queue::{PopError, PushError, Queue};
+pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
 #[cfg(not(ringfence_loom))]
 pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
 #[cfg(not(ringfence_loom))]

@@ -1,4 +1,4 @@
-//! Why an item did not go into, or come out of, a queue.
+//! Why something did not go into, or come out of, a queue or a channel.
 
 use std::fmt;
 
@@ -111,3 +111,83 @@ impl fmt::Display for PopError {
 }
 
 impl std::error::Error for PopError {}
+
+/// Why a message was not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no room (a try only).
+    Full,
+    /// The time is up.
+    TimedOut,
+    /// The channel is shut down.
+    Closed,
+    /// A signal handler ran.
+    Interrupted,
+    /// The message does not fit the channel, even an empty one.
+    TooLong {
+        /// Its length.
+        len: usize,
+        /// The longest that fits.
+        max: usize,
+    },
+    /// The channel holds something that no participant writes.
+    Corrupted,
+    /// The process could not join the segment.
+    Segment(Error),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the channel is full"),
+            Self::TimedOut => f.write_str("the channel had no room in time"),
+            Self::Closed => f.write_str("the channel is shut down"),
+            Self::Interrupted => f.write_str("a signal interrupted the wait for room in the channel"),
+            Self::TooLong { len, max } => write!(f, "a message of {len} bytes; the channel takes {max} at most"),
+            Self::Corrupted => f.write_str("the channel holds something that no participant writes"),
+            Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// Why no message was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// There is no message (a try only).
+    Empty,
+    /// The time is up.
+    TimedOut,
+    /// The channel is shut down and empty.
+    Closed,
+    /// A signal handler ran.
+    Interrupted,
+    /// The message is longer than the buffer; it stays in the channel.
+    BufferTooShort {
+        /// Its length.
+        needed: usize,
+    },
+    /// The channel holds something that no participant writes.
+    Corrupted,
+    /// The process could not join the segment.
+    Segment(Error),
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the channel is empty"),
+            Self::TimedOut => f.write_str("the channel had no message in time"),
+            Self::Closed => f.write_str("the channel is shut down and empty"),
+            Self::Interrupted => f.write_str("a signal interrupted the wait for a message"),
+            Self::BufferTooShort { needed } => write!(f, "the message has {needed} bytes; give a longer buffer"),
+            Self::Corrupted => f.write_str("the channel holds something that no participant writes"),
+            Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RecvError {}
