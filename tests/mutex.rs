@@ -52,6 +52,7 @@ fn counts_by_many_processes_add_up() {
     assert_eq!(*mutex.lock().unwrap(), 60000);
 }
 
+// semantics 8 and 65
 #[test]
 fn a_killed_holder_is_told_to_the_next_owner_and_its_uncommitted_change_is_gone() {
     let (name, segment, mutex) = setup("killed");
@@ -73,6 +74,7 @@ fn a_killed_holder_is_told_to_the_next_owner_and_its_uncommitted_change_is_gone(
     assert_eq!(segment.participants().len(), 1);
 }
 
+// semantics 62, 63 and 66
 #[test]
 fn given_up_unless_made_consistent() {
     let (name, _segment, mutex) = setup("give-up");
@@ -89,6 +91,7 @@ fn given_up_unless_made_consistent() {
     drop(mutex.lock().unwrap());
 }
 
+// semantics 64
 #[test]
 fn a_thread_that_ends_while_holding_is_told() {
     let (name, _segment, mutex) = setup("thread-ends");
@@ -98,6 +101,7 @@ fn a_thread_that_ends_while_holding_is_told() {
     ender.finish();
 }
 
+// semantics 60
 #[test]
 fn relocking_is_an_error_and_another_thread_waits() {
     let (_name, _segment, mutex) = setup("relock");

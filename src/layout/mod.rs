@@ -1,5 +1,6 @@
 //! The structs that lie in shared memory. No logic but validation.
 
+pub mod channel;
 pub mod eventcount;
 pub mod mutex;
 pub mod queue;

@@ -4,9 +4,11 @@
 //! ([`Peers`]); everything else it needs lies in the shared words it is handed.
 
 pub mod cell;
+pub mod channel;
 pub mod eventcount;
 pub mod mutex;
 pub mod queue;
+pub mod reentrant;
 pub mod words;
 
 use core::num::NonZeroU32;

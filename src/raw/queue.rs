@@ -182,6 +182,23 @@ impl<'a> Queue<'a> {
         (geometry.words() == slots.len()).then_some(Self { header, slots, geometry })
     }
 
+    /// The queue that starts at `base`.
+    ///
+    /// # Safety
+    /// `geometry.bytes()` bytes from `base` on, which is aligned to 128, are mapped during `'a` and accessed atomically
+    /// only.
+    #[cfg(not(ringfence_loom))]
+    #[inline]
+    pub unsafe fn at(base: core::ptr::NonNull<u8>, geometry: Geometry) -> Option<Self> {
+        // SAFETY: as the caller promises; header and slots consist of atomics.
+        let (header, slots) = unsafe {
+            let slots = base.add(size_of::<QueueHeader>()).cast::<AtomicU64>();
+            let slots = core::ptr::NonNull::slice_from_raw_parts(slots, geometry.words());
+            (base.cast::<QueueHeader>().as_ref(), slots.as_ref())
+        };
+        Self::with_geometry(header, slots, geometry)
+    }
+
     /// The sizes.
     pub fn geometry(&self) -> Geometry {
         self.geometry

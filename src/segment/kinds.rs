@@ -4,6 +4,9 @@ use core::ptr::NonNull;
 
 use super::view::StoredShape;
 use crate::layout::mutex::LockWord;
+use crate::layout::{channel, queue};
+use crate::raw::channel::Channel;
+use crate::raw::queue::Queue;
 use crate::raw::{ParticipantId, Peers, mutex};
 
 /// A kind of object. The numbers are part of the layout.
@@ -68,6 +71,23 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
                 mutex::recover(word, dead, peers);
             }
         }
-        Kind::Queue | Kind::Channel => {}
+        Kind::Queue => {
+            let geometry = queue::Geometry::new(remains.shape.capacity, remains.shape.element_size.into())
+                .filter(|geometry| geometry.bytes() as u64 <= remains.len);
+            let Some(geometry) = geometry else { return };
+            // SAFETY: mapped and long enough (just checked), aligned to 128.
+            if let Some(queue) = unsafe { Queue::at(remains.base, geometry) } {
+                queue.recover(dead, peers);
+            }
+        }
+        Kind::Channel => {
+            let geometry = channel::Geometry::new(remains.shape.capacity)
+                .filter(|geometry| geometry.bytes() as u64 <= remains.len);
+            let Some(geometry) = geometry else { return };
+            // SAFETY: mapped and long enough (just checked), aligned to 128.
+            if let Some(channel) = unsafe { Channel::at(remains.base, geometry) } {
+                channel.recover(dead, peers);
+            }
+        }
     }
 }

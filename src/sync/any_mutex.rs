@@ -1,5 +1,6 @@
 //! The robust mutex as a named object: the lock alone, as C sees it. [`Mutex`](super::Mutex) adds typed data.
 
+use std::fmt;
 use std::ptr::NonNull;
 
 use crate::error::Error;
@@ -34,6 +35,23 @@ pub enum LockFailure {
     /// The process could not join the segment (a forked child's first call).
     Segment(Error),
 }
+
+impl fmt::Display for LockFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WouldBlock => f.write_str("the lock is held by somebody else"),
+            Self::TimedOut => f.write_str("the lock was not free in time"),
+            Self::Interrupted => f.write_str("a signal interrupted the wait for the lock"),
+            Self::WouldDeadlock => f.write_str("the calling thread holds the lock already"),
+            Self::NotRecoverable => f.write_str("the lock was given up after a death; reset it when nobody uses it"),
+            Self::NotOwner => f.write_str("the calling thread does not hold the lock"),
+            Self::Corrupted => f.write_str("the lock's word is not one that a participant writes"),
+            Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for LockFailure {}
 
 impl From<Refused> for LockFailure {
     fn from(refused: Refused) -> Self {

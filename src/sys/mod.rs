@@ -1,5 +1,6 @@
 //! The operating system. The only layer that names `rustix` or `libc`.
 
+pub mod errno;
 pub mod futex;
 pub mod membarrier;
 pub mod nap;
@@ -16,6 +17,8 @@ pub mod shm;
 #[cfg(not(ringfence_loom))]
 use crate::error::Error;
 
+#[cfg(not(target_endian = "little"))]
+compile_error!("ringfence is written for little-endian machines.");
 #[cfg(not(target_os = "linux"))]
 compile_error!("ringfence runs on Linux only: it rests on futexes and OFD locks.");
 
