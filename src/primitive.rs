@@ -2,10 +2,10 @@
 //!
 //! This is the only file that names either, so everything above it can be model-checked as shipped. Under loom every
 //! atomic operation is also a *crash point*: a modelled process may die right before it, which is how the models of
-//! `loom-tests/` kill a victim at every step (see [`death`]).
+//! `loom-tests/` kill a victim at every step (see `death`).
 
 #[cfg(not(ringfence_loom))]
-pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+pub use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
 /// Tells the processor that the caller spins. Under loom spinning is compiled out by its callers ([`SPIN`] is 0).
 #[cfg(not(ringfence_loom))]

@@ -1,1 +1,10 @@
-//! Benchmarks against peers. See `src/bin/`.
+//! Benchmarks of ringfence against its peers, measured in turn within one run. How to run and read them: `README.md`.
+
+pub mod channel;
+pub mod crew;
+pub mod idle;
+pub mod limits;
+pub mod lock;
+pub mod ours;
+pub mod queue;
+pub mod table;

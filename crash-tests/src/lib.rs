@@ -1,1 +1,111 @@
-//! The crash rig: kills a process after every single instruction of an operation.
+//! The crash rig: kills a process after every single instruction of an operation, and looks at what the others can
+//! still do.
+//!
+//! A *scenario* stages some processes around a *victim*. The victim is single-stepped through one operation and killed
+//! with SIGKILL after k instructions; then survivors go on and are judged. That is one *kill point*; a scenario is
+//! played for every k. Many kill points leave the same bytes behind, so distinct end states are counted beside them.
+//!
+//! What the rig does not see: reordering by a weakly ordered machine (the loom models do), and deaths within a system
+//! call other than one that sleeps (the kernel either did it or did not).
+//!
+//! - [`os`]: processes, shared pages; [`step`]: the victim; [`board`]: what the processes of a kill point share
+//! - [`scenario`]: the driver; [`report`]: the table
+//! - [`locks`]: the scenarios; [`broken`]: negative controls
+
+pub mod api;
+pub mod asleep;
+pub mod board;
+pub mod broken;
+pub mod chain;
+pub mod fifos;
+pub mod life;
+pub mod locks;
+pub mod os;
+pub mod queue;
+pub mod report;
+pub mod scenario;
+pub mod step;
+
+use std::time::Duration;
+
+use report::{Class, Outcome, Row, delays, head};
+use scenario::{Options, Scenario};
+
+/// Every scenario, then the negative controls.
+pub fn catalogue() -> Vec<Scenario> {
+    use chain::Act::{KillPop, KillPush, Recover};
+    let mut all = locks::scenarios::<locks::Raw<locks::Shipped>>("lock");
+    all.extend(asleep::scenarios::<queue::Shipped>("queue"));
+    all.extend(chain::scenarios::<queue::Shipped>("queue"));
+    all.extend(locks::scenarios::<api::ApiMutex>("Mutex"));
+    all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
+    for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {
+        all.push(chain::scenario::<api::ApiQueue>("Queue", 3, label, script));
+    }
+    all.extend(life::scenarios());
+    all.extend(controls());
+    all
+}
+
+fn controls() -> Vec<Scenario> {
+    use broken::locks::{NotRobust, SwapUnlock};
+    use broken::{hidden::Hidden, vyukov::Vyukov};
+    use chain::Act::{KillPop, KillPush, Push, Recover};
+    use locks::{Case, Raw, scenario};
+    vec![
+        chain::scenario::<Vyukov>("broken: vyukov", 3, "push", &[KillPush, Push]).must_fail(Class::Stuck),
+        chain::scenario::<Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover])
+            .must_fail(Class::Stuck),
+        scenario::<Raw<SwapUnlock>>("broken: swap unlock", Case::Barger, "barger", false).must_fail(Class::Stuck),
+        scenario::<Raw<NotRobust>>("broken: not robust", Case::Free, "free", true).must_fail(Class::Stuck),
+        scenario::<Raw<NotRobust>>("broken: not robust", Case::Contended, "contended", true).must_fail(Class::Stuck),
+    ]
+}
+
+/// Runs what `only` matches (everything if `None`), prints the table, and returns how many scenarios passed and failed.
+pub fn run(options: &Options, only: Option<&str>) -> (usize, usize) {
+    let mut total = Outcome::default();
+    let (mut passed, mut failed, mut states) = (0, 0, 0);
+    println!("{}", head());
+    for scenario in catalogue().iter().filter(|scenario| only.is_none_or(|only| scenario.name.contains(only))) {
+        let good = match scenario.control {
+            None => {
+                let outcome = scenario.run(options);
+                println!("{}", Row(&scenario.name, &outcome));
+                total.points += outcome.points;
+                total.steps += outcome.steps;
+                total.skipped += outcome.skipped;
+                total.took += outcome.took;
+                states += outcome.states.len();
+                for (sum, count) in total.failures.iter_mut().zip(outcome.failures) {
+                    *sum += count;
+                }
+                total.delays.extend(&outcome.delays);
+                outcome.failed() == 0 && outcome.points > outcome.skipped
+            }
+            Some(class) => {
+                // Every k, until it is caught; a control that hangs is not worth four seconds each.
+                let options =
+                    Options { limit: Duration::from_secs(1), enough: 100, seek: Some(class), ..Options::full() };
+                let outcome = scenario.run(&options);
+                let caught = outcome.failures[class as usize] > 0;
+                let verdict = if caught { "caught, as it must be" } else { "NOT CAUGHT" };
+                println!("{}\n      {verdict}", Row(&scenario.name, &outcome));
+                caught
+            }
+        };
+        if good { passed += 1 } else { failed += 1 }
+    }
+    println!(
+        "\n{} kill points, {} distinct end states, {} failures, {} not staged, {} instructions, {:.1} s",
+        total.points,
+        states,
+        total.failed(),
+        total.skipped,
+        total.steps,
+        total.took.as_secs_f64()
+    );
+    println!("survivors went on after (ms, min/median/p99/max): {}", delays(&total.delays));
+    println!("{passed} passed, {failed} failed");
+    (passed, failed)
+}

@@ -1,1 +1,4 @@
-//! C, C++ and Python programs against the C ABI. See `tests/`.
+//! The C ABI, tested from outside: the header against the sources, the symbols, and programs in C, C++ and Python.
+
+pub mod header;
+pub mod lab;

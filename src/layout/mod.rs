@@ -1,5 +1,11 @@
 //! The structs that lie in shared memory. No logic but validation.
 
+pub mod channel;
 pub mod eventcount;
 pub mod mutex;
 pub mod queue;
+#[cfg(not(ringfence_loom))]
+pub mod segment;
+
+/// The largest participant number that fits the 13 bits of a word.
+pub const MAX_PARTICIPANTS: u16 = 8191;

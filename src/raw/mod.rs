@@ -3,17 +3,20 @@
 //! What loom checks is exactly this code. An algorithm is told who it runs as ([`Owner`]) and asks who is dead
 //! ([`Peers`]); everything else it needs lies in the shared words it is handed.
 
+pub mod cell;
+pub mod channel;
 pub mod eventcount;
 pub mod mutex;
 pub mod queue;
+pub mod reentrant;
+pub mod words;
 
 use core::num::NonZeroU32;
 
 /// Number of a participant in its segment, 1..=8191; 0 is nobody.
 pub type ParticipantId = u16;
 
-/// The largest participant number that fits the 13 bits of a word.
-pub const MAX_PARTICIPANTS: u16 = 8191;
+pub use crate::layout::MAX_PARTICIPANTS;
 
 const PARTICIPANT_BITS: u32 = 13;
 const PARTICIPANT_MASK: u32 = (1 << PARTICIPANT_BITS) - 1;
@@ -25,6 +28,7 @@ pub const TAG_MASK: u32 = (1 << 17) - 1;
 /// The tag comes from a counter in the participant's slot that survives the slot's reuse, so a compare-and-swap that
 /// somebody decided on long ago cannot hit a successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
 pub struct Owner(NonZeroU32);
 
 impl Owner {
@@ -39,6 +43,11 @@ impl Owner {
     /// The participant.
     pub fn participant(self) -> ParticipantId {
         (self.0.get() & PARTICIPANT_MASK) as ParticipantId
+    }
+
+    /// The tag.
+    pub fn tag(self) -> u32 {
+        self.0.get() >> PARTICIPANT_BITS
     }
 
     /// The 30 bits as they stand in a word.

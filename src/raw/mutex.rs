@@ -18,7 +18,8 @@
 //!
 //! Invariants:
 //! 1. Only the owner, or somebody who knows that the owner is dead, takes the owner out of the word.
-//! 2. A sleeper exists only behind a word with `WAITERS` (it set the bit, or saw it, in the value it sleeps on).
+//! 2. While somebody sleeps, the word has `WAITERS`, or somebody is awake between a sleep and its next acquire, which
+//!    will set it (3). Death of that somebody is the one hole; [`recover`] closes it by waking another.
 //! 3. Whoever acquires after having slept sets `WAITERS`: it cannot know whether others sleep. Without this a late
 //!    clearing (the last step of `unlock`) puts a sleeper to sleep for ever, with no kill at all.
 //! 4. `unlock` never passes through a state without `WAITERS` while somebody may sleep: it leaves `WAITERS` in the free
@@ -28,8 +29,10 @@
 //! A death leaves behind:
 //! - before the acquiring CAS: at most a stray `WAITERS`, which the next unlock clears;
 //! - while holding: the dead owner in the word; the next locker takes it with `OWNER_DIED`;
-//! - after the releasing store, before the wake: sleepers behind a free word; their capped naps or [`recover`] end it;
-//! - as the woken waiter: the same, mended the same way.
+//! - after the releasing store, before the wake: sleepers behind a free word (or one that was given up); their capped
+//!   naps or [`recover`] end it;
+//! - as the woken waiter: sleepers behind a word that is free, or held by a barger; if `WAITERS` is set the barger's
+//!   unlock wakes them, and where a late clearing took the bit away their naps or [`recover`] do.
 //!
 //! Orderings: every acquiring CAS is Acquire and pairs with the Release of the store that freed the word. A death
 //! needs no pairing: the question that proves it is a system call made after the dead process's last store.
@@ -48,8 +51,17 @@ const WAITERS: u32 = 1 << 31;
 /// The word of a lock that was given up: participant 0 with every tag bit set, which no thread can be.
 pub const NOT_RECOVERABLE: u32 = OWNER_MASK & !0x1fff;
 
-/// Looks at the word before the first sleep. A wake-up across cores costs 25-60 us; a look about 40 ns.
-const SPINS: u32 = 100;
+/// Looks at a held word before each sleep: about 20 us in all with the pauses between them, half of what a wake-up
+/// across cores costs.
+const LOOKS: u32 = 20;
+
+/// Pauses after the first look; doubled after each, up to [`MAX_PAUSES`]. A look takes the cache line from the owner,
+/// who needs it back to unlock and may well lock again in the 100 ns that takes: whoever looks all the time slows
+/// down everybody (measured with two workers: 7 M/s with a pause a look, 24 M/s so).
+const FIRST_PAUSES: u32 = 8;
+
+/// Pauses between two looks at the most, about 1 us: what a waiter may oversleep a free lock by.
+const MAX_PAUSES: u32 = 64;
 
 /// How a lock was acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +113,8 @@ pub fn lock(word: &LockWord, me: Owner, peers: &impl Peers, wait: Wait) -> Resul
 pub fn lock_slow(word: &LockWord, me: Owner, peers: &impl Peers, wait: Wait) -> Result<Acquired, Refused> {
     let mut nap = Nap::new();
     let mut slept = false;
-    let mut spins = if SPIN && wait.deadline != Deadline::Now { SPINS } else { 0 };
+    let looks = if SPIN && wait.deadline != Deadline::Now { LOOKS } else { 0 };
+    let (mut looked, mut pauses) = (0, FIRST_PAUSES);
     loop {
         // Relaxed: the value is only an operand of the CASes below, which order what follows.
         let seen = word.0.load(Ordering::Relaxed);
@@ -119,9 +132,13 @@ pub fn lock_slow(word: &LockWord, me: Owner, peers: &impl Peers, wait: Wait) -> 
         if owner == me.bits() {
             return Err(Refused::WouldDeadlock);
         }
-        if spins > 0 && seen & WAITERS == 0 {
-            spins -= 1;
-            spin_loop();
+        // WAITERS or not: a sleeper is woken at the next unlock, we can have the lock before that.
+        if looked < looks {
+            looked += 1;
+            for _ in 0..pauses {
+                spin_loop();
+            }
+            pauses = (pauses * 2).min(MAX_PAUSES);
             continue;
         }
         match peers.fate((owner & 0x1fff) as ParticipantId) {
@@ -142,7 +159,10 @@ pub fn lock_slow(word: &LockWord, me: Owner, peers: &impl Peers, wait: Wait) -> 
             continue;
         }
         match nap.sleep(&word.0, seen | WAITERS, wait) {
-            Slept::Recheck => slept = true,
+            Slept::Recheck => {
+                slept = true;
+                (looked, pauses) = (0, FIRST_PAUSES);
+            }
             // A wake-up that we take with us is not lost: whoever holds the lock now found WAITERS and will wake
             // another, and if nobody holds it we have just been through the loop and would have taken it.
             Slept::TimedOut => return Err(Refused::TimedOut),
@@ -173,13 +193,14 @@ fn unlock_slow(word: &LockWord, me: Owner, seen: u32) -> Result<(), NotOwner> {
     if seen & OWNER_MASK != me.bits() {
         return Err(NotOwner);
     }
+    // Nobody takes us out of the word while we live (invariant 1), so what we swap out is ours. A swap and not a store:
+    // others set WAITERS at the same time, and read-modify-writes have one order that the models can trust.
     if seen & OWNER_DIED != 0 {
-        word.0.store(NOT_RECOVERABLE, Ordering::Release);
+        word.0.swap(NOT_RECOVERABLE, Ordering::Release);
         futex::wake(&word.0, u32::MAX);
         return Ok(());
     }
-    // WAITERS is set, so nobody changes the word while we own it (invariant 1): a store is enough.
-    word.0.store(WAITERS, Ordering::Release);
+    word.0.swap(WAITERS, Ordering::Release);
     if futex::wake(&word.0, 1) == 0 {
         // Nobody slept. Relaxed: nothing is published; a loss means that somebody took the lock or will clear it.
         let _ = word.0.compare_exchange(WAITERS, 0, Ordering::Relaxed, Ordering::Relaxed);
@@ -195,20 +216,14 @@ pub fn give_back(word: &LockWord, me: Owner) -> Result<(), NotOwner> {
         if seen & OWNER_MASK != me.bits() {
             return Err(NotOwner);
         }
-        if release_as_died(word, seen) {
+        let freed = OWNER_DIED | (seen & WAITERS);
+        if word.0.compare_exchange(seen, freed, Ordering::Release, Ordering::Relaxed).is_ok() {
+            if freed & WAITERS != 0 {
+                futex::wake(&word.0, 1);
+            }
             return Ok(());
         }
     }
-}
-
-/// Takes the owner out of the exact word `seen` and leaves `OWNER_DIED`, then wakes one sleeper.
-fn release_as_died(word: &LockWord, seen: u32) -> bool {
-    let freed = OWNER_DIED | (seen & WAITERS);
-    let done = word.0.compare_exchange(seen, freed, Ordering::Release, Ordering::Relaxed).is_ok();
-    if done && freed & WAITERS != 0 {
-        futex::wake(&word.0, 1);
-    }
-    done
 }
 
 /// Declares that what the lock protects is whole again. `Ok(false)` if nobody had died.
@@ -237,26 +252,34 @@ pub fn holder(word: &LockWord) -> Option<ParticipantId> {
     (owner != 0 && owner != NOT_RECOVERABLE).then_some((owner & 0x1fff) as ParticipantId)
 }
 
-/// Frees the lock if participant `dead` died holding it, and wakes one sleeper of a free lock that may have any.
+/// Frees the lock if participant `dead` died holding it, and passes on the wake-up it may have died with.
 ///
 /// Any number of processes may do this at the same time, and be killed at it. Returns whether this call freed it.
 pub fn recover(word: &LockWord, dead: ParticipantId, peers: &impl Peers) -> bool {
+    let freed = free_from(word, dead, peers);
+    // Whatever the word says: a late clearing may have left sleepers behind a word without WAITERS, held or free, when
+    // the one awake that would have set it again died. Relaxed: the caller knows of the death, so it sees at least what
+    // the dead wrote.
+    let given_up = word.0.load(Ordering::Relaxed) & OWNER_MASK == NOT_RECOVERABLE;
+    futex::wake(&word.0, if given_up { u32::MAX } else { 1 });
+    freed
+}
+
+fn free_from(word: &LockWord, dead: ParticipantId, peers: &impl Peers) -> bool {
     loop {
         let seen = word.0.load(Ordering::Relaxed);
         let owner = seen & OWNER_MASK;
-        if (owner & 0x1fff) as ParticipantId == dead && owner != NOT_RECOVERABLE && dead != 0 {
-            // Asked after the load: the number may have a living successor by now.
-            if peers.fate(dead) != Fate::Dead {
-                return false;
-            }
-            if release_as_died(word, seen) {
-                return true;
-            }
-            continue;
+        if owner == NOT_RECOVERABLE || dead == 0 || (owner & 0x1fff) as ParticipantId != dead {
+            return false;
         }
-        if owner == 0 && seen & WAITERS != 0 {
-            futex::wake(&word.0, 1);
+        // Asked after the load: the number may have a living successor by now.
+        if peers.fate(dead) != Fate::Dead {
+            return false;
         }
-        return false;
+        // Exact value, so it is the dead owner that is taken out. Release: passes on what it had written.
+        let freed = OWNER_DIED | (seen & WAITERS);
+        if word.0.compare_exchange(seen, freed, Ordering::Release, Ordering::Relaxed).is_ok() {
+            return true;
+        }
     }
 }

@@ -56,7 +56,7 @@
 //! Source: our own; per-slot laps as in D. Vyukov's bounded queue (2010), claiming by the slot's word alone.
 
 use super::eventcount::{self, Expired};
-use super::{Fate, Owner, ParticipantId, Peers};
+use super::{Fate, Owner, ParticipantId, Peers, words};
 use crate::layout::eventcount::EventCount;
 use crate::layout::queue::{Geometry, QueueHeader, Shared};
 use crate::primitive::{AtomicU64, Ordering, SPIN, spin_loop};
@@ -182,6 +182,23 @@ impl<'a> Queue<'a> {
         (geometry.words() == slots.len()).then_some(Self { header, slots, geometry })
     }
 
+    /// The queue that starts at `base`.
+    ///
+    /// # Safety
+    /// `geometry.bytes()` bytes from `base` on, which is aligned to 128, are mapped during `'a` and accessed atomically
+    /// only.
+    #[cfg(not(ringfence_loom))]
+    #[inline]
+    pub unsafe fn at(base: core::ptr::NonNull<u8>, geometry: Geometry) -> Option<Self> {
+        // SAFETY: as the caller promises; header and slots consist of atomics.
+        let (header, slots) = unsafe {
+            let slots = base.add(size_of::<QueueHeader>()).cast::<AtomicU64>();
+            let slots = core::ptr::NonNull::slice_from_raw_parts(slots, geometry.words());
+            (base.cast::<QueueHeader>().as_ref(), slots.as_ref())
+        };
+        Self::with_geometry(header, slots, geometry)
+    }
+
     /// The sizes.
     pub fn geometry(&self) -> Geometry {
         self.geometry
@@ -224,7 +241,7 @@ impl<'a> Queue<'a> {
         match slot.word.compare_exchange(word(slot.lap, EMPTY), mine, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => {
                 self.header.tail.0.store(self.next(position), Ordering::Release);
-                store_bytes(slot.data, item);
+                words::store(slot.data, item);
                 slot.word.store(word(slot.lap, FULL), Ordering::Release);
                 self.notify(&self.shared().not_empty);
                 Some(None)
@@ -242,7 +259,7 @@ impl<'a> Queue<'a> {
         if seen != word(slot.lap, FULL) {
             return Some(Some(seen));
         }
-        load_bytes(item, slot.data);
+        words::load(item, slot.data);
         let finished = word(slot.lap.wrapping_add(1), EMPTY);
         // Invariant 5. Release: our copy is made before the next item is written. Acquire: hands on what the claim proved.
         match slot.word.compare_exchange(seen, finished, Ordering::AcqRel, Ordering::Acquire) {
@@ -568,37 +585,5 @@ impl<'a> Queue<'a> {
         let start = index as usize * self.geometry.stride();
         let (word, rest) = self.slots.get(start..)?.split_first()?;
         Some(Slot { word, data: rest.get(..bytes.div_ceil(8))?, lap: position >> self.geometry.shift() })
-    }
-}
-
-/// Copies an item into shared words. Relaxed: published by the slot's word; a reader that overlaps discards its copy.
-#[inline(always)]
-fn store_bytes(to: &[AtomicU64], from: &[u8]) {
-    let (whole, rest) = from.as_chunks::<8>();
-    for (word, bytes) in to.iter().zip(whole) {
-        word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
-    }
-    if !rest.is_empty()
-        && let Some(word) = to.get(whole.len())
-    {
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        word.store(u64::from_ne_bytes(last), Ordering::Relaxed);
-    }
-}
-
-/// Copies shared words into an item. Relaxed: kept only if the slot's word has not changed meanwhile.
-#[inline(always)]
-fn load_bytes(to: &mut [u8], from: &[AtomicU64]) {
-    let (whole, rest) = to.as_chunks_mut::<8>();
-    let last = whole.len();
-    for (bytes, word) in whole.iter_mut().zip(from) {
-        *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
-    }
-    if !rest.is_empty()
-        && let Some(word) = from.get(last)
-    {
-        let last = word.load(Ordering::Relaxed).to_ne_bytes();
-        rest.copy_from_slice(&last[..rest.len()]);
     }
 }

@@ -1,5 +1,44 @@
 //! The operating system. The only layer that names `rustix` or `libc`.
 
+pub mod errno;
 pub mod futex;
 pub mod membarrier;
 pub mod nap;
+
+#[cfg(not(ringfence_loom))]
+pub mod fork;
+#[cfg(not(ringfence_loom))]
+pub mod ofd;
+#[cfg(not(ringfence_loom))]
+pub mod process;
+#[cfg(not(ringfence_loom))]
+pub mod shm;
+
+#[cfg(not(ringfence_loom))]
+use crate::error::Error;
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("ringfence is written for little-endian machines.");
+#[cfg(not(target_os = "linux"))]
+compile_error!("ringfence runs on Linux only: it rests on futexes and OFD locks.");
+
+/// The error for an `errno`.
+#[cfg(not(ringfence_loom))]
+fn error(errno: i32) -> Error {
+    match errno {
+        libc::ENOENT => Error::Missing,
+        libc::EEXIST => Error::Exists,
+        libc::EACCES | libc::EPERM => Error::Permission,
+        libc::ENOSPC | libc::EFBIG | libc::EDQUOT => Error::NoSpace,
+        libc::ENOMEM => Error::NoMemory,
+        libc::EMFILE | libc::ENFILE => Error::NoDescriptors,
+        errno => Error::Os(errno),
+    }
+}
+
+#[cfg(not(ringfence_loom))]
+impl From<rustix::io::Errno> for Error {
+    fn from(errno: rustix::io::Errno) -> Self {
+        error(errno.raw_os_error())
+    }
+}

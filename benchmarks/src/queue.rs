@@ -1,0 +1,345 @@
+//! Queues of fixed-size items: many producers, many consumers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_queue::ArrayQueue;
+use crossbeam_utils::Backoff;
+use ringfence::layout::queue::{Geometry, QueueHeader};
+use ringfence::raw::queue::{PopFailure, PushFailure, Queue as RawQueue};
+use ringfence::raw::{Fate, Owner, ParticipantId, Peers};
+use ringfence::sys::nap::{Deadline, Wait};
+
+use crate::crew::{As, Child, Gate, Padded, Shared, nanoseconds, pin, run};
+use crate::table::{Book, Contestant, Demand, Sample, contestant};
+
+const CAPACITY: usize = 1024;
+
+/// A queue of `[u64; N]`.
+trait Queue<const N: usize>: Sync + Sized {
+    const AS: As;
+    /// What a worker needs to use the queue.
+    type Me;
+    fn me(&self, index: usize) -> Self::Me;
+    /// Waits, in whatever way, until it has pushed.
+    fn push(&self, me: &Self::Me, item: [u64; N]);
+    /// Waits, in whatever way, until it has popped.
+    fn pop(&self, me: &Self::Me) -> [u64; N];
+}
+
+/// Tries until it works, as one does with a queue that cannot sleep.
+#[inline(always)]
+fn persist<R>(mut attempt: impl FnMut() -> Option<R>) -> R {
+    if let Some(result) = attempt() {
+        return result;
+    }
+    let backoff = Backoff::new();
+    loop {
+        backoff.snooze();
+        if let Some(result) = attempt() {
+            return result;
+        }
+    }
+}
+
+struct Crossbeam<const N: usize>(ArrayQueue<[u64; N]>);
+
+impl<const N: usize> Queue<N> for Crossbeam<N> {
+    const AS: As = As::Threads;
+    type Me = ();
+    fn me(&self, _: usize) {}
+    #[inline(always)]
+    fn push(&self, _: &(), item: [u64; N]) {
+        persist(|| self.0.push(item).ok());
+    }
+    #[inline(always)]
+    fn pop(&self, _: &()) -> [u64; N] {
+        persist(|| self.0.pop())
+    }
+}
+
+/// Nobody ever dies here.
+pub(crate) struct Immortals;
+
+impl Peers for Immortals {
+    fn fate(&self, _: ParticipantId) -> Fate {
+        Fate::Alive
+    }
+}
+
+/// What a process does when it attaches.
+pub(crate) fn register(index: usize) -> Owner {
+    ringfence::sys::membarrier::register();
+    owner(index)
+}
+
+fn owner(index: usize) -> Owner {
+    Owner::new(index as u16 + 1, 1).expect("a small number")
+}
+
+fn bytes<const N: usize>(item: &[u64; N]) -> &[u8] {
+    // SAFETY: the bytes of plain integers.
+    unsafe { std::slice::from_raw_parts(item.as_ptr().cast(), N * 8) }
+}
+
+fn bytes_mut<const N: usize>(item: &mut [u64; N]) -> &mut [u8] {
+    // SAFETY: the bytes of plain integers, any of which are valid.
+    unsafe { std::slice::from_raw_parts_mut(item.as_mut_ptr().cast(), N * 8) }
+}
+
+/// The raw queue in a mapping of its own.
+pub(crate) struct Memory {
+    header: Shared<QueueHeader>,
+    slots: Shared<[AtomicU64]>,
+    geometry: Geometry,
+}
+
+impl Memory {
+    pub(crate) fn new(words_of_item: usize) -> Self {
+        let geometry = Geometry::new(CAPACITY as u64, words_of_item as u64 * 8).expect("a queue");
+        Self { header: Shared::new(QueueHeader::new(geometry)), slots: Shared::words(geometry.words()), geometry }
+    }
+
+    /// The same for a system without membarrier: every notifier fences.
+    fn fenced(words_of_item: usize) -> Self {
+        let this = Self::new(words_of_item);
+        this.header.shared.0.no_membarrier.store(1, Ordering::Relaxed);
+        this
+    }
+
+    #[inline(always)]
+    pub(crate) fn queue(&self) -> RawQueue<'_> {
+        RawQueue::with_geometry(&self.header, &self.slots, self.geometry).expect("as made")
+    }
+}
+
+/// Ours, waiting as the library waits: it spins a little, then sleeps.
+struct Blocking(Memory);
+
+impl<const N: usize> Queue<N> for Blocking {
+    const AS: As = As::Processes;
+    type Me = Owner;
+    fn me(&self, index: usize) -> Owner {
+        register(index)
+    }
+    #[inline(always)]
+    fn push(&self, &me: &Owner, item: [u64; N]) {
+        self.0.queue().push(me, bytes(&item), &Immortals, Wait::until(Deadline::Forever)).expect("nobody dies");
+    }
+    #[inline(always)]
+    fn pop(&self, _: &Owner) -> [u64; N] {
+        let mut item = [0; N];
+        self.0.queue().pop(bytes_mut(&mut item), &Immortals, Wait::until(Deadline::Forever)).expect("nobody dies");
+        item
+    }
+}
+
+/// Ours, waiting as crossbeam's users wait; the check for sleepers is made all the same.
+struct Trying(Memory);
+
+impl<const N: usize> Queue<N> for Trying {
+    const AS: As = As::Processes;
+    type Me = Owner;
+    fn me(&self, index: usize) -> Owner {
+        register(index)
+    }
+    #[inline(always)]
+    fn push(&self, &me: &Owner, item: [u64; N]) {
+        persist(|| match self.0.queue().try_push(me, bytes(&item), &Immortals) {
+            Ok(()) => Some(()),
+            Err(PushFailure::Full) => None,
+            Err(failure) => panic!("{failure:?}"),
+        });
+    }
+    #[inline(always)]
+    fn pop(&self, _: &Owner) -> [u64; N] {
+        let mut item = [0; N];
+        persist(|| match self.0.queue().try_pop(bytes_mut(&mut item), &Immortals) {
+            Ok(()) => Some(()),
+            Err(PopFailure::Empty | PopFailure::Busy) => None,
+            Err(failure) => panic!("{failure:?}"),
+        });
+        item
+    }
+}
+
+/// The slots' protocol alone: no sleepers to check for, no deaths, no end, sizes known to the compiler. What the
+/// checks cost is the distance to this.
+struct Bare<const N: usize> {
+    head: Shared<Padded<AtomicU64>>,
+    tail: Shared<Padded<AtomicU64>>,
+    slots: Shared<[AtomicU64]>,
+}
+
+impl<const N: usize> Bare<N> {
+    fn new() -> Self {
+        let line = || Shared::new(Padded::default());
+        Self { head: line(), tail: line(), slots: Shared::words(CAPACITY * (N + 1)) }
+    }
+
+    #[inline(always)]
+    fn slot(&self, position: u64) -> (&AtomicU64, &[AtomicU64], u64) {
+        let index = position as usize % CAPACITY;
+        let slot = &self.slots[index * (N + 1)..][..N + 1];
+        (&slot[0], &slot[1..], position / CAPACITY as u64 * 4)
+    }
+
+    #[inline(always)]
+    fn try_push(&self, item: &[u64; N]) -> Option<()> {
+        let mut position = self.tail.0.load(Ordering::Acquire);
+        loop {
+            let (word, data, lap) = self.slot(position);
+            match word.compare_exchange(lap, lap + 1, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    self.tail.0.store(position + 1, Ordering::Release);
+                    data.iter().zip(item).for_each(|(to, from)| to.store(*from, Ordering::Relaxed));
+                    word.store(lap + 2, Ordering::Release);
+                    return Some(());
+                }
+                Err(seen) if seen < lap => return None,
+                Err(_) => position = (position + 1).max(self.tail.0.load(Ordering::Acquire)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn try_pop(&self) -> Option<[u64; N]> {
+        let mut position = self.head.0.load(Ordering::Acquire);
+        loop {
+            let (word, data, lap) = self.slot(position);
+            let seen = word.load(Ordering::Acquire);
+            if seen < lap + 2 {
+                return None;
+            }
+            if seen == lap + 2 {
+                let mut item = [0; N];
+                item.iter_mut().zip(data).for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
+                if word.compare_exchange(seen, lap + 4, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                    self.head.0.store(position + 1, Ordering::Release);
+                    return Some(item);
+                }
+            }
+            position = (position + 1).max(self.head.0.load(Ordering::Acquire));
+        }
+    }
+}
+
+impl<const N: usize> Queue<N> for Bare<N> {
+    const AS: As = As::Processes;
+    type Me = ();
+    fn me(&self, _: usize) {}
+    #[inline(always)]
+    fn push(&self, _: &(), item: [u64; N]) {
+        persist(|| self.try_push(&item));
+    }
+    #[inline(always)]
+    fn pop(&self, _: &()) -> [u64; N] {
+        persist(|| self.try_pop())
+    }
+}
+
+/// `pairs` producers push a fixed number of items to `pairs` consumers. Every item must arrive exactly once.
+fn flow<const N: usize, Q: Queue<N>>(queue: &Q, pairs: usize, each: u64) -> Sample {
+    let sums: Shared<[AtomicU64]> = Shared::words(2 * pairs);
+    let sums: &[AtomicU64] = &sums;
+    let work = |index: usize, gate: &Gate| {
+        let me = queue.me(index);
+        gate.start();
+        let mut sum = 0_u64;
+        // Even workers produce and odd ones consume; a pair shares no core if there are two.
+        if index.is_multiple_of(2) {
+            for turn in 0..each {
+                let number = turn * pairs as u64 + index as u64 / 2 + 1;
+                queue.push(&me, [number; N]);
+                sum = sum.wrapping_add(number);
+            }
+        } else {
+            for _ in 0..each {
+                let item = queue.pop(&me);
+                debug_assert!(item[0] == item[N - 1]);
+                sum = sum.wrapping_add(item[0] + (item[N - 1] - item[0]));
+            }
+        }
+        sums[index].store(sum, Ordering::Relaxed);
+        each
+    };
+    let run = run(Q::AS, 2 * pairs, None, work);
+    let total = |odd: usize| (0..pairs).fold(0, |a: u64, i| a.wrapping_add(sums[2 * i + odd].load(Ordering::Relaxed)));
+    assert_eq!(total(0), total(1), "items lost, doubled or torn");
+    Sample::from(run.mops() / 2.0)
+}
+
+const BLOCKING: &str = "ringfence raw push/pop (processes)";
+const TRYING: &str = "ringfence raw try_push/try_pop (processes)";
+const FENCED: &str = "  the same without membarrier";
+const BARE: &str = "limit: its slots without any check";
+const CROSSBEAM: &str = "crossbeam ArrayQueue (threads)";
+
+fn size<const N: usize>(book: &mut Book, each: u64, demand: Demand) {
+    let each = if book.quick { each / 4 } else { each };
+    for pairs in [1, 2, 4] {
+        let each = each / pairs as u64;
+        let title = format!("queue, {} B, {pairs}+{pairs}", N * 8);
+        let contestants: Vec<Contestant<'_>> = vec![
+            contestant(BLOCKING, move || flow::<N, _>(&Blocking(Memory::new(N)), pairs, each)),
+            contestant(TRYING, move || flow::<N, _>(&Trying(Memory::new(N)), pairs, each)),
+            contestant(FENCED, move || flow::<N, _>(&Trying(Memory::fenced(N)), pairs, each)),
+            contestant(BARE, move || flow::<N, _>(&Bare::<N>::new(), pairs, each)),
+            contestant(CROSSBEAM, move || flow::<N, _>(&Crossbeam(ArrayQueue::new(CAPACITY)), pairs, each)),
+        ];
+        book.race(&title, "M/s", contestants)
+            .against(BLOCKING, &[CROSSBEAM], demand)
+            .against(TRYING, &[CROSSBEAM], Demand::Shown)
+            .against(BARE, &[CROSSBEAM], Demand::Shown);
+    }
+}
+
+/// What a push costs while `sleepers` consumers are blocked, in microseconds: every push wakes them, one gets the item.
+fn herd(sleepers: usize) -> Sample {
+    const PUSHES: u32 = 200;
+    let memory = Memory::new(1);
+    let queue = memory.queue();
+    let consumers: Vec<Child> = (0..sleepers)
+        .map(|index| {
+            Child::fork(|| {
+                pin(index);
+                let mut item = [0_u64];
+                while queue.pop(bytes_mut(&mut item), &Immortals, Wait::until(Deadline::Forever)).is_ok() {}
+            })
+        })
+        .collect();
+    let me = register(sleepers);
+    let mut spent = 0;
+    for turn in 0..PUSHES {
+        wait_until_asleep(&consumers);
+        let begin = nanoseconds();
+        queue.push(me, bytes(&[u64::from(turn)]), &Immortals, Wait::until(Deadline::Forever)).expect("nobody dies");
+        spent += nanoseconds() - begin;
+    }
+    queue.shutdown();
+    consumers.into_iter().for_each(Child::join);
+    Sample::from(spent as f64 / f64::from(PUSHES) / 1e3)
+}
+
+fn wait_until_asleep(children: &[Child]) {
+    for child in children {
+        let stat = format!("/proc/{}/stat", child.pid());
+        // The state follows the command's name, which stands in parentheses.
+        while !std::fs::read_to_string(&stat).is_ok_and(|s| s.rsplit(") ").next().is_some_and(|s| s.starts_with('S'))) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Runs all queue races.
+pub fn measure(book: &mut Book) {
+    size::<1>(book, 2_000_000, Demand::AtLeast(1.0));
+    size::<8>(book, 1_000_000, Demand::AtLeast(1.0));
+    size::<128>(book, 200_000, Demand::AtLeast(1.0));
+    let contestants = vec![
+        contestant("no blocked consumer", || herd(0)),
+        contestant("1 blocked consumer", || herd(1)),
+        contestant("32 blocked consumers", || herd(32)),
+    ];
+    let rounds = book.rounds.min(3);
+    book.race_of("queue, what a push costs that wakes", "us", rounds, contestants);
+}

@@ -1,0 +1,44 @@
+//! `cargo run --release -p ringfence-crash-tests --bin crash-rig -- --full`: every kill point of every scenario.
+
+use ringfence_crash_tests::os::supervise;
+use ringfence_crash_tests::scenario::Options;
+use ringfence_crash_tests::{catalogue, run};
+
+const USAGE: &str = "\
+crash-rig [--full | --points N] [--stride N] [--offset N] [--only TEXT] [--list]
+  --full       every kill point
+  --points N   about N kill points a scenario (default 60)
+  --stride N   kill after every N-th instruction only
+  --offset N   and begin with the N-th
+  --only TEXT  only scenarios whose name contains TEXT
+  --list       the names of all scenarios";
+
+fn main() {
+    let mut options = Options::sample(60);
+    let mut only = None;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().and_then(|text| text.parse().ok()).unwrap_or_else(|| usage());
+        match argument.as_str() {
+            "--full" => options.budget = None,
+            "--points" => options.budget = Some(number()),
+            "--stride" => options.stride = number().max(1),
+            "--offset" => options.offset = number(),
+            "--only" => only = Some(arguments.next().unwrap_or_else(|| usage())),
+            "--list" => {
+                catalogue().iter().for_each(|scenario| println!("{}", scenario.name));
+                return;
+            }
+            _ => usage(),
+        }
+    }
+    supervise(|| {
+        let (passed, failed) = run(&options, only.as_deref());
+        i32::from(failed > 0 || passed == 0)
+    });
+}
+
+fn usage() -> ! {
+    eprintln!("{USAGE}");
+    std::process::exit(2)
+}

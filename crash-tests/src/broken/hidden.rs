@@ -1,0 +1,121 @@
+//! A queue of per-slot laps whose consumers believe too much.
+//!
+//! A slot that a consumer finds L laps ahead proves to a *producer* that all positions before it are claimed. Here the
+//! consumer concludes the same for itself, and jumps to the seen lap's predecessor. But a dead producer's position is
+//! voided out of order: it is finished while positions before it still hold messages, which are hidden from then on.
+//! Two deaths show it: a consumer before it moves the head hint, and then the producer that reused the slot.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+use ringfence::raw::{Fate, Peers};
+use ringfence::sys::nap::Wait;
+
+use crate::board::{Board, Oracle, Role};
+use crate::fifos::{Fifo, No, WORDS, message, whole};
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Hidden;
+
+/// A process of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    board: &'static Board,
+    capacity: u64,
+    me: u64,
+}
+
+const EMPTY: u64 = 0;
+const WRITING: u64 = 1 << 8;
+const FULL: u64 = 2 << 8;
+
+fn word(lap: u64, state: u64) -> u64 {
+    lap << 16 | state
+}
+
+impl Session {
+    fn tail(&self) -> &'static AtomicU64 {
+        &self.board.arena[0]
+    }
+
+    fn head(&self) -> &'static AtomicU64 {
+        &self.board.arena[16]
+    }
+
+    fn slot(&self, position: u64) -> &'static [AtomicU64] {
+        let at = 32 + (position % self.capacity) as usize * (WORDS + 1);
+        &self.board.arena[at..=at + WORDS]
+    }
+
+    /// Whether the writer named in the word is dead; then the word is voided.
+    fn voided(&self, at: &AtomicU64, seen: u64) -> bool {
+        let dead = Oracle(self.board).fate((seen & 0xff) as u16) == Fate::Dead;
+        dead && at.compare_exchange(seen, word((seen >> 16) + 1, EMPTY), AcqRel, Relaxed).is_ok()
+    }
+}
+
+impl Fifo for Hidden {
+    type Session = Session;
+
+    fn reset(_: &'static Board, _: usize) {}
+
+    fn session(board: &'static Board, capacity: usize, role: Role) -> Session {
+        Session { board, capacity: capacity as u64, me: u64::from(role.id()) }
+    }
+
+    fn push(queue: &mut Session, value: u64, _: Wait) -> Result<(), No> {
+        let mut position = queue.tail().load(Acquire);
+        loop {
+            let (slot, lap) = (queue.slot(position), position / queue.capacity);
+            match slot[0].compare_exchange(word(lap, EMPTY), word(lap, WRITING | queue.me), AcqRel, Acquire) {
+                Ok(_) => {
+                    queue.tail().store(position + 1, Release);
+                    slot[1..].iter().zip(message(value)).for_each(|(word, part)| word.store(part, Relaxed));
+                    slot[0].store(word(lap, FULL), Release);
+                    return Ok(());
+                }
+                Err(seen) if seen >> 16 >= lap => position += 1,
+                Err(seen) if seen & WRITING != 0 && queue.voided(&slot[0], seen) => {}
+                Err(_) => return Err(No::Full),
+            }
+        }
+    }
+
+    fn pop(queue: &mut Session, _: Wait) -> Result<u64, No> {
+        let mut position = queue.head().load(Acquire);
+        loop {
+            let (slot, lap) = (queue.slot(position), position / queue.capacity);
+            let seen = slot[0].load(Acquire);
+            if seen >> 16 > lap {
+                // The flaw: what holds for a producer.
+                let claimed = ((seen >> 16) - 1) * queue.capacity + position % queue.capacity;
+                position = claimed.max(position + 1);
+            } else if seen == word(lap, FULL) {
+                let copy = std::array::from_fn(|n| slot[1 + n].load(Relaxed));
+                if slot[0].compare_exchange(seen, word(lap + 1, EMPTY), AcqRel, Relaxed).is_ok() {
+                    queue.head().store(position + 1, Release);
+                    return whole(copy);
+                }
+            } else if seen & WRITING == 0 {
+                return Err(No::Empty);
+            } else if !queue.voided(&slot[0], seen) {
+                return Err(No::Busy);
+            }
+        }
+    }
+
+    fn recover(queue: &mut Session, dead: Role) {
+        for position in 0..queue.capacity {
+            let slot = queue.slot(position);
+            let seen = slot[0].load(Acquire);
+            if seen & 0xffff == WRITING | u64::from(dead.id()) {
+                queue.voided(&slot[0], seen);
+            }
+        }
+    }
+
+    fn len(queue: &mut Session) -> usize {
+        queue.tail().load(Relaxed).saturating_sub(queue.head().load(Relaxed)) as usize
+    }
+}

@@ -1,0 +1,99 @@
+//! Broken locks.
+//!
+//! - [`SwapUnlock`]: a robust lock whose unlock swaps the word to 0 and then wakes one. In the window without the
+//!   waiters bit a barger takes the lock; if the woken waiter is killed now, the others sleep behind a word that
+//!   tells nobody of them.
+//! - [`NotRobust`]: the three-state futex mutex, which has no idea who holds it.
+
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+use ringfence::raw::{Fate, Peers};
+use ringfence::sys::futex;
+use ringfence::sys::nap::Nap;
+
+use crate::board::{Board, Oracle, Role};
+use crate::locks::{FOREVER, RawLock};
+
+/// The word, as the library's own atomic (a futex needs one).
+fn word(board: &'static Board) -> &'static AtomicU32 {
+    // SAFETY: the first bytes of the arena are the lock word.
+    unsafe { &*board.arena.as_ptr().cast() }
+}
+
+const WAITERS: u32 = 1 << 31;
+const DIED: u32 = 1 << 30;
+const OWNER: u32 = DIED - 1;
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct SwapUnlock;
+
+impl RawLock for SwapUnlock {
+    fn lock(board: &'static Board, role: Role) -> Result<bool, String> {
+        let (word, me) = (word(board), role.owner());
+        let mut nap = Nap::new();
+        loop {
+            let seen = word.load(Relaxed);
+            let owner = seen & OWNER;
+            let dead = owner != 0 && Oracle(board).fate((owner & 0x1fff) as u16) == Fate::Dead;
+            if owner == 0 || dead {
+                let died = if dead { DIED } else { seen & DIED };
+                let taken = me.bits() | died | seen & WAITERS;
+                if word.compare_exchange(seen, taken, Acquire, Relaxed).is_ok() {
+                    return Ok(died != 0);
+                }
+            } else if seen & WAITERS != 0 || word.compare_exchange(seen, seen | WAITERS, Relaxed, Relaxed).is_ok() {
+                nap.sleep(word, seen | WAITERS, FOREVER);
+            }
+        }
+    }
+
+    fn unlock(board: &'static Board, _: Role) {
+        if word(board).swap(0, Release) & WAITERS != 0 {
+            futex::wake(word(board), 1);
+        }
+    }
+
+    fn make_consistent(board: &'static Board, _: Role) {
+        word(board).fetch_and(!DIED, Relaxed);
+    }
+
+    fn recover(board: &'static Board, _: Role, dead: Role) {
+        let word = word(board);
+        let seen = word.load(Relaxed);
+        if (seen & OWNER) & 0x1fff == u32::from(dead.id()) {
+            let _ = word.compare_exchange(seen, DIED | seen & WAITERS, AcqRel, Relaxed);
+        }
+        if seen & WAITERS != 0 {
+            futex::wake(word, 1);
+        }
+    }
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct NotRobust;
+
+impl RawLock for NotRobust {
+    fn lock(board: &'static Board, _: Role) -> Result<bool, String> {
+        let word = word(board);
+        if word.compare_exchange(0, 1, Acquire, Relaxed).is_err() {
+            let mut nap = Nap::new();
+            while word.swap(2, Acquire) != 0 {
+                nap.sleep(word, 2, FOREVER);
+            }
+        }
+        Ok(false)
+    }
+
+    fn unlock(board: &'static Board, _: Role) {
+        if word(board).swap(0, Release) == 2 {
+            futex::wake(word(board), 1);
+        }
+    }
+
+    fn make_consistent(_: &'static Board, _: Role) {}
+
+    fn recover(_: &'static Board, _: Role, _: Role) {}
+}

@@ -1,0 +1,136 @@
+//! Word count over shared memory, by processes in two languages, one of which is killed with SIGKILL on the way.
+//!
+//! ```text
+//!            Queue<Task>               Channel
+//! parent ==== tasks ====> worker 0 (C)    ==== counts ====> parent
+//!        \               worker 1 (Rust) /
+//!         `---- held: Array<u64>, what each worker is at; progress: Value<u64>
+//! ```
+//!
+//! `cargo run --release --example wordcount -- --help` says what it can do; `parent.rs` and `worker.rs` are the heart,
+//! `ledger.rs` has the rules that make every task count once.
+
+mod args;
+mod check;
+mod compile;
+mod crew;
+mod files;
+mod ledger;
+mod parent;
+mod progress;
+mod report;
+mod shared;
+mod text;
+mod wire;
+mod worker;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use args::{Args, Command};
+use files::{Found, Taste};
+use parent::{Range, Stop, Stopped};
+
+const DIFFERENT: u8 = 1;
+const FAILED: u8 = 2;
+
+fn main() -> ExitCode {
+    let result = match args::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Help) => {
+            say(&mut io::stdout(), &format!("{}\n", args::HELP)).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+        Ok(Command::Work { segment, number, part_bytes, twice }) => {
+            worker::run(&segment, number, part_bytes, twice).map(|()| ExitCode::SUCCESS)
+        }
+        Ok(Command::Count(args)) => count(args),
+        Err(usage) => Err(usage.into()),
+    };
+    result.unwrap_or_else(|error| {
+        if let Some(Stopped(signal)) = error.downcast_ref() {
+            // Everything is tidied up: now end as the signal would have ended us.
+            let _ = signal_hook::low_level::emulate_default_handler(*signal);
+        }
+        eprintln!("wordcount: {error}");
+        ExitCode::from(FAILED)
+    })
+}
+
+fn count(args: Args) -> Result<ExitCode, Box<dyn Error>> {
+    let mut found = find(&args);
+    let ranges = cut(&args, &mut found);
+    report::skipped(&found);
+    let mut stop = Stop::new()?;
+    let outcome =
+        if ranges.is_empty() { Default::default() } else { parent::run(&args, &found.sources, &ranges, &mut stop)? };
+
+    // With --all, stdout carries the words and nothing else.
+    let mut out: Box<dyn Write> = if args.all { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+    if args.all {
+        report::all(&outcome.counts, &mut io::BufWriter::new(io::stdout().lock()))?;
+    } else {
+        say(&mut out, &report::top(&outcome.counts))?;
+    }
+    say(&mut out, &report::summary(&found.sources, &ranges, &outcome))?;
+    for (file, errno) in &outcome.unread {
+        let error = io::Error::from_raw_os_error(*errno);
+        eprintln!("wordcount: {:?} could not be read to the end: {error}", found.sources[*file].path);
+    }
+    if !outcome.unread.is_empty() {
+        return Err("files went away while they were counted".into());
+    }
+    if args.check {
+        let start = Instant::now();
+        let mut stopped = Ok(());
+        let single = check::count(&found.sources, || {
+            stopped = stop.check();
+            stopped.is_ok()
+        })?;
+        stopped?;
+        let differences = check::differences(&outcome.counts, &single.unwrap_or_default());
+        let bytes = ranges.iter().map(Range::len).sum();
+        say(&mut out, &report::check(&differences, bytes, start.elapsed()))?;
+        if !differences.is_empty() {
+            return Ok(ExitCode::from(DIFFERENT));
+        }
+    }
+    Ok(if found.named_skipped { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// Prints. A reader that has had enough is no error.
+fn say(out: &mut impl Write, text: &str) -> io::Result<()> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// The files that were named, or this repository's.
+fn find(args: &Args) -> Found {
+    if !args.paths.is_empty() {
+        return files::walk(&args.paths, Taste::Everything);
+    }
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    files::walk(&[here], Taste::Repository)
+}
+
+/// Cuts all files into tasks; a file that cannot be read joins the skipped.
+fn cut(args: &Args, found: &mut Found) -> Vec<Range> {
+    let total: u64 = found.sources.iter().map(|source| source.len).sum();
+    let size = args.task_bytes.unwrap_or_else(|| (total / (16 * args.workers as u64)).clamp(4 << 10, 4 << 20));
+    let mut ranges = Vec::new();
+    let mut kept = Vec::new();
+    for source in found.sources.drain(..) {
+        match files::open(&source.path).and_then(|file| files::cut(&file, source.len, size)) {
+            Ok(cuts) => {
+                ranges.extend(cuts.into_iter().map(|bytes| Range { file: kept.len(), bytes }));
+                kept.push(source);
+            }
+            Err(e) => found.skipped.push((source.path, e.to_string())),
+        }
+    }
+    found.sources = kept;
+    ranges
+}

@@ -1,0 +1,156 @@
+//! What a word is, and counting them.
+//!
+//! A word is a maximal run of bytes that are ASCII letters or at least 0x80; ASCII letters count as their lower case.
+//! The rule needs no locale and no table of characters, so it is the same in every language a worker is written in,
+//! and the letters of any text in UTF-8 stay together.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// How often each word occurs.
+pub type Counts = HashMap<Box<[u8]>, u64, BuildHasherDefault<WordHasher>>;
+
+/// Whether a byte belongs to a word.
+pub const fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte >= 0x80
+}
+
+/// What a byte counts as: itself, its lower case, or [`GAP`].
+static FOLD: [u8; 256] = {
+    let mut table = [GAP; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        if is_word_byte(byte as u8) {
+            table[byte] = (byte as u8).to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// What a byte between words folds to. No word byte does.
+const GAP: u8 = 0;
+
+/// Counts the words of a text that arrives in chunks, cut anywhere.
+#[derive(Default)]
+pub struct Counter {
+    counts: Counts,
+    words: u64,
+    /// The beginning of a word that the next chunk may go on with.
+    open: Vec<u8>,
+}
+
+impl Counter {
+    /// A counter that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts the next chunk, folding it in place.
+    pub fn add(&mut self, chunk: &mut [u8]) {
+        for byte in &mut *chunk {
+            *byte = FOLD[usize::from(*byte)];
+        }
+        let mut rest: &[u8] = chunk;
+        if !self.open.is_empty() {
+            let (tail, after) = split_at_gap(rest);
+            self.open.extend_from_slice(tail);
+            let Some(after) = after else { return };
+            self.close();
+            rest = after;
+        }
+        loop {
+            let (word, after) = split_at_gap(rest);
+            let Some(after) = after else {
+                self.open.extend_from_slice(word);
+                return;
+            };
+            if !word.is_empty() {
+                count(&mut self.counts, word, 1);
+                self.words += 1;
+            }
+            rest = after;
+        }
+    }
+
+    /// Ends the text; what was counted, and the number of words it had.
+    pub fn finish(mut self) -> (Counts, u64) {
+        self.close();
+        (self.counts, self.words)
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            count(&mut self.counts, &self.open, 1);
+            self.words += 1;
+            self.open.clear();
+        }
+    }
+}
+
+/// The bytes before the first gap, and those behind it if there is one.
+fn split_at_gap(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match text.iter().position(|byte| *byte == GAP) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
+}
+
+/// Adds `times` to the count of `word`.
+pub fn count(counts: &mut Counts, word: &[u8], times: u64) {
+    match counts.get_mut(word) {
+        Some(seen) => *seen += times,
+        None => {
+            counts.insert(word.into(), times);
+        }
+    }
+}
+
+/// The words in bytewise order.
+pub fn sorted(counts: &Counts) -> Vec<(&[u8], u64)> {
+    let mut words: Vec<_> = counts.iter().map(|(word, times)| (&**word, *times)).collect();
+    words.sort_unstable();
+    words
+}
+
+/// The `n` most frequent words; equally frequent ones in bytewise order.
+pub fn top(counts: &Counts, n: usize) -> Vec<(&[u8], u64)> {
+    let mut words = sorted(counts);
+    words.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
+    words.truncate(n);
+    words
+}
+
+/// A quick hash for short words: eight bytes a step, multiplied and rotated. Not meant to withstand words that were
+/// chosen to collide; those only make the count slower.
+#[derive(Default)]
+pub struct WordHasher(u64);
+
+impl WordHasher {
+    fn mix(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+impl Hasher for WordHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut eights = bytes.chunks_exact(8);
+        for eight in &mut eights {
+            self.mix(u64::from_le_bytes(eight.try_into().expect("eight bytes")));
+        }
+        let rest = eights.remainder();
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            self.mix(u64::from_le_bytes(last));
+        }
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.mix(value as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 29)
+    }
+}

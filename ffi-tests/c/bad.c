@@ -1,0 +1,282 @@
+/* NULL, wild numbers and endless strings through every function that takes them: a status, never a crash.
+ * semantics 4, 86 and 87 */
+#define _GNU_SOURCE
+#include "check.h"
+#include <errno.h>
+#include <limits.h>
+
+static const int wild_flags[] = {8, 16, 0x40000000, -1, INT_MIN, INT_MAX, RF_EXCL};
+static const int wild_types[] = {-1, 13, 14, 1000, INT_MIN, INT_MAX};
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define BAD(call) EXPECT(call, RF_E_INVALID)
+
+static char endless[4096];
+
+static void nulls(void) {
+    char room[256];
+    size_t n;
+    int i, one = 1;
+    int64_t wide;
+    void *address;
+    (void)one;
+
+    OK(rf_segment_close(NULL));
+    OK(rf_mutex_close(NULL));
+    OK(rf_value_close(NULL));
+    OK(rf_array_close(NULL));
+    OK(rf_queue_close(NULL));
+    OK(rf_channel_close(NULL));
+
+    rf_segment *segment;
+    BAD(rf_segment_open(NULL, RF_CREATE, 4096, NULL, &segment));
+    BAD(rf_segment_open("x", RF_CREATE, 4096, NULL, NULL));
+    BAD(rf_segment_anonymous(4096, NULL, NULL));
+    BAD(rf_segment_from_fd(0, NULL));
+    BAD(rf_segment_fd(NULL, &i));
+    BAD(rf_segment_format_at(NULL, 4096, NULL, &segment));
+    BAD(rf_segment_attach_at(NULL, 4096, &segment));
+    BAD(rf_segment_unlink(NULL));
+    BAD(rf_segment_list(sizeof(rf_segment_info), 3, NULL, &n));
+    BAD(rf_segment_list(sizeof(rf_segment_info), 0, NULL, NULL));
+    BAD(rf_segment_list(0, 0, NULL, &n));
+    BAD(rf_segment_list(SIZE_MAX, 0, NULL, &n));
+    BAD(rf_segment_participants(NULL, sizeof(rf_participant_info), 0, NULL, &n));
+    BAD(rf_segment_objects(NULL, sizeof(rf_object_info), 0, NULL, &n));
+    BAD(rf_segment_recover(NULL, &n));
+    TRUE(rf_segment_name(NULL) == NULL);
+    BAD(rf_segment_size(NULL, &n));
+    BAD(rf_segment_remove(NULL, "x"));
+
+    rf_mutex *mutex;
+    BAD(rf_mutex_open(NULL, "x", RF_CREATE, &mutex));
+    BAD(rf_mutex_lock(NULL, 0));
+    BAD(rf_mutex_unlock(NULL));
+    BAD(rf_mutex_make_consistent(NULL));
+    BAD(rf_mutex_reset(NULL));
+    BAD(rf_mutex_holder(NULL, &i));
+
+    rf_value *value;
+    BAD(rf_value_open(NULL, "x", RF_CREATE, RF_I32, 0, 0, NULL, NULL, &value));
+    BAD(rf_value_get(NULL, room));
+    BAD(rf_value_set(NULL, room));
+    BAD(rf_value_lock(NULL, 0));
+    BAD(rf_value_unlock(NULL));
+    BAD(rf_value_fetch_add(NULL, 1, &wide));
+    BAD(rf_value_fetch_sub(NULL, 1, &wide));
+    BAD(rf_value_fetch_and(NULL, 1, &wide));
+    BAD(rf_value_fetch_or(NULL, 1, &wide));
+    BAD(rf_value_fetch_xor(NULL, 1, &wide));
+    BAD(rf_value_swap(NULL, 1, &wide));
+    BAD(rf_value_compare_exchange(NULL, 1, 2, &wide));
+
+    rf_array *array;
+    BAD(rf_array_open(NULL, "x", RF_CREATE, RF_I32, 0, 0, NULL, 1, &array));
+    BAD(rf_array_len(NULL, &n));
+    BAD(rf_array_read(NULL, 0, 1, room));
+    BAD(rf_array_write(NULL, 0, 1, room));
+    BAD(rf_array_get(NULL, 0, room));
+    BAD(rf_array_set(NULL, 0, room));
+    BAD(rf_array_fill(NULL, room));
+    BAD(rf_array_pointer(NULL, &address));
+    BAD(rf_array_lock(NULL, 0));
+    BAD(rf_array_unlock(NULL));
+
+    rf_queue *queue;
+    BAD(rf_queue_open(NULL, "x", RF_CREATE, 8, 8, NULL, 1, &queue));
+    BAD(rf_queue_push(NULL, room, 0));
+    BAD(rf_queue_pop(NULL, room, 0));
+    BAD(rf_queue_len(NULL, &n));
+    BAD(rf_queue_capacity(NULL, &n));
+    BAD(rf_queue_shutdown(NULL));
+    BAD(rf_queue_is_shut_down(NULL, &i));
+
+    rf_channel *channel;
+    BAD(rf_channel_open(NULL, "x", RF_CREATE, 1024, &channel));
+    BAD(rf_channel_send(NULL, room, 1, 0));
+    BAD(rf_channel_recv(NULL, room, 1, &n, 0));
+    BAD(rf_channel_len(NULL, &n));
+    BAD(rf_channel_max_message(NULL, &n));
+    BAD(rf_channel_capacity(NULL, &n));
+    BAD(rf_channel_shutdown(NULL));
+    BAD(rf_channel_is_shut_down(NULL, &i));
+}
+
+/* A good handle, and something bad beside it. */
+static void beside_good_handles(const char *name) {
+    rf_segment *segment, *again;
+    rf_mutex *mutex;
+    rf_value *value, *no_value;
+    rf_array *array, *no_array;
+    rf_queue *queue, *no_queue;
+    rf_channel *channel, *no_channel;
+    char room[256];
+    size_t n;
+
+    for (size_t i = 0; i < COUNT(wild_flags); i++)
+        BAD(rf_segment_open(name, wild_flags[i], 4096, NULL, &segment));
+    BAD(rf_segment_open(name, RF_CREATE | RF_INTERRUPTIBLE, 4096, NULL, &segment));
+    rf_segment_options options = {0};
+    size_t sizes[] = {0, 1, sizeof(size_t) - 1, 4097, SIZE_MAX};
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        options.size_of = sizes[i];
+        BAD(rf_segment_open(name, RF_CREATE, 4096, &options, &segment));
+    }
+    struct {
+        rf_segment_options known;
+        int unknown;
+    } later = {{0}, 1};
+    later.known.size_of = sizeof later;
+    EXPECT(rf_segment_open(name, RF_CREATE, 4096, &later.known, &segment), RF_E_NOT_SUPPORTED);
+    int unlinks[] = {-1, 2, INT_MAX, INT_MIN};
+    for (size_t i = 0; i < COUNT(unlinks); i++) {
+        options = (rf_segment_options){.size_of = sizeof options, .unlink = unlinks[i]};
+        BAD(rf_segment_open(name, RF_CREATE, 4096, &options, &segment));
+    }
+    options = (rf_segment_options){.size_of = sizeof options, .participants = 8192};
+    BAD(rf_segment_open(name, RF_CREATE, 4096, &options, &segment));
+    options = (rf_segment_options){.size_of = sizeof options, .participants = UINT32_MAX};
+    BAD(rf_segment_open(name, RF_CREATE, 4096, &options, &segment));
+    options = (rf_segment_options){.size_of = sizeof options, .objects = UINT32_MAX};
+    BAD(rf_segment_open(name, RF_CREATE, 4096, &options, &segment));
+    options = (rf_segment_options){.size_of = sizeof options, .mode = 010000};
+    BAD(rf_segment_open(name, RF_CREATE, 4096, &options, &segment));
+    const char *names[] = {"", "a/b", "../x", "a b", "\xff\xfe", endless};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        EXPECT(rf_segment_open(names[i], RF_CREATE, 4096, NULL, &segment), RF_E_NAME);
+        EXPECT(rf_segment_unlink(names[i]), RF_E_NAME);
+    }
+    EXPECT(rf_segment_open(name, 0, 0, NULL, &segment), RF_E_MISSING);
+
+    /* The least that a caller can fill in, and a caller with a longer struct of zeros. */
+    options = (rf_segment_options){.size_of = sizeof(size_t)};
+    OK(rf_segment_open(name, RF_CREATE, 1 << 16, &options, &segment));
+    later.unknown = 0;
+    OK(rf_segment_open(name, RF_CREATE, 1 << 16, &later.known, &again));
+    OK(rf_segment_close(again));
+
+    BAD(rf_segment_size(segment, NULL));
+    BAD(rf_segment_fd(segment, NULL));
+    BAD(rf_segment_participants(segment, sizeof(rf_participant_info), 1, NULL, &n));
+    BAD(rf_segment_participants(segment, sizeof(rf_participant_info), 0, NULL, NULL));
+    BAD(rf_segment_participants(segment, 16, SIZE_MAX, NULL, &n));
+    BAD(rf_segment_objects(segment, sizeof(rf_object_info), 1, NULL, &n));
+    BAD(rf_segment_remove(segment, NULL));
+    EXPECT(rf_segment_remove(segment, ""), RF_E_NAME);
+    EXPECT(rf_segment_remove(segment, endless), RF_E_NAME);
+
+    for (size_t i = 0; i < COUNT(wild_flags); i++) {
+        BAD(rf_mutex_open(segment, "m", wild_flags[i], &mutex));
+        BAD(rf_value_open(segment, "v", wild_flags[i], RF_I32, 0, 0, NULL, NULL, &value));
+        BAD(rf_array_open(segment, "a", wild_flags[i], RF_I32, 0, 0, NULL, 1, &array));
+        BAD(rf_queue_open(segment, "q", wild_flags[i], 8, 8, NULL, 1, &queue));
+        BAD(rf_channel_open(segment, "c", wild_flags[i], 1024, &channel));
+    }
+    for (size_t i = 0; i < COUNT(wild_types); i++) {
+        BAD(rf_value_open(segment, "v", RF_CREATE, wild_types[i], 0, 0, NULL, NULL, &value));
+        BAD(rf_array_open(segment, "a", RF_CREATE, wild_types[i], 0, 0, NULL, 1, &array));
+    }
+    EXPECT(rf_mutex_open(segment, "", RF_CREATE, &mutex), RF_E_NAME);
+    EXPECT(rf_value_open(segment, endless, RF_CREATE, RF_I32, 0, 0, NULL, NULL, &value), RF_E_NAME);
+    EXPECT(rf_array_open(segment, endless, RF_CREATE, RF_I32, 0, 0, NULL, 1, &array), RF_E_NAME);
+    EXPECT(rf_queue_open(segment, endless, RF_CREATE, 8, 8, NULL, 1, &queue), RF_E_NAME);
+    EXPECT(rf_channel_open(segment, endless, RF_CREATE, 1024, &channel), RF_E_NAME);
+    TRUE(rf_queue_open(segment, "q", RF_CREATE, 8, 8, endless, 1, &queue) < 0);
+
+    /* Sizes that are none. */
+    size_t aligns[] = {0, 3, 12, 256, SIZE_MAX};
+    for (size_t i = 0; i < COUNT(aligns); i++) {
+        if (aligns[i] != 256) BAD(rf_queue_open(segment, "q", RF_CREATE, 8, aligns[i], NULL, 1, &no_queue));
+        BAD(rf_value_open(segment, "v", RF_CREATE, RF_STRUCT, 8, aligns[i], NULL, NULL, &no_value));
+        BAD(rf_array_open(segment, "a", RF_CREATE, RF_STRUCT, 8, aligns[i], NULL, 1, &no_array));
+    }
+    OK(rf_queue_open(segment, "nothing", RF_CREATE, 0, 1, NULL, 1, &no_queue));
+    OK(rf_queue_push(no_queue, NULL, 0));
+    EXPECT(rf_queue_push(no_queue, NULL, 0), RF_E_FULL);
+    OK(rf_queue_pop(no_queue, NULL, 0));
+    OK(rf_queue_close(no_queue));
+    TRUE(rf_queue_open(segment, "q", RF_CREATE, SIZE_MAX, 1, NULL, 1, &no_queue) < 0);
+    TRUE(rf_queue_open(segment, "q", RF_CREATE, 8, 8, NULL, SIZE_MAX, &no_queue) < 0);
+    TRUE(rf_queue_open(segment, "q", RF_CREATE, SIZE_MAX / 2, 1, NULL, SIZE_MAX / 2, &no_queue) < 0);
+    TRUE(rf_value_open(segment, "v", RF_CREATE, RF_STRUCT, 0, 1, NULL, NULL, &no_value) < 0);
+    TRUE(rf_value_open(segment, "v", RF_CREATE, RF_STRUCT, SIZE_MAX, 1, NULL, NULL, &no_value) < 0);
+    TRUE(rf_array_open(segment, "a", RF_CREATE, RF_I64, 0, 0, NULL, SIZE_MAX, &no_array) < 0);
+    TRUE(rf_channel_open(segment, "c", RF_CREATE, 0, &no_channel) < 0);
+    TRUE(rf_channel_open(segment, "c", RF_CREATE, SIZE_MAX, &no_channel) < 0);
+
+    BAD(rf_mutex_open(segment, NULL, RF_CREATE, &mutex));
+    BAD(rf_mutex_open(segment, "m", RF_CREATE, NULL));
+    OK(rf_mutex_open(segment, "m", RF_CREATE | RF_EXCL, &mutex));
+    BAD(rf_mutex_holder(mutex, NULL));
+    OK(rf_mutex_lock(mutex, INT64_MAX));
+    OK(rf_mutex_unlock(mutex));
+    OK(rf_mutex_close(mutex));
+
+    BAD(rf_value_open(segment, NULL, RF_CREATE, RF_I32, 0, 0, NULL, NULL, &value));
+    BAD(rf_value_open(segment, "v", RF_CREATE, RF_I32, 0, 0, NULL, NULL, NULL));
+    OK(rf_value_open(segment, "v", RF_CREATE | RF_EXCL, RF_I32, 0, 0, NULL, NULL, &value));
+    BAD(rf_value_get(value, NULL));
+    BAD(rf_value_set(value, NULL));
+    OK(rf_value_fetch_add(value, 1, NULL));
+    OK(rf_value_compare_exchange(value, 1, 2, NULL));
+    OK(rf_value_close(value));
+
+    BAD(rf_array_open(segment, NULL, RF_CREATE, RF_I32, 0, 0, NULL, 1, &array));
+    BAD(rf_array_open(segment, "a", RF_CREATE, RF_I32, 0, 0, NULL, 1, NULL));
+    OK(rf_array_open(segment, "a", RF_CREATE | RF_EXCL, RF_I32, 0, 0, NULL, 4, &array));
+    BAD(rf_array_read(array, 0, 1, NULL));
+    BAD(rf_array_write(array, 0, 1, NULL));
+    BAD(rf_array_read(array, 4, 1, room));
+    BAD(rf_array_read(array, 1, SIZE_MAX, room));
+    BAD(rf_array_get(array, SIZE_MAX, room));
+    BAD(rf_array_set(array, 0, NULL));
+    BAD(rf_array_fill(array, NULL));
+    BAD(rf_array_len(array, NULL));
+    BAD(rf_array_pointer(array, NULL));
+    OK(rf_array_close(array));
+
+    BAD(rf_queue_open(segment, NULL, RF_CREATE, 8, 8, NULL, 1, &queue));
+    BAD(rf_queue_open(segment, "q", RF_CREATE, 8, 8, NULL, 1, NULL));
+    OK(rf_queue_open(segment, "q", RF_CREATE | RF_EXCL, 8, 8, NULL, 1, &queue));
+    BAD(rf_queue_push(queue, NULL, RF_FOREVER));
+    BAD(rf_queue_pop(queue, NULL, RF_FOREVER));
+    BAD(rf_queue_len(queue, NULL));
+    BAD(rf_queue_capacity(queue, NULL));
+    BAD(rf_queue_is_shut_down(queue, NULL));
+    OK(rf_queue_close(queue));
+
+    BAD(rf_channel_open(segment, NULL, RF_CREATE, 1024, &channel));
+    BAD(rf_channel_open(segment, "c", RF_CREATE, 1024, NULL));
+    OK(rf_channel_open(segment, "c", RF_CREATE | RF_EXCL, 1024, &channel));
+    BAD(rf_channel_send(channel, NULL, 1, RF_FOREVER));
+    BAD(rf_channel_send(channel, room, SIZE_MAX, RF_FOREVER));
+    BAD(rf_channel_recv(channel, NULL, 1, &n, RF_FOREVER));
+    BAD(rf_channel_recv(channel, room, 1, NULL, RF_FOREVER));
+    BAD(rf_channel_len(channel, NULL));
+    BAD(rf_channel_max_message(channel, NULL));
+    BAD(rf_channel_capacity(channel, NULL));
+    BAD(rf_channel_is_shut_down(channel, NULL));
+    OK(rf_channel_close(channel));
+
+    OK(rf_segment_close(segment));
+    OK(rf_segment_unlink(name));
+}
+
+int main(int argc, char **argv) {
+    TRUE(argc == 2);
+    memset(endless, 'x', sizeof endless); /* no NUL anywhere */
+    errno = 4711;
+    TRUE(rf_last_error()[0] == '\0');
+    nulls();
+    TRUE(rf_last_error()[0] != '\0');
+    beside_good_handles(argv[1]);
+    TRUE(errno == 4711);
+    for (int status = -200; status < 200; status++) TRUE(rf_status_str(status)[0] != '\0');
+    TRUE(strcmp(rf_status_str(INT_MIN), "unknown status") == 0);
+    TRUE(strcmp(rf_status_str(INT_MAX), "unknown status") == 0);
+    TRUE(strcmp(rf_version(), RF_VERSION) == 0);
+    TRUE(strncmp(rf_version_soname(), "libringfence.so.", 16) == 0);
+    TRUE(rf_version_layout() >= 1);
+    TRUE(rf_last_errno() == 0);
+    puts("bad: ok");
+    return 0;
+}

@@ -1,0 +1,117 @@
+/* Values and arrays: arithmetic in one step, locks that survive, types that are told apart.
+ * semantics 3, 8, 42, 43 and 78 */
+#define _GNU_SOURCE
+#include "check.h"
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct point {
+    double x, y, z;
+} point;
+
+static void values(rf_segment *segment) {
+    rf_value *total, *where, *other;
+    uint8_t start = 250, now;
+    int64_t previous = 0;
+    point p = {1, 2, 3}, q;
+
+    EXPECT(rf_value_open(segment, "total", 0, RF_U8, 0, 0, NULL, NULL, &total), RF_E_MISSING);
+    OK(rf_value_open(segment, "total", RF_CREATE, RF_U8, 0, 0, NULL, &start, &total));
+    EXPECT(rf_value_open(segment, "total", 0, RF_I8, 0, 0, NULL, NULL, &other), RF_E_WRONG_SHAPE);
+    EXPECT(rf_value_open(segment, "total", RF_CREATE | RF_EXCL, RF_U8, 1, 1, NULL, NULL, &other), RF_E_EXISTS);
+    OK(rf_value_fetch_add(total, 10, &previous));
+    OK(rf_value_get(total, &now));
+    TRUE(previous == 250 && now == 4);
+    OK(rf_value_fetch_sub(total, 5, NULL));
+    OK(rf_value_swap(total, 0x0f, &previous));
+    TRUE(previous == 255);
+    OK(rf_value_fetch_and(total, 0x3c, NULL));
+    OK(rf_value_fetch_or(total, 0x01, NULL));
+    OK(rf_value_fetch_xor(total, 0xff, NULL));
+    OK(rf_value_get(total, &now));
+    TRUE(now == (uint8_t)~0x0d);
+    OK(rf_value_compare_exchange(total, now, 1, &previous));
+    EXPECT(rf_value_compare_exchange(total, now, 2, &previous), RF_DIFFERENT);
+    TRUE(previous == 1);
+
+    OK(rf_value_open(segment, "where", RF_CREATE, RF_STRUCT, sizeof p, _Alignof(point), "point", &p, &where));
+    EXPECT(rf_value_open(segment, "where", 0, RF_STRUCT, sizeof p, 8, NULL, NULL, &other), RF_E_WRONG_SHAPE);
+    EXPECT(rf_value_fetch_add(where, 1, NULL), RF_E_NOT_SUPPORTED);
+    OK(rf_value_get(where, &q));
+    TRUE(q.x == 1 && q.y == 2 && q.z == 3);
+
+    EXPECT(rf_value_unlock(where), RF_E_NOT_OWNER);
+    OK(rf_value_lock(where, RF_FOREVER));
+    OK(rf_value_lock(where, 0));
+    q.x = 4;
+    OK(rf_value_set(where, &q));
+    OK(rf_value_unlock(where));
+    OK(rf_value_unlock(where));
+    EXPECT(rf_value_unlock(where), RF_E_NOT_OWNER);
+    pid_t child = fork();
+    if (child == 0) {
+        if (rf_value_lock(where, RF_FOREVER) == RF_OK && rf_value_set(where, &p) == RF_OK) raise(SIGKILL);
+        _exit(1);
+    }
+    int status;
+    TRUE(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+    EXPECT(rf_value_lock(where, RF_FOREVER), RF_OWNER_DIED);
+    OK(rf_value_get(where, &q));
+    TRUE(q.x == 1);
+    OK(rf_value_unlock(where));
+    OK(rf_value_lock(where, 0));
+    OK(rf_value_unlock(where));
+    OK(rf_value_close(where));
+    OK(rf_value_close(total));
+}
+
+static void arrays(rf_segment *segment) {
+    rf_array *row, *other;
+    size_t len;
+    int32_t got[10], some[3] = {-1, -2, -3}, one = 7;
+    void *elements;
+
+    EXPECT(rf_array_open(segment, "row", RF_CREATE, RF_I32, 8, 0, NULL, 10, &row), RF_E_INVALID);
+    EXPECT(rf_array_open(segment, "row", RF_CREATE, RF_I32, 0, 0, NULL, 0, &row), RF_E_INVALID);
+    OK(rf_array_open(segment, "row", RF_CREATE, RF_I32, 0, 0, NULL, 10, &row));
+    EXPECT(rf_array_open(segment, "row", 0, RF_U32, 0, 0, NULL, 0, &other), RF_E_WRONG_SHAPE);
+    EXPECT(rf_array_open(segment, "row", 0, RF_I32, 0, 0, NULL, 11, &other), RF_E_WRONG_SHAPE);
+    OK(rf_array_open(segment, "row", 0, RF_I32, 0, 0, NULL, 0, &other));
+    OK(rf_array_len(other, &len));
+    TRUE(len == 10);
+    OK(rf_array_read(row, 0, 10, got));
+    TRUE(got[0] == 0 && got[9] == 0);
+    OK(rf_array_write(row, 7, 3, some));
+    EXPECT(rf_array_write(row, 8, 3, some), RF_E_INVALID);
+    EXPECT(rf_array_read(row, SIZE_MAX, 2, got), RF_E_INVALID);
+    OK(rf_array_read(row, 10, 0, NULL));
+    OK(rf_array_set(row, 0, &one));
+    EXPECT(rf_array_set(row, 10, &one), RF_E_INVALID);
+    OK(rf_array_get(other, 9, &one));
+    TRUE(one == -3);
+    OK(rf_array_pointer(row, &elements));
+    TRUE(((int32_t *)elements)[0] == 7 && ((int32_t *)elements)[9] == -3);
+    OK(rf_array_fill(row, &one));
+    OK(rf_array_read(other, 0, 10, got));
+    TRUE(got[0] == -3 && got[5] == -3);
+    OK(rf_array_lock(row, RF_FOREVER));
+    OK(rf_array_lock(row, 0));
+    OK(rf_array_unlock(row));
+    OK(rf_array_unlock(row));
+    EXPECT(rf_array_unlock(row), RF_E_NOT_OWNER);
+    OK(rf_array_close(row));
+    OK(rf_array_close(other));
+}
+
+int main(int argc, char **argv) {
+    TRUE(argc == 2);
+    rf_segment *segment;
+    OK(rf_segment_open(argv[1], RF_CREATE, 1 << 16, NULL, &segment));
+    values(segment);
+    arrays(segment);
+    OK(rf_segment_close(segment));
+    OK(rf_segment_unlink(argv[1]));
+    puts("cell: ok");
+    return 0;
+}

@@ -1,0 +1,46 @@
+//! Programs in C and C++ against the header and the library as cargo built it; each checks every call it makes.
+
+use std::process::Command;
+
+use ringfence_ffi_tests::lab::{Lab, Linking, run_well};
+
+fn program(source: &str, name: &str, printed: &str) {
+    let lab = Lab::new(name);
+    let program = lab.compile(source, Linking::Plain);
+    assert_eq!(run_well(Command::new(program).arg(lab.segment())), printed);
+}
+
+#[test]
+fn segments_in_c() {
+    program("c/segment.c", "segment", "segment: ok\n");
+}
+
+#[test]
+fn mutexes_in_c() {
+    program("c/mutex.c", "mutex", "mutex: ok\n");
+}
+
+#[test]
+fn values_and_arrays_in_c() {
+    program("c/cell.c", "cell", "cell: ok\n");
+}
+
+#[test]
+fn queues_in_c() {
+    program("c/queue.c", "queue", "queue: ok\n");
+}
+
+#[test]
+fn channels_in_c() {
+    program("c/channel.c", "channel", "channel: ok\n");
+}
+
+#[test]
+fn null_and_wild_values_are_refused() {
+    program("c/bad.c", "bad", "bad: ok\n");
+}
+
+#[test]
+fn a_tour_in_cpp() {
+    program("cpp/tour.cpp", "tour", "100 tasks, sum 49995000\n");
+}

@@ -1,0 +1,1298 @@
+/* Generated from src/ffi by cbindgen. Do not edit: see CONTRIBUTING. */
+
+#ifndef RINGFENCE_H
+#define RINGFENCE_H
+
+/* # ringfence: shared-memory IPC that survives kill -9
+ *
+ * This header is all a C or C++ program needs to know; so does anything that calls C (Python's ctypes, cffi, bindgen):
+ * no macro and no inline function is needed to use what is declared here.
+ *
+ * ## What it is
+ *
+ * A *segment* is a piece of memory that several processes map. It has a name (`/dev/shm/ringfence.NAME`), or travels as
+ * a file descriptor. In it live *objects*, each with a name of its own: mutexes, values, arrays, queues, channels. A
+ * process opens the segment, opens the objects by name, and works with them; processes written in Rust, C, C++ or
+ * Python work on the same objects.
+ *
+ *     #include <ringfence.h>
+ *     #include <stdio.h>
+ *
+ *     int main(void) {
+ *         rf_segment *jobs;
+ *         rf_queue *tasks;
+ *         long task = 42;
+ *         int e = rf_segment_open("jobs", RF_CREATE, 1 << 20, NULL, &jobs);
+ *         if (e == RF_OK) e = rf_queue_open(jobs, "tasks", RF_CREATE, sizeof task, _Alignof(long), NULL, 100, &tasks);
+ *         if (e == RF_OK) e = rf_queue_push(tasks, &task, RF_FOREVER);
+ *         if (e == RF_OK) e = rf_queue_pop(tasks, &task, 1000000000);
+ *         if (e < 0) {
+ *             fprintf(stderr, "%s\n", rf_last_error());
+ *             return 1;
+ *         }
+ *         printf("%ld\n", task);
+ *         rf_queue_close(tasks);
+ *         rf_segment_close(jobs);
+ *         return rf_segment_unlink("jobs") < 0;
+ *     }
+ *
+ * Build it with `cc hello.c $(pkg-config --cflags --libs ringfence)`.
+ *
+ * ## What it promises
+ *
+ * SIGKILL of any process at any instruction, several one after another: the others go on, within a quarter of a second.
+ * No message whose push or send has returned is lost, doubled or torn; nothing leaks for good; and whoever takes over a
+ * lock that the dead held is told so (`RF_OWNER_DIED`). A message whose pop has taken it dies with the process that
+ * took it.
+ *
+ * A stopped process (SIGSTOP, a debugger, swapping) is not a dead one: death is what the kernel says, never a time-out.
+ *
+ * ## Conventions
+ *
+ * - **Status.** A function that can fail returns an `int`: `RF_OK`, a positive status (done, with a remark), or a
+ *   negative one (failed). See "Status codes and errors".
+ * - **Out-parameters** are written only when the call did what it was asked; exceptions say so. They stand last, but for
+ *   a time-out.
+ * - **Handles.** Each open gives one handle, which belongs to the caller and is given back by the one `_close` of its
+ *   type, once, when no other thread is using it. `_close(NULL)` does nothing. Closing a handle destroys nothing in the
+ *   segment: the object stays for others and for later. An object's handle keeps the mapping; the order of closing is
+ *   free.
+ * - **Names** are NUL-terminated. Segments: 1 to 200 characters of `A-Z a-z 0-9 . _ -`. Objects: 1 to 63 bytes of UTF-8.
+ * - **Flags** are those of `rf_flags`, or-ed. Without `RF_CREATE` an open finds what is there or fails with
+ *   `RF_E_MISSING`; with it, it makes what is not there; with `RF_CREATE | RF_EXCL` it fails with `RF_E_EXISTS` if it is.
+ * - **Time-outs** are `int64_t` nanoseconds on the monotonic clock: `RF_FOREVER` waits for ever, 0 and every other
+ *   negative value tries once and does not wait.
+ * - **Signals.** A wait goes on with its deadline after a signal handler ran; with a handle opened `RF_INTERRUPTIBLE` it
+ *   returns `RF_E_INTERRUPTED` instead.
+ * - **Bad arguments.** NULL where something is needed, an unknown flag or enum value, a length beyond the address space:
+ *   `RF_E_INVALID`, nothing done. A pointer that is neither NULL nor valid cannot be detected.
+ * - **errno** is left as it was.
+ *
+ * ## Threads
+ *
+ * Every function may be called from any thread, at any time, on the same handle too: where a handle is `const` the call
+ * excludes no other. What is not `const` (`_close`) needs the handle for itself. No function but `rf_status_str` may be
+ * called from a signal handler.
+ *
+ * Locks belong to *threads*: the thread that locked unlocks. A thread that ends while holding a lock counts as dead for
+ * that lock.
+ *
+ * ## Processes
+ *
+ * - **fork.** The child may use every handle of the parent, and becomes a participant of its own at its first call. It
+ *   owns nothing: locks that the parent held at the fork are the parent's. The child's `_close` touches nothing of the
+ *   parent's. A fork while another thread is in the middle of a call of ours is safe; a vfork child may call nothing.
+ * - **exec** ends a participant as death does, and gives back what it held as owner died.
+ * - **kill.** Nothing to do. Whoever needs what the dead held finds out by itself; `rf_segment_recover` makes it happen
+ *   now.
+ *
+ * ## Caveats
+ *
+ * - Death is noticed when the address space is gone: a vfork child that has not called exec, a process that shares its
+ *   memory (CLONE_VM) or a core dump that is being written delays it.
+ * - Participants of a segment run as users who may write it, and trust each other not to be malicious. A faulty peer that
+ *   writes garbage gets you `RF_E_CORRUPTED`, never a crash and never an endless loop, with two exceptions: a peer that
+ *   forges a living owner can block waits without a time-out, and a peer that truncates the file of a named segment
+ *   causes SIGBUS.
+ * - A segment lives until it is unlinked. One whose processes all died stays in /dev/shm: the next `rf_segment_open`
+ *   recovers it, or, if it was made with RF_UNLINK_WITH_LAST, `rf_segment_sweep` removes it.
+ * - In a container /dev/shm is often limited to 64 MiB: a segment that does not fit is `RF_E_NO_SPACE` when it is made,
+ *   never a crash later.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The version of the library that this header belongs to. */
+#define RF_VERSION "0.1.0"
+
+/* # Versions
+ *
+ * Three numbers, each for another reader: the version of the library (semantic versioning), the soname for the dynamic
+ * linker (a program built against an older header with the same soname works), and the version of the layout in shared
+ * memory (processes that share a segment need the same one).
+ */
+
+/**
+ * The version of the library that is loaded, "MAJOR.MINOR.PATCH", to compare with `RF_VERSION`.
+ *
+ * @return a string that is never NULL and never freed
+ */
+const char *rf_version(void);
+
+/**
+ * The name under which the dynamic linker knows this library when it is installed: "libringfence.so.0.1".
+ *
+ * @return a string that is never NULL and never freed
+ */
+const char *rf_version_soname(void);
+
+/**
+ * The version of the layout in shared memory. Opening a segment of another one fails with `RF_E_VERSION`.
+ *
+ * @return the number
+ */
+uint32_t rf_version_layout(void);
+
+/* # Status codes and errors
+ *
+ * Every call that can fail returns an `int`: `RF_OK` (0), a positive value for success with a remark, a negative one
+ * for failure. The values are stable: a later version adds, it never renumbers. So test for `< 0`, and for the remark
+ * that you can act on.
+ *
+ * A failed call leaves its out-parameters as they were, unless its description says otherwise. No call changes `errno`.
+ * A failed call also leaves a sentence for humans, which `rf_last_error` returns to the same thread.
+ */
+
+/** What a call came to. Functions return it as `int`. */
+typedef enum rf_status {
+    /** The call did what it says. */
+    RF_OK = 0,
+    /**
+     * The lock IS held, and its last owner died holding it (or gave it back without repairing what it guards). Check
+     * and repair what the lock guards, call `rf_mutex_make_consistent`, then unlock.
+     */
+    RF_OWNER_DIED = 1,
+    /**
+     * A compare-and-exchange found another value than the expected one and changed nothing. The value found is in
+     * the out-parameter.
+     */
+    RF_DIFFERENT = 2,
+    /** An argument is NULL that must not be, a number is out of range, an enum value or a flag is unknown. */
+    RF_E_INVALID = -1,
+    /**
+     * A name is empty, too long, not terminated or has a character that names may not have. Segments: 1 to 200 of
+     * `A-Z a-z 0-9 . _ -`. Objects: 1 to 63 bytes of UTF-8.
+     */
+    RF_E_NAME = -2,
+    /** This object, memory or system cannot do what was asked. */
+    RF_E_NOT_SUPPORTED = -3,
+    /**
+     * A defect in ringfence (a panic was caught). Please report it. The handle may be closed, other calls on it are
+     * not recommended.
+     */
+    RF_E_INTERNAL = -4,
+    /** A system call failed for a reason without a status of its own: see `rf_last_error` and `rf_last_errno`. */
+    RF_E_SYSTEM = -5,
+    /** The process or the machine has no memory left. */
+    RF_E_NO_MEMORY = -6,
+    /** Shared memory has no room: /dev/shm is full, or the segment is. */
+    RF_E_NO_SPACE = -7,
+    /** The segment belongs to another user, or its mode keeps you out. */
+    RF_E_PERMISSION = -8,
+    /** `RF_EXCL` was given and the name exists. */
+    RF_E_EXISTS = -9,
+    /** `RF_CREATE` was not given and the name does not exist. */
+    RF_E_MISSING = -10,
+    /** The object of that name is of another kind (a queue, not a mutex), as the message says. */
+    RF_E_WRONG_TYPE = -11,
+    /** The object or segment of that name has another size or capacity. */
+    RF_E_WRONG_SHAPE = -12,
+    /** The segment was made by a ringfence with another layout version. */
+    RF_E_VERSION = -13,
+    /**
+     * Shared memory holds something that no participant writes: a stray write, a torn header, a stranger's file. The
+     * call stopped in time.
+     */
+    RF_E_CORRUPTED = -14,
+    /** Every participant slot of the segment is taken by a living process. */
+    RF_E_TOO_MANY_PARTICIPANTS = -15,
+    /** The segment's directory has no room for another object. */
+    RF_E_DIRECTORY_FULL = -16,
+    /** The process, or the machine, has no file descriptor left. */
+    RF_E_NO_DESCRIPTORS = -17,
+    /** A forked child inherited the handle, and the object was removed before the child's first call. */
+    RF_E_STALE = -18,
+    /** The time-out passed. */
+    RF_E_TIMED_OUT = -20,
+    /** A signal handler ran during the wait, and the handle was opened with `RF_INTERRUPTIBLE`. */
+    RF_E_INTERRUPTED = -21,
+    /**
+     * Somebody else has it at this moment and the call was not to wait: the lock is held, or the next message of a
+     * queue is just being written; or a handle that is in use was to be closed.
+     */
+    RF_E_BUSY = -22,
+    /** An unlock of something that nobody holds. */
+    RF_E_NOT_LOCKED = -30,
+    /** The calling thread does not hold the lock, and only its owner may do this. */
+    RF_E_NOT_OWNER = -31,
+    /** The calling thread holds the lock already and would wait for itself. */
+    RF_E_WOULD_DEADLOCK = -32,
+    /**
+     * An owner that was told of a death unlocked without making it consistent: the lock is given up for everybody,
+     * until a reset.
+     */
+    RF_E_NOT_RECOVERABLE = -33,
+    /** A release would raise a bounded semaphore, or a count of nested locks, above its maximum. */
+    RF_E_MAXIMUM_REACHED = -34,
+    /** The barrier is broken. */
+    RF_E_BROKEN = -35,
+    /** No room, and the call was not to wait. */
+    RF_E_FULL = -40,
+    /** Nothing there, and the call was not to wait. */
+    RF_E_EMPTY = -41,
+    /** Shut down: pushes fail at once, pops once everything that was there is gone. */
+    RF_E_CLOSED = -42,
+    /** The other end is gone and everything that it sent has been read. */
+    RF_E_END_OF_FILE = -43,
+    /** Reading from a writer's end, or writing to a reader's. */
+    RF_E_WRONG_DIRECTION = -44,
+    /** The message can never fit. */
+    RF_E_MESSAGE_TOO_LONG = -45,
+    /** The buffer is shorter than the message. The message stays where it is. */
+    RF_E_BUFFER_TOO_SHORT = -46,
+    /** The message is not leased by the caller (any more). */
+    RF_E_NOT_LEASED = -47,
+    /** One message more was reported done than was taken. */
+    RF_E_TOO_MANY_DONE = -48,
+    /** The result is not there yet. */
+    RF_E_NOT_READY = -60,
+    /** The process that worked on it died. */
+    RF_E_WORKER_DIED = -61,
+} rf_status;
+
+/**
+ * The sentence that describes a status, in English: "timed out".
+ *
+ * @param status  any number; an unknown one gives "unknown status"
+ * @return a string that is never NULL and never freed
+ *
+ * Threads: any. Async-signal-safe.
+ */
+const char *rf_status_str(int status);
+
+/**
+ * What went wrong in the last call of the calling thread that failed, as a sentence: both sides of a mismatch, the
+ * name of the object, the system's own reason. Empty if no call of this thread has failed yet; a call that succeeds
+ * does not clear it.
+ *
+ * @return a string that is never NULL and stays valid until the next call of the same thread that fails
+ *
+ * Threads: any; each has its own.
+ */
+const char *rf_last_error(void);
+
+/**
+ * The `errno` value behind the calling thread's last failure, 0 where no system call was to blame.
+ *
+ * @return an `errno` value, with `RF_E_SYSTEM` above all
+ *
+ * Threads: any; each has its own.
+ */
+int rf_last_errno(void);
+
+/* # Flags, types and time-outs
+ */
+
+/** A time-out that never comes. */
+#define RF_FOREVER INT64_MIN
+
+/** The flags of an open, or-ed into an `int`. */
+typedef enum rf_flags {
+    /** Make what is not there. */
+    RF_CREATE = 1,
+    /** With `RF_CREATE`: fail with `RF_E_EXISTS` if it is there. */
+    RF_EXCL = 2,
+    /** A signal handler that runs ends a wait on this handle with `RF_E_INTERRUPTED`. */
+    RF_INTERRUPTIBLE = 4,
+} rf_flags;
+
+/** The element type of a value or an array. Both sides must name the same one. */
+typedef enum rf_type {
+    /** Plain data of any size: no pointers, and every bit pattern is valid. Known by size, alignment and tag. */
+    RF_STRUCT = 0,
+    /** `int8_t` */
+    RF_I8 = 1,
+    /** `int16_t` */
+    RF_I16 = 2,
+    /** `int32_t` */
+    RF_I32 = 3,
+    /** `int64_t` */
+    RF_I64 = 4,
+    /** `uint8_t` */
+    RF_U8 = 5,
+    /** `uint16_t` */
+    RF_U16 = 6,
+    /** `uint32_t` */
+    RF_U32 = 7,
+    /** `uint64_t` */
+    RF_U64 = 8,
+    /** `float` */
+    RF_F32 = 9,
+    /** `double` */
+    RF_F64 = 10,
+    /** `bool`: one byte, 0 or 1. */
+    RF_BOOL = 11,
+    /** `char`: one byte of text. */
+    RF_CHAR = 12,
+} rf_type;
+
+/* # Segments
+ *
+ * A segment comes into being whole: its memory is reserved, its header written, and only then gets it its name. So a
+ * process killed while it creates one leaves nothing, and whoever opens one never finds half of it.
+ *
+ * The name is not the memory: `rf_segment_unlink` takes the name away, the memory lives as long as somebody maps it.
+ * Closing a handle never unlinks, unless the segment was made with `RF_UNLINK_WITH_LAST` and nobody else is there.
+ *
+ * A process is one participant of a segment, however many handles it opens.
+ */
+
+/** What happens to the name of a segment. */
+typedef enum rf_unlink {
+    /** It stays until `rf_segment_unlink`. */
+    RF_UNLINK_KEEP = 0,
+    /**
+     * It goes when the last participant leaves. If all die at once, the next `rf_segment_open` with RF_CREATE starts
+     * afresh, and `rf_segment_sweep` removes it.
+     */
+    RF_UNLINK_WITH_LAST = 1,
+} rf_unlink;
+
+/** A handle to a segment. */
+typedef struct rf_segment rf_segment;
+
+/**
+ * How a segment is made. Zero everything, set `size_of`, and then what is to differ from the defaults: a zero is the
+ * default in every other field. Opening an existing segment looks at `allow_foreign_owner` only.
+ */
+typedef struct rf_segment_options {
+    /** `sizeof(rf_segment_options)`, so that a later library knows which fields there are. */
+    size_t size_of;
+    /** Permissions of the segment's file, as in chmod. Default: 0600, its maker's alone. */
+    uint32_t mode;
+    /** Of `rf_unlink`. Default: RF_UNLINK_KEEP. */
+    int unlink;
+    /** How many processes can take part at the same time: 1 to 8191. Default: 128. */
+    uint32_t participants;
+    /** How many objects it can hold: 1 to 65536. Default: 256. */
+    uint32_t objects;
+    /** Not 0: also open a segment that another user has made. Default: refuse it (`RF_E_PERMISSION`). */
+    int allow_foreign_owner;
+    /** Must be 0. */
+    int reserved;
+} rf_segment_options;
+
+/**
+ * Opens the segment of that name, or makes it.
+ *
+ * A segment that is there but has no living participant (all were killed) is recovered first; if it was made with
+ * RF_UNLINK_WITH_LAST it counts as missing.
+ *
+ * @param name     its name
+ * @param flags    of `rf_flags`, without RF_INTERRUPTIBLE
+ * @param size     room for objects, in bytes; the library adds what it needs itself. With RF_CREATE not 0, and one that
+ * exists must be at least as large. Without RF_CREATE it is ignored
+ * @param options  NULL for the defaults
+ * @param out      the handle; `rf_segment_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_SHAPE (smaller than asked), RF_E_NO_SPACE, RF_E_NO_MEMORY,
+ * RF_E_NO_DESCRIPTORS, RF_E_PERMISSION (another user's, or the mode), RF_E_TOO_MANY_PARTICIPANTS, RF_E_VERSION,
+ * RF_E_CORRUPTED (no segment, or a broken one), RF_E_NAME, RF_E_INVALID, RF_E_BUSY, RF_E_SYSTEM
+ *
+ * Threads, processes: any number at once; with RF_CREATE exactly one makes it. Crash: killed in the middle, the name is
+ * either not there or names a whole segment.
+ */
+int rf_segment_open(const char *name,
+                    int flags,
+                    size_t size,
+                    const struct rf_segment_options *options,
+                    struct rf_segment **out);
+
+/**
+ * Makes a segment without a name. Other processes get it as a file descriptor (`rf_segment_fd`), by inheritance or over
+ * a socket, or by fork. Its file is sealed: nobody can shrink it.
+ *
+ * @param size     room for objects, in bytes; not 0
+ * @param options  NULL for the defaults
+ * @param out      the handle; `rf_segment_close` gives it back
+ * @return RF_OK, RF_E_NO_SPACE, RF_E_NO_MEMORY, RF_E_NO_DESCRIPTORS, RF_E_INVALID, RF_E_SYSTEM
+ */
+int rf_segment_anonymous(size_t size, const struct rf_segment_options *options, struct rf_segment **out);
+
+/**
+ * Opens the segment behind a file descriptor.
+ *
+ * @param fd   a descriptor of a segment, open for reading and writing. It stays the caller's, to close when they like
+ * @param out  the handle; `rf_segment_close` gives it back
+ * @return RF_OK, RF_E_INVALID (no such descriptor), RF_E_CORRUPTED (no segment), RF_E_VERSION, RF_E_PERMISSION,
+ * RF_E_TOO_MANY_PARTICIPANTS, RF_E_NO_DESCRIPTORS, RF_E_NO_MEMORY, RF_E_SYSTEM
+ */
+int rf_segment_from_fd(int fd, struct rf_segment **out);
+
+/**
+ * A new file descriptor of the segment, to hand to another process. It is closed on exec: clear FD_CLOEXEC if the other
+ * process is to inherit it.
+ *
+ * @param segment  the segment
+ * @param fd       the descriptor, the caller's to close
+ * @return RF_OK, RF_E_NOT_SUPPORTED (adopted memory has none), RF_E_NO_DESCRIPTORS, RF_E_INVALID, RF_E_SYSTEM
+ */
+int rf_segment_fd(const struct rf_segment *segment, int *fd);
+
+/**
+ * Makes a segment in memory of the caller's: any mapping that several processes share. The others call
+ * `rf_segment_attach_at`, when this call has returned.
+ *
+ * Without a file the kernel cannot witness a participant's life; it is known by process id and start time instead. So
+ * all participants have to live in one PID namespace, and an exec is noticed only when the process ends.
+ *
+ * @param memory   aligned to 128 bytes; its contents are overwritten
+ * @param len      its length in bytes
+ * @param options  NULL for the defaults; mode, unlink and allow_foreign_owner mean nothing here
+ * @param out      the handle; the memory must stay mapped until it and all handles of objects are closed
+ * @return RF_OK, RF_E_INVALID (NULL, misaligned, too short), RF_E_NOT_SUPPORTED, RF_E_NO_MEMORY, RF_E_SYSTEM
+ */
+int rf_segment_format_at(void *memory, size_t len, const struct rf_segment_options *options, struct rf_segment **out);
+
+/**
+ * Opens the segment that `rf_segment_format_at` made in this memory.
+ *
+ * @param memory  aligned to 128 bytes
+ * @param len     its length in bytes
+ * @param out     the handle; the memory must stay mapped until it and all handles of objects are closed
+ * @return RF_OK, RF_E_INVALID, RF_E_CORRUPTED (no segment), RF_E_VERSION, RF_E_TOO_MANY_PARTICIPANTS,
+ * RF_E_NOT_SUPPORTED (another PID namespace), RF_E_NO_MEMORY, RF_E_SYSTEM
+ */
+int rf_segment_attach_at(void *memory, size_t len, struct rf_segment **out);
+
+/**
+ * Takes the name of a segment away. Whoever has it open goes on; the next open of the name finds nothing.
+ *
+ * @param name  the name
+ * @return RF_OK, RF_E_MISSING, RF_E_PERMISSION, RF_E_CORRUPTED (what has this name is no segment), RF_E_NAME,
+ * RF_E_BUSY, RF_E_SYSTEM
+ *
+ * Crash: killed in the middle, the name is there or it is not.
+ */
+int rf_segment_unlink(const char *name);
+
+/**
+ * Frees what the dead hold of a segment, now. Not needed for correctness: whoever waits for something of the dead finds
+ * out by itself.
+ *
+ * @param segment  the segment
+ * @param dead     how many dead participants were cleared up; may be NULL
+ * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID, RF_E_SYSTEM
+ *
+ * Threads, processes: any number at once. Crash: killed in the middle, another does the rest.
+ */
+int rf_segment_recover(const struct rf_segment *segment, size_t *dead);
+
+/**
+ * The name of the segment.
+ *
+ * @param segment  the segment
+ * @return the name, valid until the handle is closed; NULL if it has none, or if `segment` is NULL
+ */
+const char *rf_segment_name(const struct rf_segment *segment);
+
+/**
+ * The size of the whole segment.
+ *
+ * @param segment  the segment
+ * @param size     in bytes, the library's own part included
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_segment_size(const struct rf_segment *segment, size_t *size);
+
+/**
+ * Takes the name of an object away, at once; its space becomes free when no living participant has it open any more.
+ *
+ * @param segment  the segment
+ * @param object   the name of the object
+ * @return RF_OK, RF_E_MISSING, RF_E_NAME, RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Crash: killed in the middle, the next to use the directory finishes or undoes it.
+ */
+int rf_segment_remove(const struct rf_segment *segment, const char *object);
+
+/**
+ * Gives the handle back. Handles of objects stay usable; the last handle of all ends the process's part in the segment.
+ *
+ * @param segment  the handle, or NULL
+ * @return RF_OK; RF_E_BUSY (a thread of this process holds a lock in the segment): then the handle stays open
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_segment_close(struct rf_segment *segment);
+
+/* # Looking around
+ *
+ * For tools and for people who look for the cause of a hang. Every answer is as old as the call.
+ *
+ * The calls that list take an array: `info_size` is the size of one element (`sizeof *infos`), so that a program built
+ * against an older header works with a newer library; `capacity` is how many there is room for. `*count` becomes how
+ * many there are in all: if that is more than `capacity`, the array holds the first `capacity` of them. `infos` may be
+ * NULL if `capacity` is 0.
+ */
+
+/** A segment in /dev/shm. */
+typedef struct rf_segment_info {
+    /** Its name. */
+    char name[208];
+    /** Its size in bytes. */
+    uint64_t size;
+    /** User id of its owner. */
+    uint32_t owner;
+    /** How many living participants it has. */
+    uint32_t participants;
+    /** Of `rf_unlink`. */
+    int unlink;
+    /** 0. */
+    uint32_t reserved;
+} rf_segment_info;
+
+/** What a sweep has removed. */
+typedef struct rf_sweep_report {
+    /** Dead segments. */
+    uint64_t segments;
+    /** Files of makers that died before they gave them a name. */
+    uint64_t abandoned;
+} rf_sweep_report;
+
+/** A process that takes part in a segment. */
+typedef struct rf_participant_info {
+    /** Its number in the segment. */
+    uint32_t number;
+    /** Its process id as it sees itself. */
+    int32_t pid;
+    /** 1 if it is alive, 0 if it is dead and not yet cleared up. */
+    int alive;
+    /** The short name of its program. */
+    char name[20];
+} rf_participant_info;
+
+/** An object in a segment. */
+typedef struct rf_object_info {
+    /** Its name. */
+    char name[64];
+    /** Its kind: "mutex", "value", "array", "queue", "channel". */
+    char kind[16];
+    /** Number of elements, or bytes of a channel's ring. */
+    uint64_t capacity;
+    /** Bytes that it takes of the segment. */
+    uint64_t bytes;
+} rf_object_info;
+
+/**
+ * Lists the segments in /dev/shm.
+ *
+ * @param info_size  sizeof(rf_segment_info)
+ * @param capacity   how many `infos` has room for
+ * @param infos      the array
+ * @param count      how many segments there are
+ * @return RF_OK, RF_E_INVALID, RF_E_PERMISSION, RF_E_NO_DESCRIPTORS, RF_E_SYSTEM
+ */
+int rf_segment_list(size_t info_size, size_t capacity, struct rf_segment_info *infos, size_t *count);
+
+/**
+ * Removes what the dead left in /dev/shm: segments of this user that were made with RF_UNLINK_WITH_LAST and whose
+ * participants all died at once, and unfinished files of makers. Never touches what lives, what was to be kept, or what
+ * belongs to another user.
+ *
+ * @param report  what was done; may be NULL
+ * @return RF_OK, RF_E_PERMISSION, RF_E_NO_DESCRIPTORS, RF_E_SYSTEM
+ */
+int rf_segment_sweep(struct rf_sweep_report *report);
+
+/**
+ * Lists the participants of a segment.
+ *
+ * @param segment    the segment
+ * @param info_size  sizeof(rf_participant_info)
+ * @param capacity   how many `infos` has room for
+ * @param infos      the array
+ * @param count      how many participants there are
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_segment_participants(const rf_segment *segment,
+                            size_t info_size,
+                            size_t capacity,
+                            struct rf_participant_info *infos,
+                            size_t *count);
+
+/**
+ * Lists the objects of a segment.
+ *
+ * @param segment    the segment
+ * @param info_size  sizeof(rf_object_info)
+ * @param capacity   how many `infos` has room for
+ * @param infos      the array
+ * @param count      how many objects there are
+ * @return RF_OK, RF_E_INVALID, RF_E_CORRUPTED, RF_E_BUSY (somebody was stopped while changing the directory)
+ */
+int rf_segment_objects(const rf_segment *segment,
+                       size_t info_size,
+                       size_t capacity,
+                       struct rf_object_info *infos,
+                       size_t *count);
+
+/* # Mutexes
+ *
+ * A mutex that survives its owner. It guards whatever the processes agree on: bytes in an array, a file, a device. The
+ * Rust side is `Mutex<()>`.
+ *
+ *     switch (rf_mutex_lock(guard, RF_FOREVER)) {
+ *     case RF_OWNER_DIED:
+ *         repair();                           // the lock is held, its last owner was killed
+ *         rf_mutex_make_consistent(guard);
+ *         // fall through
+ *     case RF_OK:
+ *         work();
+ *         rf_mutex_unlock(guard);
+ *     }
+ *
+ * The owner is a thread: only it may unlock. Locking twice is an error (`RF_E_WOULD_DEADLOCK`), not a hang. An unlock
+ * after `RF_OWNER_DIED` without `rf_mutex_make_consistent` gives the mutex up: every lock from then on, and every waiter,
+ * fails with `RF_E_NOT_RECOVERABLE`, until `rf_mutex_reset`.
+ */
+
+/** A handle to a mutex. */
+typedef struct rf_mutex rf_mutex;
+
+/**
+ * Opens the mutex of that name, or makes it, unlocked.
+ *
+ * @param segment  where it lives
+ * @param name     its name in the segment
+ * @param flags    of `rf_flags`
+ * @param out      the handle; `rf_mutex_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE, RF_E_WRONG_SHAPE (a mutex with data of Rust's inside),
+ * RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+ *
+ * Crash: killed in the middle, nobody ever sees half a mutex.
+ */
+int rf_mutex_open(const rf_segment *segment, const char *name, int flags, struct rf_mutex **out);
+
+/**
+ * Locks the mutex for the calling thread.
+ *
+ * @param mutex       the mutex
+ * @param timeout_ns  how long to wait for it; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: see above); RF_E_BUSY (somebody has it, and not to
+ * wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED, RF_E_WOULD_DEADLOCK (the calling thread has it), RF_E_NOT_RECOVERABLE,
+ * RF_E_CORRUPTED
+ *
+ * Threads, processes: any. Crash: a thread or process that ends while holding the lock passes it on to the next with
+ * RF_OWNER_DIED, within a tenth of a second for one that already waits.
+ */
+int rf_mutex_lock(const struct rf_mutex *mutex, int64_t timeout_ns);
+
+/**
+ * Unlocks the mutex.
+ *
+ * @param mutex  the mutex
+ * @return RF_OK; RF_E_NOT_OWNER (the calling thread does not have it)
+ *
+ * Crash: killed in the middle, it is unlocked, or passed on with RF_OWNER_DIED.
+ */
+int rf_mutex_unlock(const struct rf_mutex *mutex);
+
+/**
+ * Says that what the mutex guards is whole again, after RF_OWNER_DIED. It stays locked.
+ *
+ * @param mutex  the mutex, locked by the calling thread
+ * @return RF_OK, also if nobody had died; RF_E_NOT_OWNER
+ */
+int rf_mutex_make_consistent(const struct rf_mutex *mutex);
+
+/**
+ * Makes a mutex that was given up (RF_E_NOT_RECOVERABLE) usable again, unlocked. Only for a caller who knows that nobody
+ * relies on it having been given up.
+ *
+ * @param mutex  the mutex
+ * @return RF_OK, also if it was not given up; then nothing changes
+ */
+int rf_mutex_reset(const struct rf_mutex *mutex);
+
+/**
+ * Which process holds the mutex: for humans who look for the cause of a hang. It may change at once.
+ *
+ * @param mutex  the mutex
+ * @param pid    the process id of the holder as it sees itself; 0 if nobody holds it
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_mutex_holder(const struct rf_mutex *mutex, int32_t *pid);
+
+/**
+ * Gives the handle back. The mutex stays as it is; one that the calling thread has locked stays locked.
+ *
+ * @param mutex  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_mutex_close(struct rf_mutex *mutex);
+
+/* # Values
+ *
+ * One typed value that processes share. What is read is always a value that was written, whole: scalars (everything but
+ * `RF_STRUCT`) are changed in one step; larger values are kept twice, so that a death in the middle of a write leaves the
+ * old one.
+ *
+ * `rf_value_get`, `rf_value_set` and the arithmetic need no lock. To change a value depending on what it was, in more
+ * than one step, lock it; everybody else who changes it so must lock too. The lock is reentrant: a thread that has it may
+ * lock again, and unlocks as often.
+ *
+ * Integers are passed as `int64_t` whatever their type: converted to it as C does, wrapped to the type as C does for
+ * unsigned numbers.
+ */
+
+/** A handle to a value. */
+typedef struct rf_value rf_value;
+
+/**
+ * Opens the value of that name, or makes it.
+ *
+ * @param segment  where it lives
+ * @param name     its name in the segment
+ * @param flags    of `rf_flags`
+ * @param type     of `rf_type`; both sides name the same one
+ * @param size     bytes of the value; for scalars 0 will do
+ * @param align    its alignment (`_Alignof`), a power of two, at most 128; for scalars 0 will do
+ * @param tag      RF_STRUCT: a name for the type that both sides must use; NULL or "" for none
+ * @param initial  `size` bytes, the value if this call makes it; NULL for all zero
+ * @param out      the handle; `rf_value_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another type),
+ * RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+ *
+ * Crash: killed in the middle, nobody ever sees half a value.
+ */
+int rf_value_open(const rf_segment *segment,
+                  const char *name,
+                  int flags,
+                  int type,
+                  size_t size,
+                  size_t align,
+                  const char *tag,
+                  const void *initial,
+                  struct rf_value **out);
+
+/**
+ * Reads the value.
+ *
+ * @param value  the value
+ * @param out    room for it
+ * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads, processes: any number at once, whoever has the lock. A struct that is changed all the time is read under the
+ * lock in the end, for which the call waits.
+ */
+int rf_value_get(const struct rf_value *value, void *out);
+
+/**
+ * Writes the value.
+ *
+ * A scalar is written whoever has the lock. A larger value (RF_STRUCT) is written under the lock, which the call takes
+ * and waits for if another thread has it.
+ *
+ * @param value  the value
+ * @param new    the bytes to write
+ * @return RF_OK, RF_E_INTERRUPTED, RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Crash: killed in the middle, the value is the old or the new one, never a mixture.
+ */
+int rf_value_set(const struct rf_value *value, const void *new_);
+
+/**
+ * Locks the value for the calling thread, once more if it has it.
+ *
+ * @param value       the value
+ * @param timeout_ns  how long to wait; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: what it was about to change in several steps may be
+ * half done; everything that was set is whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT,
+ * RF_E_INTERRUPTED, RF_E_MAXIMUM_REACHED (locked too often), RF_E_CORRUPTED
+ *
+ * Crash: a thread or process that ends while holding the lock passes it on with RF_OWNER_DIED.
+ */
+int rf_value_lock(const struct rf_value *value, int64_t timeout_ns);
+
+/**
+ * Unlocks the value once.
+ *
+ * @param value  the value
+ * @return RF_OK, RF_E_NOT_OWNER (the calling thread does not have it)
+ */
+int rf_value_unlock(const struct rf_value *value);
+
+/**
+ * Adds to an integer in one step.
+ *
+ * @param value     a value of an integer type
+ * @param operand   what to add; it wraps
+ * @param previous  what the value was; may be NULL
+ * @return RF_OK, RF_E_NOT_SUPPORTED (no integer), RF_E_INVALID
+ *
+ * Threads, processes: any number at once, whoever has the lock.
+ */
+int rf_value_fetch_add(const struct rf_value *value, int64_t operand, int64_t *previous);
+
+/**
+ * Subtracts from an integer in one step. As `rf_value_fetch_add`.
+ *
+ * @param value     a value of an integer type
+ * @param operand   what to subtract; it wraps
+ * @param previous  what the value was; may be NULL
+ * @return RF_OK, RF_E_NOT_SUPPORTED (no integer), RF_E_INVALID
+ */
+int rf_value_fetch_sub(const struct rf_value *value, int64_t operand, int64_t *previous);
+
+/**
+ * Clears the bits of an integer that `operand` does not have, in one step. As `rf_value_fetch_add`.
+ *
+ * @param value     a value of an integer type
+ * @param operand   the bits to keep
+ * @param previous  what the value was; may be NULL
+ * @return RF_OK, RF_E_NOT_SUPPORTED (no integer), RF_E_INVALID
+ */
+int rf_value_fetch_and(const struct rf_value *value, int64_t operand, int64_t *previous);
+
+/**
+ * Sets the bits of an integer that `operand` has, in one step. As `rf_value_fetch_add`.
+ *
+ * @param value     a value of an integer type
+ * @param operand   the bits to set
+ * @param previous  what the value was; may be NULL
+ * @return RF_OK, RF_E_NOT_SUPPORTED (no integer), RF_E_INVALID
+ */
+int rf_value_fetch_or(const struct rf_value *value, int64_t operand, int64_t *previous);
+
+/**
+ * Inverts the bits of an integer that `operand` has, in one step. As `rf_value_fetch_add`.
+ *
+ * @param value     a value of an integer type
+ * @param operand   the bits to invert
+ * @param previous  what the value was; may be NULL
+ * @return RF_OK, RF_E_NOT_SUPPORTED (no integer), RF_E_INVALID
+ */
+int rf_value_fetch_xor(const struct rf_value *value, int64_t operand, int64_t *previous);
+
+/**
+ * Writes an integer and tells what it was, in one step. As `rf_value_fetch_add`.
+ *
+ * @param value     a value of an integer type
+ * @param new       what to write; it wraps
+ * @param previous  what the value was; may be NULL
+ * @return RF_OK, RF_E_NOT_SUPPORTED (no integer), RF_E_INVALID
+ */
+int rf_value_swap(const struct rf_value *value, int64_t new_, int64_t *previous);
+
+/**
+ * Writes an integer if it is what the caller expects, in one step.
+ *
+ * @param value     a value of an integer type
+ * @param expected  what it should be
+ * @param new       what to write then; it wraps
+ * @param previous  what the value was; may be NULL
+ * @return RF_OK (written), RF_DIFFERENT (it was something else and stays so), RF_E_NOT_SUPPORTED (no integer),
+ * RF_E_INVALID
+ *
+ * Threads, processes: any number at once, whoever has the lock.
+ */
+int rf_value_compare_exchange(const struct rf_value *value, int64_t expected, int64_t new_, int64_t *previous);
+
+/**
+ * Gives the handle back. The value stays; one that the calling thread has locked stays locked.
+ *
+ * @param value  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_value_close(struct rf_value *value);
+
+/* # Arrays
+ *
+ * A fixed number of elements of one type that processes share. Each element is read and written whole: those of 1, 2, 4
+ * or 8 bytes in one step; others are kept twice, so that a death in the middle of a write leaves the old one.
+ *
+ * What spans several elements is one moment's only under the array's lock, if everybody who writes takes it. The lock is
+ * reentrant: a thread that has it may lock again, and unlocks as often.
+ */
+
+/** A handle to an array. */
+typedef struct rf_array rf_array;
+
+/**
+ * Opens the array of that name, or makes it, all zero.
+ *
+ * @param segment  where it lives
+ * @param name     its name in the segment
+ * @param flags    of `rf_flags`
+ * @param type     of `rf_type`; both sides name the same one
+ * @param size     bytes of an element; for scalars 0 will do
+ * @param align    its alignment (`_Alignof`), a power of two, at most 128; for scalars 0 will do
+ * @param tag      RF_STRUCT: a name for the type that both sides must use; NULL or "" for none
+ * @param len      how many elements: at least 1; 0 without RF_CREATE takes what is there
+ * @param out      the handle; `rf_array_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another type or
+ * length), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+ *
+ * Crash: killed in the middle, nobody ever sees half an array.
+ */
+int rf_array_open(const rf_segment *segment,
+                  const char *name,
+                  int flags,
+                  int type,
+                  size_t size,
+                  size_t align,
+                  const char *tag,
+                  size_t len,
+                  struct rf_array **out);
+
+/**
+ * How many elements the array has.
+ *
+ * @param array  the array
+ * @param len    the number
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_array_len(const struct rf_array *array, size_t *len);
+
+/**
+ * Reads elements.
+ *
+ * @param array  the array
+ * @param first  index of the first, from 0
+ * @param count  how many; 0 reads nothing
+ * @param out    room for `count` elements
+ * @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
+ *
+ * Threads, processes: any number at once. Each element is read whole; under the lock, so is the row.
+ */
+int rf_array_read(const struct rf_array *array, size_t first, size_t count, void *out);
+
+/**
+ * Writes elements.
+ *
+ * @param array     the array
+ * @param first     index of the first, from 0
+ * @param count     how many; 0 writes nothing
+ * @param elements  `count` elements
+ * @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
+ *
+ * Threads, processes: any number at once; elements that are not of 1, 2, 4 or 8 bytes are written under the lock, which
+ * the call takes and waits for. Crash: killed in the middle, each element is the old or the new one; of a row, a part may
+ * be written. Take the lock, and its next owner is told (RF_OWNER_DIED).
+ */
+int rf_array_write(const struct rf_array *array,
+                   size_t first,
+                   size_t count,
+                   const void *elements);
+
+/**
+ * Reads one element. As `rf_array_read` with a count of 1.
+ *
+ * @param array  the array
+ * @param index  from 0
+ * @param out    room for the element
+ * @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
+ */
+int rf_array_get(const struct rf_array *array, size_t index, void *out);
+
+/**
+ * Writes one element. As `rf_array_write` with a count of 1.
+ *
+ * @param array    the array
+ * @param index    from 0
+ * @param element  the element
+ * @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
+ */
+int rf_array_set(const struct rf_array *array, size_t index, const void *element);
+
+/**
+ * Writes one element to all places.
+ *
+ * @param array    the array
+ * @param element  the element
+ * @return RF_OK, RF_E_INVALID
+ *
+ * Crash: as `rf_array_write`.
+ */
+int rf_array_fill(const struct rf_array *array, const void *element);
+
+/**
+ * The address of the elements in this process, for access without copies (NumPy): a C array, of elements of 1, 2, 4 or 8
+ * bytes. Another process may change them at any time: use C11 or C++ atomics, or the lock, everybody.
+ *
+ * @param array     the array
+ * @param elements  the address of the first, valid until the handle is closed
+ * @return RF_OK, RF_E_NOT_SUPPORTED (elements of another size, which are kept twice), RF_E_INVALID
+ */
+int rf_array_pointer(const struct rf_array *array,
+                     void **elements);
+
+/**
+ * Locks the array for the calling thread, once more if it has it.
+ *
+ * @param array       the array
+ * @param timeout_ns  how long to wait; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: a row that it was about to write may
+ * be half done; each element is whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED,
+ * RF_E_MAXIMUM_REACHED (locked too often), RF_E_CORRUPTED
+ *
+ * Crash: a thread or process that ends while holding the lock passes it on with RF_OWNER_DIED.
+ */
+int rf_array_lock(const struct rf_array *array, int64_t timeout_ns);
+
+/**
+ * Unlocks the array once.
+ *
+ * @param array  the array
+ * @return RF_OK, RF_E_NOT_OWNER (the calling thread does not have it)
+ */
+int rf_array_unlock(const struct rf_array *array);
+
+/**
+ * Gives the handle back. The array stays; one that the calling thread has locked stays locked.
+ *
+ * @param array  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_array_close(struct rf_array *array);
+
+/* # Queues
+ *
+ * A queue carries items of one fixed size, first in, first out, between any number of processes that push and that pop.
+ * Each item is delivered at most once, and whole: an item whose push has returned is there even if the pusher is killed
+ * the next moment; an item whose pop has begun to return dies with the process that popped it. Items of one pusher
+ * arrive in order.
+ *
+ * Items are plain bytes: no pointers in them. Both sides name the same size and alignment, and the same tag if they use
+ * one; the Rust side is `Queue<T>`.
+ *
+ * Pushing is lock-free. A pop may have to wait, shortly, for a process that is stopped in the middle of its push; one
+ * that died there is skipped.
+ */
+
+/** A handle to a queue. */
+typedef struct rf_queue rf_queue;
+
+/**
+ * Opens the queue of that name, or makes it.
+ *
+ * @param segment     where it lives
+ * @param name        its name in the segment
+ * @param flags       of `rf_flags`
+ * @param item_size   bytes of an item: at least 1
+ * @param item_align  alignment of an item (`_Alignof`): a power of two
+ * @param tag         a name for the type of the items that both sides must use; NULL or "" for none
+ * @param capacity    how many items it holds, exactly: at least 1; 0 without `RF_CREATE` takes what is there
+ * @param out         the handle; `rf_queue_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another item or
+ * capacity), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+ *
+ * Crash: killed in the middle, nobody ever sees half a queue.
+ */
+int rf_queue_open(const rf_segment *segment,
+                  const char *name,
+                  int flags,
+                  size_t item_size,
+                  size_t item_align,
+                  const char *tag,
+                  size_t capacity,
+                  struct rf_queue **out);
+
+/**
+ * Puts an item at the end of the queue.
+ *
+ * @param queue       the queue
+ * @param item        `item_size` bytes, copied
+ * @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_FULL (no room, and not to wait), RF_E_TIMED_OUT, RF_E_CLOSED (shut down), RF_E_INTERRUPTED,
+ * RF_E_CORRUPTED
+ *
+ * Threads, processes: any number at once. Crash: killed before it returns, the item is there whole, or not at all.
+ */
+int rf_queue_push(const struct rf_queue *queue, const void *item, int64_t timeout_ns);
+
+/**
+ * Takes the item at the head of the queue.
+ *
+ * @param queue       the queue
+ * @param item        room for `item_size` bytes; what it holds after a failure is not specified
+ * @param timeout_ns  how long to wait for an item; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_EMPTY (nothing there, and not to wait), RF_E_BUSY (the next item is just being written, and not
+ * to wait), RF_E_TIMED_OUT, RF_E_CLOSED (shut down and drained), RF_E_INTERRUPTED, RF_E_CORRUPTED
+ *
+ * Threads, processes: any number at once. Crash: killed in the middle, the item stays for others, or is gone with the
+ * killed process; it is never delivered twice.
+ */
+int rf_queue_pop(const struct rf_queue *queue, void *item, int64_t timeout_ns);
+
+/**
+ * How many items are in the queue at this moment.
+ *
+ * @param queue  the queue
+ * @param len    between 0 and the capacity; exact if nobody pushes or pops meanwhile
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_queue_len(const struct rf_queue *queue, size_t *len);
+
+/**
+ * How many items the queue holds when it is full.
+ *
+ * @param queue     the queue
+ * @param capacity  the number
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_queue_capacity(const struct rf_queue *queue, size_t *capacity);
+
+/**
+ * Ends the queue for everybody: pushes fail with `RF_E_CLOSED` from now on, pops take what is there and then fail so too.
+ * Sleepers wake up. Shutting down twice is fine; there is no way back but `rf_segment_remove`.
+ *
+ * @param queue  the queue
+ * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
+ */
+int rf_queue_shutdown(const struct rf_queue *queue);
+
+/**
+ * Whether the queue was shut down.
+ *
+ * @param queue  the queue
+ * @param is     1 if it was, else 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_queue_is_shut_down(const struct rf_queue *queue, int *is);
+
+/**
+ * Gives the handle back. The queue and what is in it stay.
+ *
+ * @param queue  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_queue_close(struct rf_queue *queue);
+
+/* # Channels
+ *
+ * A channel carries messages of any size in bytes, first in, first out, between any number of processes that send and
+ * that receive. Messages keep their borders; an empty one is a message. Each is delivered at most once, and whole: one
+ * whose send has returned is there even if the sender is killed the next moment; one that a receive has taken dies with
+ * the process that took it.
+ *
+ * Sending and receiving take a lock each, which survives the death of its holder; they do not wait for one another.
+ */
+
+/** A handle to a channel. */
+typedef struct rf_channel rf_channel;
+
+/**
+ * Opens the channel of that name, or makes it.
+ *
+ * @param segment     where it lives
+ * @param name        its name in the segment
+ * @param flags       of `rf_flags`
+ * @param ring_bytes  room for messages; each takes its length and a few bytes more. 0 without `RF_CREATE` takes what is
+ * there
+ * @param out         the handle; `rf_channel_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another
+ * capacity), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+ *
+ * Crash: killed in the middle, nobody ever sees half a channel.
+ */
+int rf_channel_open(const rf_segment *segment, const char *name, int flags, size_t ring_bytes, struct rf_channel **out);
+
+/**
+ * Sends a message.
+ *
+ * @param channel     the channel
+ * @param message     `len` bytes, copied; may be NULL if `len` is 0
+ * @param len         its length, at most `rf_channel_max_message`
+ * @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_FULL (no room, and not to wait), RF_E_TIMED_OUT, RF_E_MESSAGE_TOO_LONG (it can never fit),
+ * RF_E_CLOSED (shut down), RF_E_INTERRUPTED, RF_E_CORRUPTED
+ *
+ * Threads, processes: any number at once. Crash: killed before it returns, the message is there whole, or not at all.
+ */
+int rf_channel_send(const struct rf_channel *channel, const void *message, size_t len, int64_t timeout_ns);
+
+/**
+ * Receives a message.
+ *
+ * @param channel     the channel
+ * @param buffer      room for `size` bytes; may be NULL if `size` is 0
+ * @param size        its size; `rf_channel_max_message` is always enough
+ * @param len         the length of the message; with RF_E_BUFFER_TOO_SHORT too: then the message is still there
+ * @param timeout_ns  how long to wait for a message; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_EMPTY (nothing there, and not to wait), RF_E_TIMED_OUT, RF_E_BUFFER_TOO_SHORT, RF_E_CLOSED (shut
+ * down and drained), RF_E_INTERRUPTED, RF_E_CORRUPTED
+ *
+ * Threads, processes: any number at once. Crash: killed in the middle, the message stays for others, or is gone with the
+ * killed process; it is never delivered twice.
+ */
+int rf_channel_recv(const struct rf_channel *channel,
+                    void *buffer,
+                    size_t size,
+                    size_t *len,
+                    int64_t timeout_ns);
+
+/**
+ * How many messages are in the channel at this moment.
+ *
+ * @param channel  the channel
+ * @param len      the number; exact if nobody sends or receives meanwhile
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_channel_len(const struct rf_channel *channel, size_t *len);
+
+/**
+ * The longest message that the channel takes.
+ *
+ * @param channel  the channel
+ * @param max      in bytes
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_channel_max_message(const struct rf_channel *channel, size_t *max);
+
+/**
+ * The size of the channel's ring.
+ *
+ * @param channel   the channel
+ * @param capacity  in bytes
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_channel_capacity(const struct rf_channel *channel, size_t *capacity);
+
+/**
+ * Ends the channel for everybody: sends fail with `RF_E_CLOSED` from now on, receives take what is there and then fail
+ * so too. Sleepers wake up. Shutting down twice is fine; there is no way back but `rf_segment_remove`.
+ *
+ * @param channel  the channel
+ * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
+ */
+int rf_channel_shutdown(const struct rf_channel *channel);
+
+/**
+ * Whether the channel was shut down.
+ *
+ * @param channel  the channel
+ * @param is       1 if it was, else 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_channel_is_shut_down(const struct rf_channel *channel, int *is);
+
+/**
+ * Gives the handle back. The channel and what is in it stay.
+ *
+ * @param channel  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_channel_close(struct rf_channel *channel);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* RINGFENCE_H */

@@ -1,0 +1,271 @@
+//! Models of the shipped channel: whole messages, none lost, none twice, death at every atomic step.
+#![cfg(ringfence_loom)]
+
+mod mortals;
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use loom::sync::Arc;
+use loom::thread;
+use mortals::{FOREVER, Mortals, NOW, a_while, at_every_step, explore, owner};
+use ringfence::layout::channel::{ChannelHeader, Geometry};
+use ringfence::primitive::AtomicU64;
+use ringfence::raw::ParticipantId;
+use ringfence::raw::channel::{Channel, RecvFailure, SendFailure};
+use ringfence::sys::nap::Wait;
+
+struct World {
+    header: ChannelHeader,
+    ring: Vec<AtomicU64>,
+    peers: Mortals,
+}
+
+/// A message that tells whether it is whole: `length` times the same byte.
+fn message(byte: u8, length: usize) -> Vec<u8> {
+    vec![byte; length]
+}
+
+impl World {
+    fn new(words: usize) -> Arc<Self> {
+        let geometry = Geometry::new(words as u64 * 8).unwrap();
+        let ring = (0..words).map(|_| AtomicU64::new(0)).collect();
+        Arc::new(Self { header: ChannelHeader::new(geometry), ring, peers: Mortals::new() })
+    }
+
+    fn channel(&self) -> Channel<'_> {
+        // The ring's length is the geometry's; validate() would be one more atomic step of every operation.
+        Channel::with_geometry(&self.header, &self.ring, Geometry::new(self.ring.len() as u64 * 8).unwrap()).unwrap()
+    }
+
+    fn send(&self, me: ParticipantId, byte: u8, length: usize, wait: Wait) -> Result<(), SendFailure> {
+        self.channel().send(owner(me), &message(byte, length), &self.peers, wait)
+    }
+
+    /// Receives a message, checks that it is whole, and returns its byte.
+    fn recv(&self, me: ParticipantId, wait: Wait) -> Result<u8, RecvFailure> {
+        let mut buffer = [0; 16];
+        let length = self.channel().recv(owner(me), &mut buffer, &self.peers, wait)?;
+        assert!(buffer[..length].iter().all(|byte| *byte == buffer[0]), "torn: {:?}", &buffer[..length]);
+        Ok(buffer[0])
+    }
+
+    /// Receives until the channel is closed and empty.
+    fn drain(&self, me: ParticipantId) -> Vec<u8> {
+        let mut received = Vec::new();
+        loop {
+            match self.recv(me, FOREVER) {
+                Ok(byte) => received.push(byte),
+                Err(RecvFailure::Closed) => return received,
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn shutdown(&self, me: ParticipantId) {
+        self.channel().shutdown(owner(me), &self.peers, FOREVER).unwrap();
+    }
+
+    /// Runs `f` as `victim`, killed at `step`; then a bystander recovers it, once. Whether it was killed.
+    fn mourn(&self, victim: ParticipantId, step: usize, f: impl FnOnce()) -> bool {
+        let killed = self.peers.live(victim, step, f).is_none();
+        if killed {
+            self.channel().recover(victim, &self.peers);
+        }
+        killed
+    }
+}
+
+/// The ring has room for one message of two words, so the sender waits for the receiver and the receiver for it, and
+/// messages wrap.
+#[test]
+fn one_sender_one_receiver() {
+    explore(2, || {
+        let world = World::new(3);
+        let other = world.clone();
+        let sender = thread::spawn(move || {
+            for byte in 1..=3 {
+                other.send(1, byte, 8, FOREVER).unwrap();
+            }
+        });
+        for byte in 1..=3 {
+            assert_eq!(world.recv(2, FOREVER), Ok(byte));
+        }
+        sender.join().unwrap();
+        assert_eq!(world.channel().len(), 0);
+    });
+}
+
+#[test]
+fn two_senders_one_receiver() {
+    explore(2, || {
+        let world = World::new(3);
+        let senders = [1, 2].map(|me| {
+            let world = world.clone();
+            thread::spawn(move || world.send(me, me as u8, 9, FOREVER).unwrap())
+        });
+        let mut received = [world.recv(3, FOREVER).unwrap(), world.recv(3, FOREVER).unwrap()];
+        received.sort_unstable();
+        assert_eq!(received, [1, 2]);
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        assert_eq!(world.recv(3, NOW), Err(RecvFailure::Empty));
+    });
+}
+
+#[test]
+fn two_receivers_share_what_is_there_and_then_end() {
+    explore(2, || {
+        let world = World::new(4);
+        let receivers = [1, 2].map(|me| {
+            let world = world.clone();
+            thread::spawn(move || world.drain(me))
+        });
+        world.send(3, 1, 8, FOREVER).unwrap();
+        world.send(3, 2, 8, FOREVER).unwrap();
+        world.shutdown(3);
+        assert_eq!(world.send(3, 3, 0, FOREVER), Err(SendFailure::Closed));
+        let mut received: Vec<u8> = receivers.into_iter().flat_map(|receiver| receiver.join().unwrap()).collect();
+        received.sort_unstable();
+        assert_eq!(received, [1, 2]);
+    });
+}
+
+/// A send that returned before or while somebody shuts down is received; one that did not is not.
+#[test]
+fn shutdown_has_one_moment() {
+    explore(3, || {
+        let world = World::new(4);
+        let other = world.clone();
+        let sender = thread::spawn(move || other.send(1, 1, 8, FOREVER).is_ok());
+        let other = world.clone();
+        let receiver = thread::spawn(move || other.drain(2));
+        world.shutdown(3);
+        let sent = sender.join().unwrap();
+        assert_eq!(receiver.join().unwrap(), if sent { vec![1] } else { vec![] });
+    });
+}
+
+#[test]
+fn time_outs_take_nothing_with_them() {
+    explore(2, || {
+        let world = World::new(2);
+        let other = world.clone();
+        let hasty = thread::spawn(move || other.recv(1, a_while()));
+        let other = world.clone();
+        let sender = thread::spawn(move || {
+            let sent = other.send(2, 1, 8, FOREVER).is_ok();
+            other.shutdown(2);
+            sent
+        });
+        let mut received = world.drain(3);
+        assert!(sender.join().unwrap());
+        match hasty.join().unwrap() {
+            Ok(byte) => received.push(byte),
+            Err(RecvFailure::TimedOut | RecvFailure::Closed) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+        assert_eq!(received, [1]);
+    });
+}
+
+/// The victim and a survivor send, the ring has room for one: the survivor and the receiver go on.
+#[test]
+fn a_sender_dies_at_any_step() {
+    at_every_step(1, |step, deaths| {
+        let world = World::new(2);
+        let other = world.clone();
+        let survivor = thread::spawn(move || {
+            other.send(2, 2, 8, FOREVER).unwrap();
+        });
+        let other = world.clone();
+        let victim = thread::spawn(move || other.mourn(1, step, || other.send(1, 1, 8, FOREVER).unwrap()));
+        let mut received = Vec::new();
+        while !received.contains(&2) {
+            received.push(world.recv(3, FOREVER).unwrap());
+        }
+        survivor.join().unwrap();
+        let killed = victim.join().unwrap();
+        received.extend(world.recv(3, NOW));
+        assert_eq!(world.recv(3, NOW), Err(RecvFailure::Empty));
+        received.sort_unstable();
+        if killed {
+            deaths.fetch_add(1, SeqCst);
+            assert!(received == [2] || received == [1, 2], "{received:?}");
+        } else {
+            assert_eq!(received, [1, 2], "a message whose send returned was lost");
+        }
+    });
+}
+
+/// The victim and a survivor receive two messages; the sender has room for one and waits in between.
+#[test]
+fn a_receiver_dies_at_any_step() {
+    at_every_step(1, |step, deaths| {
+        let world = World::new(2);
+        world.send(3, 1, 8, NOW).unwrap();
+        let other = world.clone();
+        let sender = thread::spawn(move || other.send(3, 2, 8, FOREVER).unwrap());
+        let other = world.clone();
+        let victim = thread::spawn(move || {
+            let mut received = None;
+            let killed = other.mourn(1, step, || received = other.recv(1, FOREVER).ok());
+            (killed, received)
+        });
+        let mut received = vec![world.recv(2, FOREVER).unwrap()];
+        sender.join().unwrap();
+        let (killed, last) = victim.join().unwrap();
+        received.extend(world.recv(2, NOW));
+        assert!(received.is_sorted());
+        received.extend(last);
+        received.sort_unstable();
+        if killed {
+            deaths.fetch_add(1, SeqCst);
+            // The one it took with it is the only one that may be missing.
+            assert!([&[1, 2][..], &[1], &[2]].contains(&&received[..]), "{received:?}");
+        } else {
+            assert_eq!(received, [1, 2]);
+        }
+    });
+}
+
+/// A receiver waits for the end; whoever shuts down dies: then somebody else can.
+#[test]
+fn whoever_shuts_down_dies_at_any_step() {
+    at_every_step(2, |step, deaths| {
+        let world = World::new(2);
+        let other = world.clone();
+        let receiver = thread::spawn(move || other.drain(2));
+        if world.mourn(1, step, || world.shutdown(1)) {
+            deaths.fetch_add(1, SeqCst);
+            if !world.channel().is_shut_down() {
+                assert_eq!(world.send(3, 1, 8, FOREVER), Ok(()));
+                world.shutdown(3);
+                assert_eq!(receiver.join().unwrap(), [1]);
+                return;
+            }
+        }
+        assert_eq!(receiver.join().unwrap(), []);
+    });
+}
+
+/// A recoverer dies at any step; a bystander recovers the recoverer and the dead sender.
+#[test]
+fn a_recoverer_dies_at_any_step() {
+    at_every_step(1, |step, deaths| {
+        let world = World::new(4);
+        // The sender dies holding the lock, right before the store that commits: its operations are 0 lock, 1 closing,
+        // 2 tail, 3 remembered head, 4 header word, 5 payload, 6 tail.
+        assert!(world.peers.live(1, 6, || world.send(1, 1, 8, FOREVER)).is_none());
+        let other = world.clone();
+        let survivor = thread::spawn(move || other.send(2, 2, 8, FOREVER).unwrap());
+        let other = world.clone();
+        let receiver = thread::spawn(move || other.recv(3, FOREVER).unwrap());
+        if world.peers.live(4, step, || world.channel().recover(1, &world.peers)).is_none() {
+            deaths.fetch_add(1, SeqCst);
+            world.channel().recover(4, &world.peers);
+            world.channel().recover(1, &world.peers);
+        }
+        survivor.join().unwrap();
+        assert_eq!(receiver.join().unwrap(), 2);
+        assert_eq!(world.channel().len(), 0);
+    });
+}

@@ -1,0 +1,27 @@
+//! Typed values and arrays.
+//!
+//! Elements of 1, 2, 4 or 8 bytes lie as they are and are accessed by single atomic instructions; others are kept twice
+//! ([`raw::cell`](crate::raw::cell)), so that no death tears them. Each object starts with a reentrant lock for changes
+//! of more than one step.
+
+mod any_array;
+mod any_value;
+mod array;
+mod lock;
+mod scalar;
+mod slot;
+mod value;
+
+#[allow(unused_imports)] // for the C ABI
+pub use any_array::AnyArray;
+#[allow(unused_imports)] // for the C ABI
+pub use any_value::AnyValue;
+#[allow(unused_imports)] // for the C ABI
+pub use any_value::Type;
+pub use array::{Array, ArrayGuard, ElementError, OutOfRange, RawArray};
+#[allow(unused_imports)] // for the C ABI
+pub use lock::ValueFailure;
+pub use scalar::{Integer, Scalar};
+#[allow(unused_imports)] // for the C ABI
+pub use slot::Change;
+pub use value::{RawValue, Value, ValueGuard};

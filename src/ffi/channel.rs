@@ -1,0 +1,234 @@
+//! # Channels
+//!
+//! A channel carries messages of any size in bytes, first in, first out, between any number of processes that send and
+//! that receive. Messages keep their borders; an empty one is a message. Each is delivered at most once, and whole: one
+//! whose send has returned is there even if the sender is killed the next moment; one that a receive has taken dies with
+//! the process that took it.
+//!
+//! Sending and receiving take a lock each, which survives the death of its holder; they do not wait for one another.
+
+use core::ffi::{c_char, c_int, c_void};
+
+use super::argument::{self, Out, reference};
+use super::boundary::{Failure, boundary};
+use super::segment::rf_segment;
+use super::status::rf_status::*;
+use crate::queue::{Channel, RecvError, SendError};
+use crate::segment::directory::Mode;
+
+/// A handle to a channel.
+pub struct rf_channel {
+    core: Channel,
+    interruptible: bool,
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Full => RF_E_FULL.into(),
+            SendError::TimedOut => RF_E_TIMED_OUT.into(),
+            SendError::Closed => RF_E_CLOSED.into(),
+            SendError::Interrupted => RF_E_INTERRUPTED.into(),
+            SendError::TooLong { len, max } => {
+                Self::new(RF_E_MESSAGE_TOO_LONG, format!("a message of {len} bytes; this channel takes at most {max}"))
+            }
+            SendError::Corrupted => RF_E_CORRUPTED.into(),
+            SendError::Segment(error) => error.into(),
+        }
+    }
+}
+
+impl From<RecvError> for Failure {
+    fn from(error: RecvError) -> Self {
+        match error {
+            RecvError::Empty => RF_E_EMPTY.into(),
+            RecvError::TimedOut => RF_E_TIMED_OUT.into(),
+            RecvError::Closed => RF_E_CLOSED.into(),
+            RecvError::Interrupted => RF_E_INTERRUPTED.into(),
+            RecvError::BufferTooShort { needed } => {
+                Self::new(RF_E_BUFFER_TOO_SHORT, format!("the message has {needed} bytes; it is still there"))
+            }
+            RecvError::Corrupted => RF_E_CORRUPTED.into(),
+            RecvError::Segment(error) => error.into(),
+        }
+    }
+}
+
+/// Opens the channel of that name, or makes it.
+///
+/// @param segment     where it lives
+/// @param name        its name in the segment
+/// @param flags       of `rf_flags`
+/// @param ring_bytes  room for messages; each takes its length and a few bytes more. 0 without `RF_CREATE` takes what is
+/// there
+/// @param out         the handle; `rf_channel_close` gives it back
+/// @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another
+/// capacity), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+///
+/// Crash: killed in the middle, nobody ever sees half a channel.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_channel_open(
+    segment: *const rf_segment,
+    name: *const c_char,
+    flags: c_int,
+    ring_bytes: usize,
+    out: *mut *mut rf_channel,
+) -> c_int {
+    boundary(|| {
+        // SAFETY: the caller's promise, for every pointer.
+        let (segment, name, out) =
+            unsafe { (reference(segment, "segment")?, argument::name(name, "name")?, Out::required(out, "out")?) };
+        let flags = argument::flags(flags)?;
+        let core = match flags.mode {
+            Mode::Create => Channel::create(&segment.core, name, ring_bytes)?,
+            Mode::Open => Channel::open(&segment.core, name)?,
+            Mode::OpenOrCreate => Channel::open_or_create(&segment.core, name, ring_bytes)?,
+        };
+        out.write_handle(rf_channel { core, interruptible: flags.interruptible });
+        Ok(RF_OK)
+    })
+}
+
+/// Sends a message.
+///
+/// @param channel     the channel
+/// @param message     `len` bytes, copied; may be NULL if `len` is 0
+/// @param len         its length, at most `rf_channel_max_message`
+/// @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+/// @return RF_OK; RF_E_FULL (no room, and not to wait), RF_E_TIMED_OUT, RF_E_MESSAGE_TOO_LONG (it can never fit),
+/// RF_E_CLOSED (shut down), RF_E_INTERRUPTED, RF_E_CORRUPTED
+///
+/// Threads, processes: any number at once. Crash: killed before it returns, the message is there whole, or not at all.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_channel_send(
+    channel: *const rf_channel,
+    message: *const c_void,
+    len: usize,
+    timeout_ns: i64,
+) -> c_int {
+    boundary(|| {
+        // SAFETY: the caller's promise.
+        let (channel, message) = unsafe { (reference(channel, "channel")?, argument::bytes(message, len, "message")?) };
+        channel.core.send_bytes(message, argument::wait(timeout_ns, channel.interruptible))?;
+        Ok(RF_OK)
+    })
+}
+
+/// Receives a message.
+///
+/// @param channel     the channel
+/// @param buffer      room for `size` bytes; may be NULL if `size` is 0
+/// @param size        its size; `rf_channel_max_message` is always enough
+/// @param len         the length of the message; with RF_E_BUFFER_TOO_SHORT too: then the message is still there
+/// @param timeout_ns  how long to wait for a message; RF_FOREVER, 0 to try
+/// @return RF_OK; RF_E_EMPTY (nothing there, and not to wait), RF_E_TIMED_OUT, RF_E_BUFFER_TOO_SHORT, RF_E_CLOSED (shut
+/// down and drained), RF_E_INTERRUPTED, RF_E_CORRUPTED
+///
+/// Threads, processes: any number at once. Crash: killed in the middle, the message stays for others, or is gone with the
+/// killed process; it is never delivered twice.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_channel_recv(
+    channel: *const rf_channel,
+    buffer: *mut c_void,
+    size: usize,
+    len: *mut usize,
+    timeout_ns: i64,
+) -> c_int {
+    boundary(|| {
+        // SAFETY: the caller's promise.
+        let (channel, buffer, len) = unsafe {
+            (
+                reference(channel, "channel")?,
+                argument::bytes_mut(buffer, size, "buffer")?,
+                Out::required(len, "len")?,
+            )
+        };
+        match channel.core.recv_bytes(buffer, argument::wait(timeout_ns, channel.interruptible)) {
+            Ok(received) => {
+                len.write(received);
+                Ok(RF_OK)
+            }
+            Err(error) => {
+                if let RecvError::BufferTooShort { needed } = error {
+                    len.write(needed);
+                }
+                Err(error.into())
+            }
+        }
+    })
+}
+
+/// How many messages are in the channel at this moment.
+///
+/// @param channel  the channel
+/// @param len      the number; exact if nobody sends or receives meanwhile
+/// @return RF_OK, RF_E_INVALID
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_channel_len(channel: *const rf_channel, len: *mut usize) -> c_int {
+    // SAFETY: the caller's promise.
+    boundary(|| unsafe { argument::tell(channel, "channel", len, "len", |channel| Ok(channel.core.len())) })
+}
+
+/// The longest message that the channel takes.
+///
+/// @param channel  the channel
+/// @param max      in bytes
+/// @return RF_OK, RF_E_INVALID
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_channel_max_message(channel: *const rf_channel, max: *mut usize) -> c_int {
+    // SAFETY: the caller's promise.
+    boundary(|| unsafe { argument::tell(channel, "channel", max, "max", |channel| Ok(channel.core.max_message())) })
+}
+
+/// The size of the channel's ring.
+///
+/// @param channel   the channel
+/// @param capacity  in bytes
+/// @return RF_OK, RF_E_INVALID
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_channel_capacity(channel: *const rf_channel, capacity: *mut usize) -> c_int {
+    // SAFETY: the caller's promise.
+    boundary(|| unsafe {
+        argument::tell(channel, "channel", capacity, "capacity", |channel| Ok(channel.core.capacity()))
+    })
+}
+
+/// Ends the channel for everybody: sends fail with `RF_E_CLOSED` from now on, receives take what is there and then fail
+/// so too. Sleepers wake up. Shutting down twice is fine; there is no way back but `rf_segment_remove`.
+///
+/// @param channel  the channel
+/// @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_channel_shutdown(channel: *const rf_channel) -> c_int {
+    boundary(|| {
+        // SAFETY: the caller's promise.
+        let channel = unsafe { reference(channel, "channel")? };
+        channel.core.shutdown()?;
+        Ok(RF_OK)
+    })
+}
+
+/// Whether the channel was shut down.
+///
+/// @param channel  the channel
+/// @param is       1 if it was, else 0
+/// @return RF_OK, RF_E_INVALID
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_channel_is_shut_down(channel: *const rf_channel, is: *mut c_int) -> c_int {
+    // SAFETY: the caller's promise.
+    boundary(|| unsafe {
+        argument::tell(channel, "channel", is, "is", |channel| Ok(channel.core.is_shut_down().into()))
+    })
+}
+
+/// Gives the handle back. The channel and what is in it stay.
+///
+/// @param channel  the handle, or NULL
+/// @return RF_OK
+///
+/// Threads: no other may be using this handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_channel_close(channel: *mut rf_channel) -> c_int {
+    // SAFETY: the caller's promise.
+    boundary(|| unsafe { argument::close(channel) })
+}

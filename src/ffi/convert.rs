@@ -1,0 +1,70 @@
+//! From the library's own errors to statuses. Every distinct outcome has a status of its own.
+
+use super::boundary::Failure;
+use super::status::rf_status::{self, *};
+use crate::cell::ValueFailure;
+use crate::error::Error;
+use crate::raw::mutex::Acquired;
+use crate::sync::LockFailure;
+
+impl From<Error> for Failure {
+    #[cold]
+    fn from(error: Error) -> Self {
+        let status = match &error {
+            Error::Name(_) => RF_E_NAME,
+            Error::Exists => RF_E_EXISTS,
+            Error::Missing => RF_E_MISSING,
+            Error::WrongKind { .. } => RF_E_WRONG_TYPE,
+            Error::WrongShape { .. } => RF_E_WRONG_SHAPE,
+            Error::NoSpace => RF_E_NO_SPACE,
+            Error::NoMemory => RF_E_NO_MEMORY,
+            Error::TooManyParticipants => RF_E_TOO_MANY_PARTICIPANTS,
+            Error::DirectoryFull => RF_E_DIRECTORY_FULL,
+            Error::Permission => RF_E_PERMISSION,
+            Error::Corrupted(_) => RF_E_CORRUPTED,
+            Error::Version { .. } => RF_E_VERSION,
+            Error::Busy => RF_E_BUSY,
+            Error::InvalidArgument(_) => RF_E_INVALID,
+            Error::NotSupported(_) => RF_E_NOT_SUPPORTED,
+            Error::NoDescriptors => RF_E_NO_DESCRIPTORS,
+            Error::Stale => RF_E_STALE,
+            Error::Os(_) => RF_E_SYSTEM,
+        };
+        let errno = if let Error::Os(errno) = &error { *errno } else { 0 };
+        Self::new(status, error.to_string()).with_errno(errno)
+    }
+}
+
+impl From<Acquired> for rf_status {
+    fn from(acquired: Acquired) -> Self {
+        match acquired {
+            Acquired::Clean => RF_OK,
+            Acquired::OwnerDied => RF_OWNER_DIED,
+        }
+    }
+}
+
+impl From<LockFailure> for Failure {
+    fn from(failure: LockFailure) -> Self {
+        match failure {
+            LockFailure::WouldBlock => RF_E_BUSY.into(),
+            LockFailure::TimedOut => RF_E_TIMED_OUT.into(),
+            LockFailure::Interrupted => RF_E_INTERRUPTED.into(),
+            LockFailure::WouldDeadlock => RF_E_WOULD_DEADLOCK.into(),
+            LockFailure::NotRecoverable => RF_E_NOT_RECOVERABLE.into(),
+            LockFailure::NotOwner => RF_E_NOT_OWNER.into(),
+            LockFailure::Corrupted => RF_E_CORRUPTED.into(),
+            LockFailure::Segment(error) => error.into(),
+        }
+    }
+}
+
+impl From<ValueFailure> for Failure {
+    fn from(failure: ValueFailure) -> Self {
+        match failure {
+            ValueFailure::Lock(failure) => failure.into(),
+            ValueFailure::NotSupported(why) => Self::new(RF_E_NOT_SUPPORTED, why),
+            ValueFailure::OutOfRange => Self::new(RF_E_INVALID, "no such element"),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The typed queue.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::{Duration, Instant};
+
+use bytemuck::Zeroable;
+
+use super::any_queue::{AnyQueue, Item};
+use super::errors::{PopError, PushError};
+use crate::error::Error;
+use crate::plain::Plain;
+use crate::segment::Segment;
+use crate::segment::directory::{Mode, tag};
+use crate::sys::nap::Deadline;
+
+/// A bounded queue of fixed-size items: many producers, many consumers, first in first out.
+///
+/// Its capacity is exact, for every number from 1 on. Items of one producer arrive in order; an item is whole or absent,
+/// and no two consumers get the same one.
+///
+/// **Progress**: pushing is lock-free. A pop waits, for the time of a copy, for a producer that has claimed the first
+/// position and not written it yet; a living but stopped one holds it up. Neither makes a system call unless it has to
+/// sleep or somebody sleeps.
+///
+/// **Crash behaviour**: delivery is at most once. A push that has returned is never lost. A producer killed in the
+/// middle leaves an empty position that the next to come passes over. A consumer killed in the middle has either taken
+/// the item, which dies with it, or not.
+///
+/// ```
+/// use ringfence::{Queue, Segment, SegmentOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let segment = Segment::anonymous(&SegmentOptions::new())?;
+/// let tasks = Queue::<u32>::open_or_create(&segment, "tasks", 64)?;
+/// tasks.push(7)?;
+/// tasks.push(8)?;
+/// assert_eq!(tasks.len(), 2);
+/// assert_eq!(tasks.pop()?, 7);
+/// tasks.shutdown()?;
+/// assert_eq!(tasks.pop()?, 8);
+/// assert!(tasks.pop().is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub struct Queue<T: Plain> {
+    queue: AnyQueue,
+    item: PhantomData<fn(T) -> T>,
+}
+
+impl<T: Plain> Queue<T> {
+    fn with(segment: &Segment, name: &str, mode: Mode, capacity: usize) -> Result<Self, Error> {
+        let item = Item { size: size_of::<T::Bits>(), align: align_of::<T::Bits>(), tag: tag(T::TAG)? };
+        Ok(Self { queue: AnyQueue::open(segment, name, mode, item, capacity)?, item: PhantomData })
+    }
+
+    /// Creates a queue of `capacity` items, of a name that must be free in the segment.
+    ///
+    /// # Errors
+    /// [`Error::Name`], [`Error::Exists`], [`Error::InvalidArgument`] for a capacity of 0 or beyond the address space,
+    /// [`Error::NoSpace`], [`Error::DirectoryFull`], [`Error::Busy`], [`Error::Corrupted`].
+    pub fn create(segment: &Segment, name: &str, capacity: usize) -> Result<Self, Error> {
+        Self::with(segment, name, Mode::Create, capacity)
+    }
+
+    /// Opens a queue, whatever its capacity.
+    ///
+    /// # Errors
+    /// [`Error::Name`], [`Error::Missing`], [`Error::WrongKind`], [`Error::WrongShape`] for items of another size,
+    /// alignment or tag, [`Error::Busy`], [`Error::Corrupted`].
+    pub fn open(segment: &Segment, name: &str) -> Result<Self, Error> {
+        Self::with(segment, name, Mode::Open, 0)
+    }
+
+    /// Opens a queue of exactly this capacity, or creates it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`create`](Self::create).
+    pub fn open_or_create(segment: &Segment, name: &str, capacity: usize) -> Result<Self, Error> {
+        Self::with(segment, name, Mode::OpenOrCreate, capacity)
+    }
+
+    #[inline]
+    fn push_until(&self, item: T, deadline: Deadline) -> Result<(), PushError<T>> {
+        match self.queue.push(bytemuck::bytes_of(&item.to_bits()), deadline) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(failure)) => Err(PushError::new(item, Ok(failure))),
+            Err(error) => Err(PushError::new(item, Err(error))),
+        }
+    }
+
+    #[inline]
+    fn pop_until(&self, deadline: Deadline) -> Result<T, PopError> {
+        let mut bits = T::Bits::zeroed();
+        self.queue.pop(bytemuck::bytes_of_mut(&mut bits), deadline).map_err(PopError::Segment)??;
+        Ok(T::from_bits(bits))
+    }
+
+    /// Appends an item, waiting for room for as long as it takes.
+    ///
+    /// # Errors
+    /// [`PushError::Closed`], [`PushError::Interrupted`] if [asked for](Self::set_interruptible),
+    /// [`PushError::Corrupted`], [`PushError::Segment`]; each with the item.
+    #[inline]
+    pub fn push(&self, item: T) -> Result<(), PushError<T>> {
+        self.push_until(item, Deadline::Forever)
+    }
+
+    /// Appends an item if there is room now.
+    ///
+    /// # Errors
+    /// [`PushError::Full`], and those of [`push`](Self::push).
+    #[inline]
+    pub fn try_push(&self, item: T) -> Result<(), PushError<T>> {
+        self.push_until(item, Deadline::Now)
+    }
+
+    /// Appends an item, waiting for room for at most `timeout`; zero is a [`try_push`](Self::try_push).
+    ///
+    /// # Errors
+    /// [`PushError::TimedOut`], and those of [`push`](Self::push).
+    pub fn push_timeout(&self, item: T, timeout: Duration) -> Result<(), PushError<T>> {
+        self.push_until(item, Deadline::after(timeout))
+    }
+
+    /// Appends an item, waiting for room until `deadline` of the monotonic clock at most.
+    ///
+    /// # Errors
+    /// [`PushError::TimedOut`], and those of [`push`](Self::push).
+    pub fn push_deadline(&self, item: T, deadline: Instant) -> Result<(), PushError<T>> {
+        self.push_until(item, Deadline::At(deadline))
+    }
+
+    /// Takes the first item, waiting for one for as long as it takes.
+    ///
+    /// # Errors
+    /// [`PopError::Closed`], [`PopError::Interrupted`] if [asked for](Self::set_interruptible), [`PopError::Corrupted`],
+    /// [`PopError::Segment`].
+    #[inline]
+    pub fn pop(&self) -> Result<T, PopError> {
+        self.pop_until(Deadline::Forever)
+    }
+
+    /// Takes the first item if there is one now.
+    ///
+    /// # Errors
+    /// [`PopError::Empty`], [`PopError::Busy`], and those of [`pop`](Self::pop).
+    #[inline]
+    pub fn try_pop(&self) -> Result<T, PopError> {
+        self.pop_until(Deadline::Now)
+    }
+
+    /// Takes the first item, waiting for one for at most `timeout`; zero is a [`try_pop`](Self::try_pop).
+    ///
+    /// # Errors
+    /// [`PopError::TimedOut`], and those of [`pop`](Self::pop).
+    pub fn pop_timeout(&self, timeout: Duration) -> Result<T, PopError> {
+        self.pop_until(Deadline::after(timeout))
+    }
+
+    /// Takes the first item, waiting for one until `deadline` of the monotonic clock at most.
+    ///
+    /// # Errors
+    /// [`PopError::TimedOut`], and those of [`pop`](Self::pop).
+    pub fn pop_deadline(&self, deadline: Instant) -> Result<T, PopError> {
+        self.pop_until(Deadline::At(deadline))
+    }
+
+    /// How many items it holds, those being written included; a snapshot between 0 and the capacity.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether it holds none; a snapshot.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many items it can hold.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.queue.capacity()
+    }
+
+    /// Shuts the queue down for everybody: pushes fail with [`PushError::Closed`] from now on, pops drain what is there
+    /// and then fail with [`PopError::Closed`]. Doing it twice is fine. Dropping a handle closes that handle only.
+    ///
+    /// # Errors
+    /// [`Error::Corrupted`].
+    pub fn shutdown(&self) -> Result<(), Error> {
+        self.queue.shutdown()
+    }
+
+    /// Whether somebody has shut it down.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.queue.is_shut_down()
+    }
+
+    /// Whether a signal handler that ran ends a blocked call of this handle. Off at first: the call goes on, with its
+    /// deadline.
+    pub fn set_interruptible(&self, interruptible: bool) {
+        self.queue.set_interruptible(interruptible);
+    }
+}
+
+impl<T: Plain> fmt::Debug for Queue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("len", &self.len()).field("capacity", &self.capacity()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,484 @@
+//! The channel: byte messages of any size through a ring, a lock for each side.
+//!
+//! ```text
+//!  ring          head                      tail
+//!   |             |                         |
+//!   v             v                         v
+//!  +------+------+----------+--------------+------+------+
+//!  | ..message | | 1 | len  | bytes .. 0 0 |    free   ..    a message may wrap
+//!  +------+------+----------+--------------+------+------+
+//!
+//!  position = messages:32 | lap:1 | index:31          words of a message = 1 + ceil(len / 8)
+//! ```
+//!
+//! | positions | state |
+//! |---|---|
+//! | same lap, same index, same number of messages | empty |
+//! | same lap, head index < tail index | the words between them are messages |
+//! | other lap, tail index <= head index | the words from head over the end to tail are messages; full if equal |
+//! | anything else, an index outside the ring, more messages than words | corrupted |
+//!
+//! Invariants:
+//! 1. Only the holder of the senders' lock writes `tail`, `closing` and words that no message occupies; only the holder
+//!    of the receivers' lock writes `head`. Nobody writes the words of a message.
+//! 2. A send is the one store of `tail`, a receive the one store of `head`: position and number of messages change
+//!    together. So whoever takes a lock from the dead finds nothing to repair, and says it is consistent.
+//! 3. What a side remembers of the other's position is older or the same, never newer. So a ring that looks full or
+//!    empty by it may not be, and is looked at again; one that does not look so is not.
+//! 4. After `closing` is set no send commits, since both happen under the senders' lock. So a receiver that sees
+//!    `closing` and *then* an empty ring has seen the end.
+//! 5. Waiters sleep at the eventcounts without any lock, and look again after they have announced themselves.
+//!
+//! A death leaves behind: before the store, a message that was never sent, or is still there to be received; after it,
+//! one that was sent or received, and sleepers whom nobody has notified: [`Channel::recover`] does, or their naps end. A
+//! dead holder's lock is taken over by the next locker.
+//!
+//! Orderings: the store of a position is Release and pairs with the other side's Acquire load: the receiver sees the
+//! words of the message, the sender knows that they have been read. The words themselves are relaxed
+//! ([`words`]), so that a peer which writes where it should not makes the message wrong but not the program unsound.
+//!
+//! Source: M. M. Michael, M. L. Scott, "Simple, Fast, and Practical Non-Blocking and Blocking Concurrent Queue
+//! Algorithms" (1996) for a queue with two locks; the ring and its commit are ours.
+
+use super::{Owner, ParticipantId, Peers, eventcount, mutex, words};
+use crate::layout::channel::{ChannelHeader, Geometry, Shared, Side};
+use crate::primitive::{AtomicU64, Ordering, SPIN, spin_loop};
+use crate::sys::nap::{Deadline, Wait};
+use core::time::Duration;
+
+/// What the header word of a message has beside the length, so that a stray zero is not a message.
+const MESSAGE: u64 = 1 << 63;
+const LAP: u32 = 1 << 31;
+const OPEN: u32 = 0;
+const CLOSED: u32 = 1;
+
+/// How long a try waits for a lock. Its holder copies one message, unless it is stopped or was preempted.
+const TRY_FOR: Duration = Duration::from_millis(20);
+
+/// Looks before the first sleep: a wake-up across cores costs 25-60 us.
+const LOOKS: u32 = 200;
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendFailure {
+    /// There is no room now (a try only), or a sender that does not go on is in the way.
+    Full,
+    /// The deadline passed.
+    TimedOut,
+    /// A signal handler ran.
+    Interrupted,
+    /// The channel is shut down.
+    Closed,
+    /// The message does not even fit the empty ring.
+    TooLong,
+    /// The channel holds something that no participant writes.
+    Corrupted,
+}
+
+/// Why no message was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecvFailure {
+    /// There is no message now (a try only), or a receiver that does not go on is in the way.
+    Empty,
+    /// The deadline passed.
+    TimedOut,
+    /// A signal handler ran.
+    Interrupted,
+    /// The channel is shut down and empty.
+    Closed,
+    /// The message is longer than the buffer. It stays.
+    TooShort {
+        /// Its length.
+        needed: usize,
+    },
+    /// The channel holds something that no participant writes.
+    Corrupted,
+}
+
+/// A position as it stands in `head` and `tail`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Position {
+    messages: u32,
+    lap: u32,
+    index: u32,
+}
+
+impl Position {
+    fn unpack(word: u64, size: u32) -> Option<Self> {
+        let low = word as u32;
+        let position = Self { messages: (word >> 32) as u32, lap: low & LAP, index: low & !LAP };
+        (position.index < size).then_some(position)
+    }
+
+    fn pack(self) -> u64 {
+        u64::from(self.messages) << 32 | u64::from(self.lap | self.index)
+    }
+
+    /// After a message of `taken` words, at most the ring's.
+    fn past_message(self, taken: u32, size: u32) -> Self {
+        let index = self.index + taken; // both below 2^31
+        let messages = self.messages.wrapping_add(1);
+        if index < size {
+            return Self { messages, index, ..self };
+        }
+        Self { messages, lap: self.lap ^ LAP, index: index - size }
+    }
+
+    /// Words between `head` and `tail`; `None` where no pair of positions is so.
+    fn used(head: Self, tail: Self, size: u32) -> Option<u32> {
+        let used = if head.lap == tail.lap {
+            tail.index.checked_sub(head.index)?
+        } else {
+            size - head.index.checked_sub(tail.index)?
+        };
+        let messages = tail.messages.wrapping_sub(head.messages);
+        (messages <= used && (messages == 0) == (used == 0)).then_some(used)
+    }
+}
+
+/// A channel: its header and ring in shared memory, and its checked size in private memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Channel<'a> {
+    header: &'a ChannelHeader,
+    ring: &'a [AtomicU64],
+    size: u32,
+}
+
+impl<'a> Channel<'a> {
+    /// The channel with this header and this ring; `None` if the header does not describe exactly it.
+    pub fn attach(header: &'a ChannelHeader, ring: &'a [AtomicU64]) -> Option<Self> {
+        Self::with_geometry(header, ring, header.validate()?)
+    }
+
+    /// As [`attach`](Self::attach), with a size that the caller has checked against the header before.
+    #[inline]
+    pub fn with_geometry(header: &'a ChannelHeader, ring: &'a [AtomicU64], geometry: Geometry) -> Option<Self> {
+        (geometry.words() == ring.len()).then_some(Self { header, ring, size: geometry.words() as u32 })
+    }
+
+    /// The channel that starts at `base`.
+    ///
+    /// # Safety
+    /// `geometry.bytes()` bytes from `base` on, which is aligned to 128, are mapped during `'a` and accessed atomically
+    /// only.
+    #[cfg(not(ringfence_loom))]
+    #[inline]
+    pub unsafe fn at(base: core::ptr::NonNull<u8>, geometry: Geometry) -> Option<Self> {
+        // SAFETY: as the caller promises; ring and header consist of atomics, and padding that nobody touches.
+        let (header, ring) = unsafe {
+            let ring = base.add(size_of::<ChannelHeader>()).cast::<AtomicU64>();
+            let ring = core::ptr::NonNull::slice_from_raw_parts(ring, geometry.words());
+            (base.cast::<ChannelHeader>().as_ref(), ring.as_ref())
+        };
+        Self::with_geometry(header, ring, geometry)
+    }
+
+    /// Sends `message`, waiting for the lock and for room as `wait` says.
+    #[inline]
+    pub fn send(&self, me: Owner, message: &[u8], peers: &impl Peers, wait: Wait) -> Result<(), SendFailure> {
+        if words::words_for(message.len()) >= self.size as usize {
+            return Err(SendFailure::TooLong);
+        }
+        match self.send_once(me, message, peers, wait) {
+            Some(result) => result,
+            None if wait.deadline == Deadline::Now => Err(SendFailure::Full),
+            None => self.send_slow(me, message, peers, wait),
+        }
+    }
+
+    #[cold]
+    fn send_slow(&self, me: Owner, message: &[u8], peers: &impl Peers, wait: Wait) -> Result<(), SendFailure> {
+        let before = self.header.head.0.load(Ordering::Relaxed);
+        spin_while(|| self.header.head.0.load(Ordering::Relaxed) == before);
+        let shared = self.shared();
+        eventcount::wait_until(&shared.not_full, &shared.no_membarrier, wait, || {
+            self.send_once(me, message, peers, wait)
+        })
+        .unwrap_or_else(|expired| {
+            Err(match expired {
+                eventcount::Expired::TimedOut => SendFailure::TimedOut,
+                eventcount::Expired::Interrupted => SendFailure::Interrupted,
+            })
+        })
+    }
+
+    /// One attempt; `None` if there is no room.
+    #[inline]
+    fn send_once(&self, me: Owner, message: &[u8], peers: &impl Peers, wait: Wait) -> Option<Result<(), SendFailure>> {
+        let side = &self.header.senders.0;
+        match lock(side, me, peers, wait) {
+            Ok(()) => {}
+            Err(Refusal::Late) if wait.deadline == Deadline::Now => return Some(Err(SendFailure::Full)),
+            Err(Refusal::Late) => return Some(Err(SendFailure::TimedOut)),
+            Err(Refusal::Interrupted) => return Some(Err(SendFailure::Interrupted)),
+            Err(Refusal::Corrupted) => return Some(Err(SendFailure::Corrupted)),
+        }
+        let result = self.put(message);
+        unlock(side, me);
+        if let Some(Ok(())) = result {
+            let shared = self.shared();
+            eventcount::notify(&shared.not_empty, &shared.no_membarrier);
+        }
+        result
+    }
+
+    /// Puts the message into the ring, under the senders' lock. The caller has checked that it could fit.
+    #[inline]
+    fn put(&self, message: &[u8]) -> Option<Result<(), SendFailure>> {
+        const CORRUPTED: Option<Result<(), SendFailure>> = Some(Err(SendFailure::Corrupted));
+        // Relaxed: written under this lock.
+        match self.shared().closing.load(Ordering::Relaxed) {
+            OPEN => {}
+            CLOSED => return Some(Err(SendFailure::Closed)),
+            _ => return CORRUPTED,
+        }
+        let needed = 1 + words::words_for(message.len()) as u32;
+        let Some(tail) = self.position(&self.header.tail.0, Ordering::Relaxed) else { return CORRUPTED };
+        let remembered = &self.header.senders.0.other;
+        let Some(head) = self.position(remembered, Ordering::Relaxed) else { return CORRUPTED };
+        let Some(mut used) = Position::used(head, tail, self.size) else { return CORRUPTED };
+        if self.size - used < needed {
+            // Acquire: pairs with the Release in `take`; what was read there may be overwritten.
+            let Some(head) = self.position(&self.header.head.0, Ordering::Acquire) else { return CORRUPTED };
+            used = match Position::used(head, tail, self.size) {
+                Some(used) => used,
+                None => return CORRUPTED,
+            };
+            remembered.store(head.pack(), Ordering::Relaxed); // invariant 3
+            if self.size - used < needed {
+                return None;
+            }
+        }
+        let at = tail.index as usize;
+        self.ring[at].store(MESSAGE | message.len() as u64, Ordering::Relaxed);
+        let (to_end, from_start) = self.words_after(at);
+        let (first, rest) = message.split_at(message.len().min(to_end.len() * 8));
+        words::store(to_end, first);
+        words::store(from_start, rest);
+        // Release: pairs with the Acquire in `take`. Invariant 2.
+        self.header.tail.0.store(tail.past_message(needed, self.size).pack(), Ordering::Release);
+        Some(Ok(()))
+    }
+
+    /// Receives a message into the first bytes of `buffer`, waiting for the lock and for a message as `wait` says.
+    /// Returns its length. On failure the bytes of `buffer` are as they were.
+    #[inline]
+    pub fn recv(&self, me: Owner, buffer: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<usize, RecvFailure> {
+        match self.recv_once(me, buffer, peers, wait) {
+            Some(result) => result,
+            None if wait.deadline == Deadline::Now => Err(RecvFailure::Empty),
+            None => self.recv_slow(me, buffer, peers, wait),
+        }
+    }
+
+    #[cold]
+    fn recv_slow(&self, me: Owner, buffer: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<usize, RecvFailure> {
+        let before = self.header.tail.0.load(Ordering::Relaxed);
+        spin_while(|| self.header.tail.0.load(Ordering::Relaxed) == before);
+        let shared = self.shared();
+        eventcount::wait_until(&shared.not_empty, &shared.no_membarrier, wait, || {
+            self.recv_once(me, buffer, peers, wait)
+        })
+        .unwrap_or_else(|expired| {
+            Err(match expired {
+                eventcount::Expired::TimedOut => RecvFailure::TimedOut,
+                eventcount::Expired::Interrupted => RecvFailure::Interrupted,
+            })
+        })
+    }
+
+    /// One attempt; `None` if there is no message and may be one later.
+    #[inline]
+    fn recv_once(
+        &self,
+        me: Owner,
+        buffer: &mut [u8],
+        peers: &impl Peers,
+        wait: Wait,
+    ) -> Option<Result<usize, RecvFailure>> {
+        let side = &self.header.receivers.0;
+        match lock(side, me, peers, wait) {
+            Ok(()) => {}
+            Err(Refusal::Late) if wait.deadline == Deadline::Now => return Some(Err(RecvFailure::Empty)),
+            Err(Refusal::Late) => return Some(Err(RecvFailure::TimedOut)),
+            Err(Refusal::Interrupted) => return Some(Err(RecvFailure::Interrupted)),
+            Err(Refusal::Corrupted) => return Some(Err(RecvFailure::Corrupted)),
+        }
+        let result = self.take(buffer);
+        unlock(side, me);
+        if let Some(Ok(_)) = result {
+            let shared = self.shared();
+            eventcount::notify(&shared.not_full, &shared.no_membarrier);
+        }
+        result
+    }
+
+    /// Takes the first message out of the ring, under the receivers' lock.
+    #[inline]
+    fn take(&self, buffer: &mut [u8]) -> Option<Result<usize, RecvFailure>> {
+        const CORRUPTED: Option<Result<usize, RecvFailure>> = Some(Err(RecvFailure::Corrupted));
+        let Some(head) = self.position(&self.header.head.0, Ordering::Relaxed) else { return CORRUPTED };
+        let remembered = &self.header.receivers.0.other;
+        let Some(tail) = self.position(remembered, Ordering::Relaxed) else { return CORRUPTED };
+        let Some(mut used) = Position::used(head, tail, self.size) else { return CORRUPTED };
+        if used == 0 {
+            // Before the tail (invariant 4). Acquire: pairs with the Release in `shutdown`.
+            let closing = self.shared().closing.load(Ordering::Acquire);
+            // Acquire: pairs with the Release in `put`.
+            let Some(tail) = self.position(&self.header.tail.0, Ordering::Acquire) else { return CORRUPTED };
+            used = match Position::used(head, tail, self.size) {
+                Some(used) => used,
+                None => return CORRUPTED,
+            };
+            remembered.store(tail.pack(), Ordering::Relaxed); // invariant 3
+            match (used, closing) {
+                (0, OPEN) => return None,
+                (0, CLOSED) => return Some(Err(RecvFailure::Closed)),
+                (0, _) => return CORRUPTED,
+                _ => {}
+            }
+        }
+        let at = head.index as usize;
+        // Read once, then checked: nothing beyond the words in use, so nothing beyond the ring.
+        let length = self.ring[at].load(Ordering::Relaxed) ^ MESSAGE;
+        let taken = 1 + length.div_ceil(8);
+        if taken > u64::from(used) {
+            return CORRUPTED;
+        }
+        let length = length as usize; // less than the ring
+        let Some(buffer) = buffer.get_mut(..length) else {
+            return Some(Err(RecvFailure::TooShort { needed: length }));
+        };
+        let (to_end, from_start) = self.words_after(at);
+        let (first, rest) = buffer.split_at_mut(length.min(to_end.len() * 8));
+        words::load(first, to_end);
+        words::load(rest, from_start);
+        // Release: pairs with the Acquire in `put`. Invariant 2.
+        self.header.head.0.store(head.past_message(taken as u32, self.size).pack(), Ordering::Release);
+        Some(Ok(length))
+    }
+
+    /// Shuts the channel down: from now on sends fail, and receivers end when they have received what is there. `Ok`
+    /// also if it was so already. A [`SendFailure::Full`] (a try only) means that a sender is in the way.
+    pub fn shutdown(&self, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), SendFailure> {
+        let side = &self.header.senders.0;
+        lock(side, me, peers, wait).map_err(|refusal| match refusal {
+            Refusal::Late if wait.deadline == Deadline::Now => SendFailure::Full,
+            Refusal::Late => SendFailure::TimedOut,
+            Refusal::Interrupted => SendFailure::Interrupted,
+            Refusal::Corrupted => SendFailure::Corrupted,
+        })?;
+        // Release: pairs with the Acquire in `take`, whose look at the tail then sees the last message. Invariant 4.
+        self.shared().closing.store(CLOSED, Ordering::Release);
+        unlock(side, me);
+        let shared = self.shared();
+        eventcount::notify(&shared.not_empty, &shared.no_membarrier);
+        eventcount::notify(&shared.not_full, &shared.no_membarrier);
+        Ok(())
+    }
+
+    /// Whether it is shut down.
+    pub fn is_shut_down(&self) -> bool {
+        self.shared().closing.load(Ordering::Acquire) != OPEN
+    }
+
+    /// Number of messages at some moment of this call; a guess if others are very fast, at most what can be there.
+    pub fn len(&self) -> usize {
+        let mut head = self.header.head.0.load(Ordering::Acquire);
+        let mut count = 0;
+        for _ in 0..8 {
+            let tail = self.header.tail.0.load(Ordering::Acquire);
+            count = ((tail >> 32) as u32).wrapping_sub((head >> 32) as u32).min(self.size);
+            let now = self.header.head.0.load(Ordering::Acquire);
+            if now == head {
+                break;
+            }
+            head = now;
+        }
+        count as usize
+    }
+
+    /// Whether there is no message, at some moment of this call.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Frees the locks that `dead` held, and wakes whoever waits for what it may have done last.
+    ///
+    /// Any number of processes may do this at the same time, and be killed at it.
+    pub fn recover(&self, dead: ParticipantId, peers: &impl Peers) {
+        mutex::recover(&self.header.senders.0.lock, dead, peers);
+        mutex::recover(&self.header.receivers.0.lock, dead, peers);
+        eventcount::recover(&self.shared().not_empty);
+        eventcount::recover(&self.shared().not_full);
+    }
+
+    #[inline]
+    fn position(&self, word: &AtomicU64, order: Ordering) -> Option<Position> {
+        Position::unpack(word.load(order), self.size)
+    }
+
+    /// The words after the one at `at`, up to the end of the ring, and those from its start.
+    #[inline]
+    fn words_after(&self, at: usize) -> (&'a [AtomicU64], &'a [AtomicU64]) {
+        (&self.ring[at + 1..], self.ring)
+    }
+
+    #[inline]
+    fn shared(&self) -> &'a Shared {
+        &self.header.shared.0
+    }
+}
+
+/// Why a side's lock was not acquired.
+enum Refusal {
+    Late,
+    Interrupted,
+    Corrupted,
+}
+
+#[inline]
+fn lock(side: &Side, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Refusal> {
+    if mutex::lock_fast(&side.lock, me) {
+        return Ok(());
+    }
+    lock_slow(side, me, peers, wait)
+}
+
+#[cold]
+fn lock_slow(side: &Side, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Refusal> {
+    let wait = match wait.deadline {
+        // The lock is held for a moment only: a try that gave up at once would call a channel with messages empty.
+        Deadline::Now => Wait { deadline: Deadline::after(TRY_FOR), ..wait },
+        _ => wait,
+    };
+    match mutex::lock(&side.lock, me, peers, wait) {
+        Ok(mutex::Acquired::Clean) => Ok(()),
+        Ok(mutex::Acquired::OwnerDied) => {
+            // Invariant 2: there is nothing to repair.
+            let _ = mutex::make_consistent(&side.lock, me);
+            Ok(())
+        }
+        Err(mutex::Refused::WouldBlock | mutex::Refused::TimedOut) => Err(Refusal::Late),
+        Err(mutex::Refused::Interrupted) => Err(Refusal::Interrupted),
+        // Nobody returns holding it, and nobody gives it up: such a word was not written by this code.
+        Err(mutex::Refused::WouldDeadlock | mutex::Refused::NotRecoverable | mutex::Refused::Corrupted) => {
+            Err(Refusal::Corrupted)
+        }
+    }
+}
+
+#[inline]
+fn unlock(side: &Side, me: Owner) {
+    // If somebody forged the word and it is no longer ours, what we did is done all the same.
+    let _ = mutex::unlock(&side.lock, me);
+}
+
+/// Spins while `unchanged`, for a while.
+fn spin_while(unchanged: impl Fn() -> bool) {
+    let mut looks = if SPIN { LOOKS } else { 0 };
+    while looks > 0 && unchanged() {
+        looks -= 1;
+        spin_loop();
+    }
+}

@@ -1,0 +1,511 @@
+//! A segment as this process has it: the mapping, and the process as one participant of it.
+
+use core::ptr::NonNull;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use super::recovery::{Probe, Witness, patiently};
+use super::registry::{self, Member, Pinned, Registry};
+use super::thread::{self, ThreadRecord};
+use super::view::View;
+use crate::error::Error;
+use crate::primitive::{AtomicU32, Ordering};
+use crate::raw::{Fate, Owner, ParticipantId, Peers};
+use crate::sys::ofd::{self, Byte, Mode};
+use crate::sys::process::{self, Identity};
+use crate::sys::shm::{self, Inode, LivePage, Mapping};
+
+/// Where the memory comes from.
+#[derive(Debug)]
+pub enum Backing {
+    /// A file: named (with a path) or memfd.
+    File {
+        /// Its name, if it was joined by name.
+        path: Option<PathBuf>,
+        /// Which file.
+        inode: Inode,
+        /// Its mapping; taken out when the last handle goes while locks are held.
+        mapping: Option<Mapping>,
+    },
+    /// The caller's mapping, which the caller keeps.
+    Adopted,
+}
+
+/// This process's place in the participant table.
+#[derive(Debug)]
+struct Place {
+    participant: ParticipantId,
+    slot_state: u32,
+    live: Option<LivePage>,
+}
+
+/// A joined segment. The handle that the process shares among all its users of the segment.
+#[derive(Debug)]
+pub struct Attachment {
+    serial: u64,
+    view: View,
+    backing: Backing,
+    /// 1 if a slow path has met a dead participant that nobody has recovered yet.
+    deaths: AtomicU32,
+}
+
+impl Attachment {
+    /// Joins the segment that `view` shows. `query` is a descriptor of its file that holds no lock on a live byte.
+    pub fn join(view: View, backing: Backing, query: Option<OwnedFd>) -> Result<Arc<Self>, Error> {
+        let serial = registry::lock()?.serial();
+        let place = take_place(view, query.as_ref().map(AsFd::as_fd), backing.path())?;
+        let attachment = Arc::new(Self { serial, view, backing, deaths: AtomicU32::new(0) });
+        let mut registry = registry::lock()?;
+        let member = Member {
+            generation: registry.generation(),
+            participant: place.participant,
+            slot_state: place.slot_state,
+            live: place.live,
+            query,
+            ..Member::default()
+        };
+        registry.members.insert(serial, member);
+        if let Backing::File { inode, .. } = attachment.backing {
+            if let Some(earlier) = registry.by_inode.get(&inode).and_then(Weak::upgrade) {
+                // Another thread was faster. Ours leaves again, but not as the last one: this process stays, and whoever
+                // called us holds the door.
+                if let Some(mut member) = registry.members.remove(&serial) {
+                    attachment.free_slot(member.participant, member.slot_state);
+                    member.live = None;
+                }
+                drop(registry);
+                return Ok(earlier);
+            }
+            registry.by_inode.insert(inode, Arc::downgrade(&attachment));
+        }
+        drop(registry);
+        Ok(attachment)
+    }
+
+    /// The attachment that this process already has of a file.
+    pub fn existing(inode: Inode) -> Result<Option<Arc<Self>>, Error> {
+        Ok(registry::lock()?.by_inode.get(&inode).and_then(Weak::upgrade))
+    }
+
+    /// The mapped segment.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The path it was joined by.
+    pub fn path(&self) -> Option<&Path> {
+        self.backing.path()
+    }
+
+    /// Whether the memory is the caller's.
+    pub fn is_adopted(&self) -> bool {
+        matches!(self.backing, Backing::Adopted)
+    }
+
+    /// The calling thread as an owner. The first call of a thread registers it; the first call in a forked child makes
+    /// the child a participant.
+    #[inline]
+    pub fn enter(&self) -> Result<&ThreadRecord, Error> {
+        match thread::current(self.serial) {
+            // SAFETY: records are never unmapped; the borrow ends before the thread does.
+            Some(record) => Ok(unsafe { record.as_ref() }),
+            None => self.enter_slow(),
+        }
+    }
+
+    /// The calling thread's record, if it has one in this very process; never registers.
+    pub fn entered(&self) -> Option<&ThreadRecord> {
+        // SAFETY: as in `enter`.
+        thread::find(self.serial).map(|record| unsafe { record.as_ref() })
+    }
+
+    #[cold]
+    fn enter_slow(&self) -> Result<&ThreadRecord, Error> {
+        if let Some(record) = self.entered() {
+            return Ok(record);
+        }
+        let mut registry = registry::lock()?;
+        let generation = registry.generation();
+        if self.member(&mut registry)?.generation != generation {
+            drop(registry);
+            self.rejoin()?;
+            registry = registry::lock()?;
+        }
+        let Registry { arena, members, .. } = &mut *registry;
+        let member = members.get_mut(&self.serial).ok_or(Error::Stale)?;
+        let counter = &self.view.slot(member.participant).tags;
+        // Relaxed: the counter only has to give each number once.
+        let tag = registry::draw_tag(&mut member.tags, || counter.fetch_add(1, Ordering::Relaxed))?;
+        let owner = Owner::new(member.participant, tag).ok_or(Error::Corrupted("participant out of range"))?;
+        let added = thread::add(arena, generation, self.serial, owner, |serial| members.contains_key(&serial));
+        let member = members.get_mut(&self.serial).ok_or(Error::Stale)?;
+        match added {
+            Ok(record) => {
+                member.records.push(record);
+                drop(registry);
+                self.entered().ok_or(Error::NotSupported("the thread is ending"))
+            }
+            Err(error) => {
+                member.tags.remove(&tag);
+                Err(error)
+            }
+        }
+    }
+
+    fn member<'r>(&self, registry: &'r mut Registry) -> Result<&'r mut Member, Error> {
+        registry.members.get_mut(&self.serial).ok_or(Error::Stale)
+    }
+
+    /// Joins again, in a forked child that inherited the handle. What the parent owned stays the parent's.
+    fn rejoin(&self) -> Result<(), Error> {
+        let query = self.fresh_query()?;
+        let place = take_place(self.view, query.as_ref().map(AsFd::as_fd), self.backing.path())?;
+        let (participant, open) = {
+            let mut registry = registry::lock()?;
+            let generation = registry.generation();
+            let member = self.member(&mut registry)?;
+            if let Backing::File { inode, .. } = self.backing {
+                member.drop_query(inode);
+            }
+            member.generation = generation;
+            member.participant = place.participant;
+            member.slot_state = place.slot_state;
+            member.live = place.live;
+            member.query = query;
+            for entry in member.open.keys() {
+                let (word, bit) = self.view.open_bit(place.participant, *entry);
+                word.fetch_or(bit, Ordering::Relaxed);
+            }
+            (place.participant, member.open.clone())
+        };
+        self.check_inherited(participant, &open)
+    }
+
+    /// Checks that the objects a child inherited were not given back between the fork and its first call.
+    fn check_inherited(&self, participant: ParticipantId, open: &BTreeMap<u32, (u32, usize)>) -> Result<(), Error> {
+        for (entry, (state, _)) in open {
+            let now = self.view.entry(*entry).state.load(Ordering::SeqCst);
+            if now >> 2 != state >> 2 || now & 3 == crate::layout::segment::ENTRY_FREE {
+                // Leave again, so that each further call of the child finds the same.
+                let mut registry = registry::lock()?;
+                let member = self.member(&mut registry)?;
+                self.free_slot(participant, member.slot_state);
+                member.live = None;
+                member.generation = 0;
+                return Err(Error::Stale);
+            }
+        }
+        Ok(())
+    }
+
+    fn fresh_query(&self) -> Result<Option<OwnedFd>, Error> {
+        let Backing::File { inode, ref path, .. } = self.backing else { return Ok(None) };
+        let mut registry = registry::lock()?;
+        let member = self.member(&mut registry)?;
+        if let Some(query) = &member.query
+            && shm::stat(query.as_fd()).map(|stat| stat.inode) == Ok(inode)
+        {
+            return shm::reopen(query.as_fd(), path.as_deref()).map(Some);
+        }
+        let fd = shm::open(path.as_deref().ok_or(Error::NotSupported("the descriptor of the segment was closed"))?)?;
+        if shm::stat(fd.as_fd())?.inode == inode { Ok(Some(fd)) } else { Err(Error::Missing) }
+    }
+
+    /// Asks `question` with a probe of the segment. The descriptor is checked to be ours, and reopened if it is not.
+    fn with_probe<R>(&self, question: impl FnOnce(&Probe<'_>) -> R) -> Result<R, Error> {
+        let Backing::File { inode, ref path, .. } = self.backing else {
+            return Ok(question(&Probe { view: self.view, witness: Witness::Claims }));
+        };
+        // A copy of the descriptor is used outside the lock: recovery may take long.
+        let fd = {
+            let mut registry = registry::lock()?;
+            let member = self.member(&mut registry)?;
+            match &member.query {
+                Some(fd) if shm::stat(fd.as_fd()).map(|stat| stat.inode) == Ok(inode) => shm::duplicate(fd.as_fd())?,
+                _ => {
+                    drop(registry);
+                    let fresh = self.fresh_query()?.ok_or(Error::Missing)?;
+                    let copy = shm::duplicate(fresh.as_fd())?;
+                    let mut registry = registry::lock()?;
+                    let member = self.member(&mut registry)?;
+                    member.drop_query(inode);
+                    member.query = Some(fresh);
+                    copy
+                }
+            }
+        };
+        Ok(question(&Probe { view: self.view, witness: Witness::File(fd.as_fd(), path.as_deref()) }))
+    }
+
+    /// Recovers every dead participant; returns how many this call freed.
+    pub fn recover(&self) -> Result<usize, Error> {
+        self.deaths.store(0, Ordering::Relaxed);
+        self.with_probe(|probe| probe.recover_all())?
+    }
+
+    /// Recovers the dead that slow paths have met since the last call. Errors are left to the next one.
+    pub fn settle(&self) {
+        // Relaxed: a hint.
+        if self.deaths.load(Ordering::Relaxed) != 0 {
+            let _ = self.recover();
+        }
+    }
+
+    /// Runs `reclaim` if nobody sweeps now; says whether it ran.
+    pub fn while_nobody_sweeps(&self, reclaim: impl FnOnce() -> Result<(), Error>) -> Result<bool, Error> {
+        self.with_probe(|probe| probe.while_nobody_sweeps(reclaim))?
+    }
+
+    /// A descriptor of the segment's file.
+    pub fn descriptor(&self) -> Result<OwnedFd, Error> {
+        self.fresh_query()?.ok_or(Error::NotSupported("adopted memory has no descriptor"))
+    }
+
+    /// The pid of a participant, for people.
+    pub fn pid_of(&self, participant: ParticipantId) -> Option<u32> {
+        let known = self.view.participants().contains(&participant);
+        known.then(|| self.view.slot(participant).pid.load(Ordering::Relaxed) as u32)
+    }
+
+    /// Notes that this process has an entry open once more.
+    pub fn note_open(&self, entry: u32, state: u32) -> Result<(), Error> {
+        let mut registry = registry::lock()?;
+        let member = self.member(&mut registry)?;
+        let (word, bit) = self.view.open_bit(member.participant, entry);
+        member.open.entry(entry).or_insert((state, 0)).1 += 1;
+        // SeqCst: whoever frees entries reads the bits under the directory lock, which the caller holds.
+        word.fetch_or(bit, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Notes that this process has an entry open once less.
+    pub fn note_closed(&self, entry: u32) {
+        let Ok(mut registry) = registry::lock() else { return };
+        let generation = registry.generation();
+        let Ok(member) = self.member(&mut registry) else { return };
+        let Some((_, count)) = member.open.get_mut(&entry) else { return };
+        *count -= 1;
+        if *count == 0 {
+            member.open.remove(&entry);
+            // In a child that has not joined, the slot is the parent's.
+            if member.generation == generation {
+                let (word, bit) = self.view.open_bit(member.participant, entry);
+                // Release: what this process did to the object comes before anybody reuses its space.
+                word.fetch_and(!bit, Ordering::Release);
+            }
+        }
+    }
+
+    /// Whether a thread of this process holds a lock in the segment.
+    pub fn holds_any(&self) -> Result<bool, Error> {
+        let mut registry = registry::lock()?;
+        Ok(self.member(&mut registry)?.holds_any())
+    }
+
+    fn free_slot(&self, participant: ParticipantId, state: u32) {
+        let slot = self.view.slot(participant);
+        // Release: whoever claims the slot next sees what we did.
+        let _ = slot.state.compare_exchange(state, state.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed);
+        if self.is_adopted()
+            && let Ok(me) = Identity::me()
+        {
+            let _ = slot.claim.compare_exchange(me.0, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
+    /// Unlinks the name if nobody is left, where the segment asks for it.
+    fn unlink_with_last(&self, query: Option<&OwnedFd>) -> Result<(), Error> {
+        if let (Backing::File { path: Some(path), .. }, Some(query), 1) =
+            (&self.backing, query, self.view.birth().unlink)
+        {
+            // A descriptor of our own, since the door must not stay locked in a child that inherits this one.
+            let door = shm::reopen(query.as_fd(), Some(path))?;
+            super::named::retire_if_dead(door.as_fd(), &self.view, path)?;
+        }
+        Ok(())
+    }
+}
+
+impl Backing {
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, .. } => path.as_deref(),
+            Self::Adopted => None,
+        }
+    }
+}
+
+impl Peers for Attachment {
+    fn fate(&self, participant: ParticipantId) -> Fate {
+        // A question that cannot be asked has the answer "alive".
+        let fate = self.ask(participant).unwrap_or(Fate::Alive);
+        if fate == Fate::Dead {
+            self.deaths.store(1, Ordering::Relaxed);
+        }
+        fate
+    }
+}
+
+impl Attachment {
+    fn ask(&self, participant: ParticipantId) -> Result<Fate, Error> {
+        let Backing::File { inode, .. } = self.backing else { return self.with_probe(|probe| probe.fate(participant)) };
+        {
+            let mut registry = registry::lock()?;
+            let member = self.member(&mut registry)?;
+            if let Some(fd) = &member.query
+                && shm::stat(fd.as_fd()).map(|stat| stat.inode) == Ok(inode)
+            {
+                let probe = Probe { view: self.view, witness: Witness::File(fd.as_fd(), None) };
+                return Ok(probe.fate(participant));
+            }
+        }
+        self.with_probe(|probe| probe.fate(participant))
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let Ok(mut registry) = registry::lock() else { return };
+        if let Backing::File { inode, .. } = self.backing
+            && registry.by_inode.get(&inode).is_some_and(|weak| weak.strong_count() == 0)
+        {
+            registry.by_inode.remove(&inode);
+        }
+        let generation = registry.generation();
+        let Some(mut member) = registry.members.remove(&self.serial) else { return };
+        if member.generation != generation {
+            // A forked child that never joined: the slot and the proof of life are the parent's.
+            if let Backing::File { inode, .. } = self.backing {
+                member.drop_query(inode);
+            }
+            return;
+        }
+        if member.holds_any() {
+            // Somebody leaked a guard. The locks stay held, as they would be if the handle lived.
+            if let Backing::File { mapping, .. } = &mut self.backing {
+                member.pinned = Some(Pinned { _mapping: mapping.take() });
+            }
+            registry.members.insert(self.serial, member);
+            return;
+        }
+        drop(registry);
+        self.free_slot(member.participant, member.slot_state);
+        member.live = None;
+        // An error leaves the name to the next opener or sweep.
+        let _ = self.unlink_with_last(member.query.as_ref());
+        if let Backing::File { inode, .. } = self.backing {
+            member.drop_query(inode);
+        }
+    }
+}
+
+/// Finds a free slot and makes it ours; recovers the dead first.
+fn take_place(view: View, query: Option<BorrowedFd<'_>>, path: Option<&Path>) -> Result<Place, Error> {
+    let witness = query.map_or(Witness::Claims, |fd| Witness::File(fd, path));
+    let probe = Probe { view, witness };
+    // A stopped sweeper that is in the way delays the reuse of slots, not us.
+    match probe.recover_all() {
+        Ok(_) | Err(Error::Busy) => {}
+        Err(error) => return Err(error),
+    }
+    match witness {
+        Witness::File(fd, path) => take_place_in_file(&view, shm::reopen(fd, path)?),
+        Witness::Claims => take_place_by_claim(&view),
+    }
+}
+
+fn take_place_in_file(view: &View, own: OwnedFd) -> Result<Place, Error> {
+    for participant in view.participants() {
+        let slot = view.slot(participant);
+        let state = slot.state.load(Ordering::Acquire);
+        if state & 1 != 0 || !ofd::try_lock(own.as_fd(), Byte::Live(participant), Mode::Exclusive)? {
+            continue;
+        }
+        // Killed from here on, the lock is gone and the slot is free, or used and recovered.
+        if slot.state.compare_exchange(state, state | 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            ofd::unlock(own.as_fd(), Byte::Live(participant))?;
+            continue;
+        }
+        let live = match LivePage::pin(own) {
+            Ok(live) => live,
+            Err(error) => {
+                // The descriptor is closed, and with it the lock is gone.
+                let _ = slot.state.compare_exchange(
+                    state | 1,
+                    (state | 1).wrapping_add(1),
+                    Ordering::AcqRel,
+                    Ordering::Relaxed,
+                );
+                return Err(error);
+            }
+        };
+        describe(view, participant);
+        return Ok(Place { participant, slot_state: state | 1, live: Some(live) });
+    }
+    Err(Error::TooManyParticipants)
+}
+
+fn take_place_by_claim(view: &View) -> Result<Place, Error> {
+    if view.birth().pid_namespace != process::pid_namespace() {
+        return Err(Error::NotSupported("participants of adopted memory must share one PID namespace"));
+    }
+    let me = Identity::me()?;
+    for participant in view.participants() {
+        let slot = view.slot(participant);
+        let state = slot.state.load(Ordering::Acquire);
+        if state & 1 != 0 || slot.claim.compare_exchange(0, me.0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            continue;
+        }
+        if slot.state.compare_exchange(state, state | 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            describe(view, participant);
+            return Ok(Place { participant, slot_state: state | 1, live: None });
+        }
+        slot.claim.store(0, Ordering::Release);
+    }
+    Err(Error::TooManyParticipants)
+}
+
+/// Fills in what people want to know of a participant.
+fn describe(view: &View, participant: ParticipantId) {
+    view.clear_open_bits(participant);
+    let slot = view.slot(participant);
+    slot.pid.store(process::pid().into(), Ordering::Relaxed);
+    slot.start_time.store(Identity::me().map_or(0, Identity::start_time), Ordering::Relaxed);
+    let name: [u64; 2] = bytemuck::cast(process::name());
+    for (word, part) in slot.name.iter().zip(name) {
+        word.store(part, Ordering::Relaxed);
+    }
+}
+
+/// Joins a file that is open and mapped, with its door held shared by `door` or not at all.
+pub fn join_file(fd: OwnedFd, path: Option<PathBuf>, size: u64) -> Result<Arc<Attachment>, Error> {
+    let (view, mapping) = map(fd.as_fd(), size)?;
+    let inode = shm::stat(fd.as_fd())?.inode;
+    Attachment::join(view, Backing::File { path, inode, mapping: Some(mapping) }, Some(fd))
+}
+
+/// Maps a segment file of `size` bytes and checks its header.
+pub fn map(fd: BorrowedFd<'_>, size: u64) -> Result<(View, Mapping), Error> {
+    let len = usize::try_from(size).ok().filter(|len| *len > 0).ok_or(Error::Corrupted("the file is empty"))?;
+    let mapping = Mapping::new(fd, len)?;
+    // SAFETY: mapped for `len` bytes, page-aligned; the mapping lives as long as the attachment that keeps both. It is
+    // accessed through atomics, or while it is unpublished.
+    let view = unsafe { View::new(mapping.base(), len) }?;
+    Ok((view, mapping))
+}
+
+/// Waits until `fd` holds the door as `mode` says.
+pub fn take_door(fd: BorrowedFd<'_>, mode: Mode) -> Result<(), Error> {
+    patiently(|| Ok(ofd::try_lock(fd, Byte::Door, mode)?.then_some(())))
+}
+
+/// A pointer into a segment that may move between threads with its owner.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedPtr(pub NonNull<u8>);
+
+// SAFETY: it points into shared memory, which is accessed atomically whichever thread does it.
+unsafe impl Send for SharedPtr {}
+// SAFETY: as above.
+unsafe impl Sync for SharedPtr {}

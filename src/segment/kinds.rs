@@ -1,0 +1,93 @@
+//! The kinds of objects, and what recovery does for each.
+
+use core::ptr::NonNull;
+
+use super::view::StoredShape;
+use crate::layout::mutex::LockWord;
+use crate::layout::{channel, queue};
+use crate::raw::channel::Channel;
+use crate::raw::queue::Queue;
+use crate::raw::{ParticipantId, Peers, mutex};
+
+/// A kind of object. The numbers are part of the layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// A lock with data.
+    Mutex = 1,
+    /// A typed value.
+    Value = 2,
+    /// A typed array.
+    Array = 3,
+    /// A queue of fixed-size items.
+    Queue = 4,
+    /// A channel of byte messages.
+    Channel = 5,
+}
+
+const ALL: [Kind; 5] = [Kind::Mutex, Kind::Value, Kind::Array, Kind::Queue, Kind::Channel];
+
+impl Kind {
+    /// The kind with this number.
+    pub fn from_code(code: u32) -> Option<Self> {
+        ALL.into_iter().find(|kind| *kind as u32 == code)
+    }
+
+    /// Its name, for messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mutex => "mutex",
+            Self::Value => "value",
+            Self::Array => "array",
+            Self::Queue => "queue",
+            Self::Channel => "channel",
+        }
+    }
+}
+
+/// An object as recovery sees it: `len` mapped bytes at `base`, of a kind and shape that the directory says.
+#[derive(Debug)]
+pub struct Remains<'a> {
+    /// First byte, aligned to 128.
+    pub base: NonNull<u8>,
+    /// Length in bytes.
+    pub len: u64,
+    /// Kind and shape, unchecked beyond the entry's own bounds.
+    pub shape: &'a StoredShape,
+}
+
+/// Frees whatever `dead` held of an object and wakes one sleeper of it. Unsound objects are left alone.
+///
+/// # Safety
+/// `remains` lies in mapped memory that stays what the directory says it is during the call.
+pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl Peers) {
+    let Some(kind) = Kind::from_code(remains.shape.kind) else { return };
+    match kind {
+        Kind::Mutex | Kind::Value | Kind::Array => {
+            // These kinds start with their lock.
+            if remains.len >= size_of::<LockWord>() as u64 {
+                // SAFETY: mapped and long enough (just checked), aligned to 128, accessed atomically only.
+                let word: &LockWord = unsafe { remains.base.cast().as_ref() };
+                mutex::recover(word, dead, peers);
+            }
+        }
+        Kind::Queue => {
+            let geometry = queue::Geometry::new(remains.shape.capacity, remains.shape.element_size.into())
+                .filter(|geometry| geometry.bytes() as u64 <= remains.len);
+            let Some(geometry) = geometry else { return };
+            // SAFETY: mapped and long enough (just checked), aligned to 128.
+            if let Some(queue) = unsafe { Queue::at(remains.base, geometry) } {
+                queue.recover(dead, peers);
+            }
+        }
+        Kind::Channel => {
+            let geometry = channel::Geometry::new(remains.shape.capacity)
+                .filter(|geometry| geometry.bytes() as u64 <= remains.len);
+            let Some(geometry) = geometry else { return };
+            // SAFETY: mapped and long enough (just checked), aligned to 128.
+            if let Some(channel) = unsafe { Channel::at(remains.base, geometry) } {
+                channel.recover(dead, peers);
+            }
+        }
+    }
+}

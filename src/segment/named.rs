@@ -1,0 +1,339 @@
+//! Names: birth, opening, unlinking, listing and sweeping.
+//!
+//! A segment is built whole in a file without a name and then linked to its name, so there is never a half-made one to
+//! wait for, and a maker that is killed leaves nothing.
+//!
+//! The `Door` byte orders the death of a name: whoever joins holds it shared until its place is taken and the name is
+//! checked once more; whoever unlinks holds it exclusively, sets `retired`, unlinks. Somebody killed between the two
+//! steps leaves a retired file under the name, and the next to come finishes the unlinking.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::attachment::{Attachment, join_file, map, take_door};
+use super::options::{SegmentOptions, Unlink};
+use super::view::View;
+use crate::error::Error;
+use crate::layout::segment::{BYTE_ORDER, Birth, LAYOUT_VERSION, MAGIC};
+use crate::primitive::{AtomicU64, Ordering};
+use crate::sys::ofd::{self, Byte, Mode};
+use crate::sys::process;
+use crate::sys::shm::{self, Stat, Unlinked};
+
+/// The longest segment name in bytes.
+pub const NAME_MAX: usize = 200;
+
+/// Rounds of open and create after which a name that keeps changing is `Busy`.
+const ROUNDS: usize = 100;
+
+/// Checks a segment name and gives its path.
+pub fn path_of(name: &str) -> Result<PathBuf, Error> {
+    if name.is_empty() {
+        return Err(Error::Name("it is empty"));
+    }
+    if name.len() > NAME_MAX {
+        return Err(Error::Name("it is longer than 200 bytes"));
+    }
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+        return Err(Error::Name("it has a character outside A-Z a-z 0-9 . _ -"));
+    }
+    Ok(shm::path_of(name))
+}
+
+/// The header of a new segment.
+pub fn birth(options: &SegmentOptions, size: u64, by_claims: bool) -> Birth {
+    let birth = Birth {
+        magic: MAGIC,
+        layout_version: LAYOUT_VERSION,
+        byte_order: BYTE_ORDER,
+        size,
+        participants: options.participants.into(),
+        objects: options.objects,
+        unlink: u32::from(options.unlink == Unlink::WithLast),
+        liveness: u32::from(by_claims),
+        id: shm::random(),
+        pid_namespace: if by_claims { process::pid_namespace() } else { 0 },
+        reserved: [0; 8],
+        checksum: 0,
+    };
+    birth.sealed()
+}
+
+/// Writes the header of a new segment, its first word last.
+///
+/// # Safety
+/// `base` points to at least 128 mapped, writable bytes, aligned to 8, that nobody reads yet as a segment.
+pub unsafe fn write_birth(base: core::ptr::NonNull<u8>, birth: &Birth) {
+    let words: [u64; 16] = bytemuck::cast(*birth);
+    for (index, word) in words.iter().enumerate().rev() {
+        // SAFETY: inside the 128 bytes.
+        let target = unsafe { base.cast::<AtomicU64>().add(index).as_ref() };
+        // Release: whoever sees the magic sees the rest.
+        target.store(*word, Ordering::Release);
+    }
+}
+
+/// Creates a segment under a name that must be free.
+pub fn create(path: &Path, options: &SegmentOptions) -> Result<Arc<Attachment>, Error> {
+    let size = options.geometry()?.size;
+    let file = Unlinked::create(options.checked_mode()?)?;
+    shm::reserve(file.fd.as_fd(), size)?;
+    let mapping = shm::Mapping::new(file.fd.as_fd(), usize::try_from(size).map_err(|_| Error::NoSpace)?)?;
+    // SAFETY: a fresh private file of at least a page; nobody else can see it.
+    unsafe { write_birth(mapping.base(), &birth(options, size, false)) };
+    drop(mapping);
+    // We take our place before the name appears: a segment without a living participant is a dead one.
+    let query = shm::reopen(file.fd.as_fd(), None)?;
+    let attachment = join_file(query, Some(path.to_path_buf()), size)?;
+    file.link(path)?;
+    Ok(attachment)
+}
+
+/// Memory without a name.
+pub fn anonymous(options: &SegmentOptions) -> Result<Arc<Attachment>, Error> {
+    let size = options.geometry()?.size;
+    let fd = shm::memfd("ringfence", size)?;
+    let mapping = shm::Mapping::new(fd.as_fd(), usize::try_from(size).map_err(|_| Error::NoSpace)?)?;
+    // SAFETY: fresh memory of at least a page; nobody else can see it.
+    unsafe { write_birth(mapping.base(), &birth(options, size, false)) };
+    drop(mapping);
+    join_file(fd, None, size)
+}
+
+/// Joins the segment behind a descriptor.
+pub fn from_descriptor(fd: OwnedFd) -> Result<Arc<Attachment>, Error> {
+    let stat = shm::stat(fd.as_fd())?;
+    check_file(&stat)?;
+    if let Some(attachment) = Attachment::existing(stat.inode)? {
+        return Ok(attachment);
+    }
+    join_file(fd, None, stat.size)
+}
+
+fn check_file(stat: &Stat) -> Result<(), Error> {
+    if !stat.regular {
+        return Err(Error::Corrupted("the name is not a regular file"));
+    }
+    if stat.size < size_of::<Birth>() as u64 {
+        return Err(Error::Corrupted("the file is shorter than a header"));
+    }
+    Ok(())
+}
+
+/// Opens the segment of this name.
+pub fn open(path: &Path, options: &SegmentOptions) -> Result<Arc<Attachment>, Error> {
+    for _ in 0..ROUNDS {
+        if let Some(attachment) = try_open(path, options)? {
+            return Ok(attachment);
+        }
+    }
+    Err(Error::Busy)
+}
+
+/// Opens the segment of this name, or creates it.
+pub fn open_or_create(path: &Path, options: &SegmentOptions) -> Result<Arc<Attachment>, Error> {
+    for _ in 0..ROUNDS {
+        match try_open(path, options) {
+            Ok(Some(attachment)) => {
+                let view = attachment.view();
+                let found = view.geometry().size - view.geometry().heap();
+                if found < options.size as u64 {
+                    return Err(Error::WrongShape {
+                        expected: format!("a segment with {} bytes for objects", options.size),
+                        found: format!("a segment with {found} bytes for objects"),
+                    });
+                }
+                return Ok(attachment);
+            }
+            Ok(None) => continue,
+            Err(Error::Missing) => {}
+            Err(error) => return Err(error),
+        }
+        match create(path, options) {
+            Err(Error::Exists) => {}
+            result => return result,
+        }
+    }
+    Err(Error::Busy)
+}
+
+/// One attempt; `None` if the name changed under us.
+fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachment>>, Error> {
+    let fd = shm::open(path)?;
+    let stat = shm::stat(fd.as_fd())?;
+    if !stat.regular {
+        return Err(Error::Corrupted("the name is not a regular file"));
+    }
+    if stat.owner != process::euid() && !options.allow_foreign_owner {
+        return Err(Error::Permission);
+    }
+    check_file(&stat)?;
+    if let Some(attachment) = Attachment::existing(stat.inode)? {
+        return Ok(Some(attachment));
+    }
+    // The door's descriptor is not the one kept for questions: it ends with this call.
+    let door = shm::reopen(fd.as_fd(), Some(path))?;
+    take_door(door.as_fd(), Mode::Shared)?;
+    let (view, mapping) = map(fd.as_fd(), stat.size)?;
+    // Acquire: pairs with the Release in `retire`.
+    let retired = view.header().retired.load(Ordering::Acquire) != 0;
+    if retired || (view.birth().unlink == 1 && no_one_lives(door.as_fd(), &view)?) {
+        ofd::unlock(door.as_fd(), Byte::Door)?;
+        retire_if_dead(door.as_fd(), &view, path)?;
+        drop(mapping);
+        return Ok(None);
+    }
+    drop(mapping);
+    let attachment = join_file(fd, Some(path.to_path_buf()), stat.size)?;
+    // While we hold the door nobody unlinks; but somebody may have before we took it.
+    let current = shm::stat_path(path).is_ok_and(|now| now.inode == stat.inode);
+    // Whoever leaves as the last one wants the door for itself, we too.
+    ofd::unlock(door.as_fd(), Byte::Door)?;
+    Ok(current.then_some(attachment))
+}
+
+fn no_one_lives(fd: BorrowedFd<'_>, view: &View) -> Result<bool, Error> {
+    Ok(ofd::any_live(fd, 1, view.geometry().participants)?.is_none())
+}
+
+/// Takes the name away from a segment in which nobody lives, or that is retired already. Says whether it did.
+pub fn retire_if_dead(door: BorrowedFd<'_>, view: &View, path: &Path) -> Result<bool, Error> {
+    take_door(door, Mode::Exclusive)?;
+    let result = (|| {
+        let retired = view.header().retired.load(Ordering::Acquire) != 0;
+        if retired || no_one_lives(door, view)? { retire(door, view, path) } else { Ok(false) }
+    })();
+    ofd::unlock(door, Byte::Door)?;
+    result
+}
+
+/// With the door held exclusively: takes the name away, if it is still this segment's.
+fn retire(door: BorrowedFd<'_>, view: &View, path: &Path) -> Result<bool, Error> {
+    match shm::stat_path(path) {
+        Ok(stat) if stat.inode == shm::stat(door)?.inode => {}
+        Ok(_) | Err(Error::Missing) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    view.header().retired.store(1, Ordering::Release);
+    shm::unlink(path)?;
+    Ok(true)
+}
+
+/// Removes a name; those who have the segment open go on.
+pub fn unlink(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
+    let fd = shm::open(path)?;
+    let stat = shm::stat(fd.as_fd())?;
+    if stat.owner != process::euid() && !options.allow_foreign_owner {
+        return Err(Error::Permission);
+    }
+    if !stat.regular {
+        return Err(Error::Corrupted("the name is not a regular file"));
+    }
+    take_door(fd.as_fd(), Mode::Exclusive)?;
+    match map(fd.as_fd(), stat.size) {
+        Ok((view, _mapping)) => {
+            if retire(fd.as_fd(), &view, path)? {
+                Ok(())
+            } else {
+                Err(Error::Missing)
+            }
+        }
+        // Not a segment that we can read: another version, or torn. The name is in our name space, so it goes.
+        Err(Error::Corrupted(_) | Error::Version { .. }) => shm::unlink(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// What [`Segment::list`](super::Segment::list) tells of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentInfo {
+    /// The name.
+    pub name: String,
+    /// Length of the file in bytes.
+    pub size: u64,
+    /// User id of the owner.
+    pub owner: u32,
+    /// Living participants.
+    pub participants: usize,
+    /// What becomes of the name when nobody is left.
+    pub unlink: Unlink,
+}
+
+/// What [`Segment::sweep`](super::Segment::sweep) removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SweepReport {
+    /// Names of dead segments.
+    pub segments: Vec<String>,
+    /// Files of makers that died before they gave them a name.
+    pub abandoned: usize,
+}
+
+/// Lists the named segments of all users that this process may open. Names of files that are no sound segments are left
+/// out.
+pub fn list() -> Result<Vec<SegmentInfo>, Error> {
+    let mut infos = Vec::new();
+    for (name, path) in names()? {
+        let Ok(fd) = shm::open(&path) else { continue };
+        let Ok(stat) = shm::stat(fd.as_fd()) else { continue };
+        if check_file(&stat).is_err() {
+            continue;
+        }
+        let Ok((view, _mapping)) = map(fd.as_fd(), stat.size) else { continue };
+        infos.push(SegmentInfo {
+            name,
+            size: stat.size,
+            owner: stat.owner,
+            participants: ofd::count_live(fd.as_fd(), 1, view.geometry().participants)?,
+            unlink: if view.birth().unlink == 1 { Unlink::WithLast } else { Unlink::Keep },
+        });
+    }
+    infos.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(infos)
+}
+
+fn names() -> Result<Vec<(String, PathBuf)>, Error> {
+    let files = shm::file_names()?;
+    Ok(files
+        .iter()
+        .filter_map(|file| {
+            let name = file.to_str()?.strip_prefix(shm::PREFIX)?.to_owned();
+            Some((name, shm::path_of_file(file)))
+        })
+        .collect())
+}
+
+/// Removes the dead segments of this user that ask for it, and abandoned private files. Never a living or foreign one.
+pub fn sweep() -> Result<SweepReport, Error> {
+    let mut report = SweepReport::default();
+    for (name, path) in names()? {
+        let Some((fd, size)) = own_file(&path) else { continue };
+        let Ok((view, _mapping)) = map(fd.as_fd(), size) else { continue };
+        let doomed = view.birth().unlink == 1 || view.header().retired.load(Ordering::Acquire) != 0;
+        if doomed && no_one_lives(fd.as_fd(), &view)? && retire_if_dead(fd.as_fd(), &view, &path)? {
+            report.segments.push(name);
+        }
+    }
+    for file in shm::file_names()? {
+        if !file.to_str().is_some_and(|name| name.starts_with(shm::PRIVATE_PREFIX)) {
+            continue;
+        }
+        let path = shm::path_of_file(&file);
+        let Some((fd, _)) = own_file(&path) else { continue };
+        // Its maker holds the door as long as it lives.
+        if ofd::try_lock(fd.as_fd(), Byte::Door, Mode::Exclusive)? && shm::unlink(&path).is_ok() {
+            report.abandoned += 1;
+        }
+    }
+    report.segments.sort();
+    Ok(report)
+}
+
+/// Opens a regular file that belongs to this user.
+fn own_file(path: &Path) -> Option<(OwnedFd, u64)> {
+    let fd = shm::open(path).ok()?;
+    let stat = shm::stat(fd.as_fd()).ok()?;
+    (stat.regular && stat.owner == process::euid()).then_some((fd, stat.size))
+}

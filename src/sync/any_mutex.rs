@@ -1,0 +1,184 @@
+//! The robust mutex as a named object: the lock alone, as C sees it. [`Mutex`](super::Mutex) adds typed data.
+
+use std::fmt;
+use std::ptr::NonNull;
+
+use crate::error::Error;
+use crate::layout::mutex::LockWord;
+use crate::primitive::{AtomicU32, Ordering};
+use crate::raw::Owner;
+use crate::raw::mutex::{self, Acquired, Refused};
+use crate::segment::Segment;
+use crate::segment::directory::{Mode, Object, Shape};
+use crate::segment::kinds::Kind;
+use crate::segment::thread::ThreadRecord;
+use crate::sys::nap::{Deadline, Wait};
+
+/// Why a mutex was not locked, or not unlocked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LockFailure {
+    /// Held by somebody else (a try only).
+    WouldBlock,
+    /// The deadline passed.
+    TimedOut,
+    /// A signal handler ran and the handle is interruptible.
+    Interrupted,
+    /// The calling thread holds it.
+    WouldDeadlock,
+    /// It was given up by an owner that could not make it consistent.
+    NotRecoverable,
+    /// The calling thread does not hold it.
+    NotOwner,
+    /// The lock holds something that no participant writes.
+    Corrupted,
+    /// The process could not join the segment (a forked child's first call).
+    Segment(Error),
+}
+
+impl fmt::Display for LockFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WouldBlock => f.write_str("the lock is held by somebody else"),
+            Self::TimedOut => f.write_str("the lock was not free in time"),
+            Self::Interrupted => f.write_str("a signal interrupted the wait for the lock"),
+            Self::WouldDeadlock => f.write_str("the calling thread holds the lock already"),
+            Self::NotRecoverable => f.write_str("the lock was given up after a death; reset it when nobody uses it"),
+            Self::NotOwner => f.write_str("the calling thread does not hold the lock"),
+            Self::Corrupted => f.write_str("the lock's word is not one that a participant writes"),
+            Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for LockFailure {}
+
+impl From<Refused> for LockFailure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::WouldBlock => Self::WouldBlock,
+            Refused::TimedOut => Self::TimedOut,
+            Refused::Interrupted => Self::Interrupted,
+            Refused::WouldDeadlock => Self::WouldDeadlock,
+            Refused::NotRecoverable => Self::NotRecoverable,
+            Refused::Corrupted => Self::Corrupted,
+        }
+    }
+}
+
+/// The lock of a mutex object, without its data.
+#[derive(Debug)]
+pub struct AnyMutex {
+    object: Object,
+    interruptible: AtomicU32,
+}
+
+impl AnyMutex {
+    /// Opens or creates the mutex without data called `name`.
+    #[allow(dead_code)] // for the C ABI
+    pub fn open_plain(segment: &Segment, name: &str, mode: Mode) -> Result<Self, Error> {
+        let shape = Shape { kind: Kind::Mutex, element: 0, size: 0, align: 1, tag: [0; 32], capacity: 1, bytes: 128 };
+        Self::open(segment, name, mode, &shape, |_| {})
+    }
+
+    /// Opens or creates the mutex called `name`, with `shape` for its data; `init` fills a new one's.
+    pub fn open(
+        segment: &Segment,
+        name: &str,
+        mode: Mode,
+        shape: &Shape,
+        init: impl FnOnce(NonNull<u8>),
+    ) -> Result<Self, Error> {
+        let object = Object::open(segment, name, mode, shape, init)?;
+        if object.len() < size_of::<LockWord>() as u64 {
+            return Err(Error::Corrupted("a mutex is shorter than its lock"));
+        }
+        Ok(Self { object, interruptible: AtomicU32::new(0) })
+    }
+
+    /// The object.
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    #[inline]
+    fn word(&self) -> &LockWord {
+        // SAFETY: the object is mapped as long as `self`, at least a lock word long (checked in `open`) and aligned to
+        // 128; a lock word is accessed atomically only.
+        unsafe { self.object.base().cast().as_ref() }
+    }
+
+    /// Locks. On success the calling thread holds the lock, also for [`Acquired::OwnerDied`].
+    #[inline]
+    pub fn lock(&self, deadline: Deadline) -> Result<(Owner, Acquired), LockFailure> {
+        let thread = self.object.enter().map_err(LockFailure::Segment)?;
+        let word = self.word();
+        thread.hold(word);
+        if mutex::lock_fast(word, thread.owner()) {
+            return Ok((thread.owner(), Acquired::Clean));
+        }
+        self.lock_slow(thread, deadline)
+    }
+
+    #[cold]
+    fn lock_slow(&self, thread: &ThreadRecord, deadline: Deadline) -> Result<(Owner, Acquired), LockFailure> {
+        let wait = Wait { deadline, interruptible: self.interruptible.load(Ordering::Relaxed) != 0 };
+        let result = mutex::lock_slow(self.word(), thread.owner(), self.object.peers(), wait);
+        if result.is_err() {
+            thread.unhold(self.word());
+        }
+        self.object.settle();
+        Ok((thread.owner(), result?))
+    }
+
+    /// Unlocks. If the lock's last owner died and it was not made consistent, it is given up for ever.
+    #[inline]
+    pub fn unlock(&self) -> Result<(), LockFailure> {
+        let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
+        self.unlock_as(thread)
+    }
+
+    #[inline]
+    fn unlock_as(&self, thread: &ThreadRecord) -> Result<(), LockFailure> {
+        mutex::unlock(self.word(), thread.owner()).map_err(|_| LockFailure::NotOwner)?;
+        thread.unhold(self.word());
+        Ok(())
+    }
+
+    /// Whether the calling thread is `owner` itself, and not a forked copy of it.
+    #[inline]
+    pub fn is_still(&self, owner: Owner) -> bool {
+        self.object.entered().is_some_and(|thread| thread.owner() == owner)
+    }
+
+    /// Gives the lock back so that the next owner is told of a death.
+    pub fn give_back(&self) -> Result<(), LockFailure> {
+        let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
+        mutex::give_back(self.word(), thread.owner()).map_err(|_| LockFailure::NotOwner)?;
+        thread.unhold(self.word());
+        Ok(())
+    }
+
+    /// Declares what the lock protects whole again. `Ok(false)` if nobody had died.
+    pub fn make_consistent(&self) -> Result<bool, LockFailure> {
+        let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
+        mutex::make_consistent(self.word(), thread.owner()).map_err(|_| LockFailure::NotOwner)
+    }
+
+    /// Makes a lock that was given up usable again, for a caller who knows that nobody uses it. `false` if it was not
+    /// given up.
+    pub fn reset(&self) -> bool {
+        mutex::reset(self.word())
+    }
+
+    /// The pid of the process that holds the lock now, if any. A hint: it may change at once.
+    pub fn holder(&self) -> Option<u32> {
+        let participant = mutex::holder(self.word())?;
+        self.object.peers().pid_of(participant)
+    }
+
+    /// Whether a signal handler that ran ends a blocked call with [`LockFailure::Interrupted`]. Off at first.
+    pub fn set_interruptible(&self, interruptible: bool) {
+        self.interruptible.store(interruptible.into(), Ordering::Relaxed);
+    }
+}

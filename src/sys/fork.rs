@@ -1,0 +1,69 @@
+//! Noticing that this process is a fork, however it was made.
+//!
+//! A page marked `MADV_WIPEONFORK` reads as zero in every child, also in one made by a raw `clone` that runs no
+//! `pthread_atfork` handler. Everything that must not be believed in a child lies in such pages ([`wiped_pages`]).
+
+use core::ptr::NonNull;
+
+use rustix::mm::{Advice, MapFlags, ProtFlags};
+
+use crate::error::Error;
+use crate::primitive::{AtomicU64, Ordering};
+
+/// Zeroed private memory that is zero again in a child. Never freed.
+pub fn wiped_pages(len: usize) -> Result<NonNull<u8>, Error> {
+    // SAFETY: a fresh private mapping at an address of the kernel's choice aliases nothing.
+    unsafe {
+        let page = rustix::mm::mmap_anonymous(
+            core::ptr::null_mut(),
+            len,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::PRIVATE,
+        )?;
+        if let Err(errno) = rustix::mm::madvise(page, len, Advice::LinuxWipeOnFork) {
+            let _ = rustix::mm::munmap(page, len);
+            return Err(errno.into());
+        }
+        NonNull::new(page.cast()).ok_or(Error::NoMemory)
+    }
+}
+
+/// Counts the forks between this process and the first user of the library.
+#[derive(Debug)]
+pub struct ForkWatch {
+    mark: Option<NonNull<AtomicU64>>,
+    generation: u64,
+}
+
+// SAFETY: the mark points to memory that is never freed and is only accessed atomically.
+unsafe impl Send for ForkWatch {}
+
+impl ForkWatch {
+    /// A watch that has seen nothing.
+    pub const fn new() -> Self {
+        Self { mark: None, generation: 0 }
+    }
+
+    /// The generation of this process: greater by one than at the last call if it is a child of that process.
+    pub fn generation(&mut self) -> Result<u64, Error> {
+        let mark = match self.mark {
+            Some(mark) => mark,
+            None => *self.mark.insert(wiped_pages(4096)?.cast()),
+        };
+        // SAFETY: `wiped_pages` memory is never freed, aligned to a page, and zero is a valid AtomicU64.
+        let mark = unsafe { mark.as_ref() };
+        // Relaxed: the watch is used under a lock; only a fork changes the page behind our back.
+        if mark.load(Ordering::Relaxed) == 0 {
+            self.generation += 1;
+            mark.store(1, Ordering::Relaxed);
+        }
+        Ok(self.generation)
+    }
+}
+
+/// Has `prepare` run before each `fork(2)` of the C library, and `parent` and `child` after it.
+pub fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> Result<(), Error> {
+    // SAFETY: the three functions are `extern "C"`, take nothing, and live as long as the program.
+    let errno = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+    if errno == 0 { Ok(()) } else { Err(super::error(errno)) }
+}

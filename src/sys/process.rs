@@ -1,0 +1,83 @@
+//! Who we are, and whether a process named by number still lives (for memory that has no file to lock).
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use crate::error::Error;
+
+/// A process by number: 22 bits of pid and 42 bits of start time (in clock ticks since boot), never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity(pub u64);
+
+const PID_BITS: u32 = 22;
+
+impl Identity {
+    /// The calling process.
+    pub fn me() -> Result<Self, Error> {
+        let (_, start) = stat("self").ok_or(Error::NotSupported("/proc is not mounted"))?;
+        Ok(Self(u64::from(pid()) | start << PID_BITS))
+    }
+
+    /// The pid.
+    pub fn pid(self) -> u32 {
+        (self.0 & ((1 << PID_BITS) - 1)) as u32
+    }
+
+    /// Its start in clock ticks since boot.
+    pub fn start_time(self) -> u64 {
+        self.0 >> PID_BITS
+    }
+
+    /// Whether this very process still has a thread that can run. What cannot be told counts as alive.
+    pub fn is_alive(self) -> bool {
+        let pid = self.pid();
+        match stat(&pid.to_string()) {
+            Some((state, start)) => {
+                let same = start << PID_BITS == self.0 & !((1 << PID_BITS) - 1);
+                // A zombie leader may have living threads behind it.
+                same && (!matches!(state, 'Z' | 'X') || has_other_threads(pid))
+            }
+            None => fs::metadata("/proc/self/stat").is_err(),
+        }
+    }
+}
+
+/// The pid of the calling process.
+pub fn pid() -> u32 {
+    rustix::process::getpid().as_raw_nonzero().get() as u32
+}
+
+/// The effective user.
+pub fn euid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// A number for the PID namespace of the calling process; 0 if it cannot be told.
+pub fn pid_namespace() -> u64 {
+    fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino())
+}
+
+/// The short name of the calling process: at most 16 bytes, NUL-padded.
+pub fn name() -> [u8; 16] {
+    let mut name = [0; 16];
+    if let Ok(text) = fs::read("/proc/self/comm") {
+        for (to, from) in name.iter_mut().zip(text.iter().take_while(|byte| **byte != b'\n')) {
+            *to = *from;
+        }
+    }
+    name
+}
+
+fn has_other_threads(pid: u32) -> bool {
+    fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() > 1)
+}
+
+/// State letter and start time of a process.
+fn stat(pid: &str) -> Option<(char, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything: the fields start behind the last ')'.
+    let mut fields = text[text.rfind(')')? + 1..].split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let start = fields.nth(18)?.parse().ok()?;
+    Some((state, start))
+}

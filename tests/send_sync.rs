@@ -1,0 +1,43 @@
+//! Which types may move between threads and be shared by them: the table in `docs/soundness.md`, checked by the
+//! compiler. A wrong row does not build.
+
+use ringfence::{
+    CChar, CloseError, Element, Error, LockError, Mutex, MutexGuard, ObjectInfo, ParticipantInfo, Segment, SegmentInfo,
+    SegmentOptions, SweepReport, Unlink,
+};
+
+const fn send_and_sync<T: Send + Sync>() {}
+
+/// Fails to build if a type has the trait: then both implementations fit, and the call is ambiguous.
+macro_rules! not {
+    ($marker:ident: $($type:ty),+ $(,)?) => {
+        const _: () = {
+            trait Ambiguous<A> {
+                const CHECKED: () = ();
+            }
+            struct Fits;
+            impl<T: ?Sized> Ambiguous<()> for T {}
+            impl<T: ?Sized + $marker> Ambiguous<Fits> for T {}
+            $(let () = <$type as Ambiguous<_>>::CHECKED;)+
+        };
+    };
+}
+
+const _: () = {
+    send_and_sync::<Segment>();
+    send_and_sync::<Mutex<u64>>();
+    send_and_sync::<(SegmentOptions, Unlink, SegmentInfo, ObjectInfo, ParticipantInfo, SweepReport)>();
+    send_and_sync::<(Error, CloseError, Element, CChar)>();
+    send_and_sync::<LockError<()>>();
+};
+
+not!(Send: MutexGuard<'static, u64>, LockError<MutexGuard<'static, u64>>);
+not!(Sync: MutexGuard<'static, u64>, LockError<MutexGuard<'static, u64>>);
+
+/// Control: types of which the answer is known.
+#[test]
+fn the_table_is_checked_by_the_compiler() {
+    not!(Sync: std::cell::Cell<u64>);
+    not!(Send: *const u8);
+    const { send_and_sync::<u64>() };
+}

@@ -1,0 +1,490 @@
+//! The word count example as its users run it: real processes, real files, real signals.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The example, built as this test was.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        // target/<profile>/deps/wordcount-<hash>
+        let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--locked", "--quiet", "--example", "wordcount"]);
+        if profile.file_name() == Some(OsStr::new("release")) {
+            cargo.arg("--release");
+        }
+        cargo.arg("--target-dir").arg(profile.parent().unwrap());
+        assert!(cargo.status().unwrap().success());
+        profile.join("examples/wordcount")
+    })
+}
+
+fn wordcount(args: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(args);
+    command
+}
+
+/// A folder of its own, gone afterwards.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ringfence-test-{name}-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: impl AsRef<Path>, text: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The word rule once more, for what `--all` has to print.
+fn expected(texts: &[&[u8]]) -> String {
+    let mut counts: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    for text in texts {
+        for word in text.split(|byte| !(byte.is_ascii_alphabetic() || *byte >= 0x80)).filter(|word| !word.is_empty()) {
+            *counts.entry(word.to_ascii_lowercase()).or_default() += 1;
+        }
+    }
+    let mut lines = Vec::new();
+    for (word, times) in counts {
+        lines.extend(word);
+        lines.extend(format!("\t{times}\n").bytes());
+    }
+    text(&lines)
+}
+
+/// Bytes so that an assertion can show them, each to be told from every other.
+fn text(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| if *byte == b'\n' { "\n".into() } else { byte.escape_ascii().to_string() }).collect()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs with `--all` and compares every byte of stdout; gives back stderr, where the report is.
+fn counts_to(command: &mut Command, texts: &[&[u8]]) -> String {
+    let output = command.arg("--all").output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(text(&output.stdout), expected(texts), "{said}");
+    assert!(said.contains("check: equal"), "{said}");
+    said
+}
+
+fn has_compiler() -> bool {
+    ["cc", "gcc", "clang"].iter().any(|name| Command::new(name).arg("--version").output().is_ok())
+}
+
+/// Some text with many different words.
+fn prose(words: u32) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut state = 1u32;
+    for n in 0..words {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let mut value = state >> 20;
+        loop {
+            text.push(b"aBcDeFgHiJ\xc3KlMnOp"[value as usize % 16]);
+            value /= 16;
+            if value == 0 {
+                break;
+            }
+        }
+        text.push(if n % 11 == 0 { b'\n' } else { b' ' });
+    }
+    text
+}
+
+#[test]
+fn the_repository_counts_itself() {
+    let output = wordcount(&[]).env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.starts_with("     count  word\n"));
+    assert_eq!(said.lines().skip(1).take_while(|line| line.starts_with(' ')).count(), 20);
+    for line in ["throughput: ", "killed: worker ", "check: equal "] {
+        assert!(said.contains(line), "{said}");
+    }
+    if has_compiler() {
+        assert!(said.contains("0 (C) "), "{said}");
+    }
+    // Killed in the middle: when half was done.
+    let (_, behind) = said.split_once("SIGKILL, after ").unwrap();
+    let mut numbers = behind.split_whitespace().filter_map(|word| word.parse::<u32>().ok());
+    let (done, all) = (numbers.next().unwrap(), numbers.next().unwrap());
+    assert!(done >= all / 2 && done < all, "{said}");
+}
+
+#[test]
+fn every_worker_takes_part_and_one_dies_however_small_the_input() {
+    for text in [&b"Hello"[..], b"a b c d e f g"] {
+        let folder = Folder::new(&format!("tiny-{}", text.len()));
+        let file = folder.file("tiny", text);
+        let said = counts_to(wordcount(&["--task-bytes", "2", "--workers", "2"]).arg(file), &[text]);
+        assert!(said.contains("with SIGKILL"), "{said}");
+        assert!(said.contains("task done by worker"), "{said}");
+        if text.len() > 5 {
+            assert!(!said.contains(") 0 tasks"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn nothing_to_count_is_counted() {
+    let folder = Folder::new("empty");
+    let file = folder.file("empty", b"");
+    let output = wordcount(&["--all"]).arg(file).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0), "{}", stderr(&output));
+    let said = counts_to(wordcount(&[]).arg(folder.file("gaps", b"1 2 3\0")), &[]);
+    assert!(said.contains(" 0 words"), "{said}");
+}
+
+#[test]
+fn binary_empty_and_oddly_named_files_are_counted() {
+    let folder = Folder::new("odd");
+    let binary: Vec<u8> = (0..50_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    fs::create_dir(folder.0.join("-sub")).unwrap();
+    folder.file(OsString::from_vec(b"not utf-8 \xff\xfe".to_vec()), b"first file");
+    folder.file("a\nnew line\t", b"second file");
+    folder.file(" --all ", b"third file");
+    folder.file("-sub/.hidden", b"hidden file");
+    folder.file("-sub/binary", &binary);
+    folder.file("empty", b"");
+    // None of these is a file: a loop, a link to nothing, a pipe that nobody writes to.
+    symlink(".", folder.0.join("loop")).unwrap();
+    symlink("nowhere", folder.0.join("dangling")).unwrap();
+    assert!(Command::new("mkfifo").arg(folder.0.join("pipe")).status().unwrap().success());
+    let texts: &[&[u8]] = &[b"first file", b"second file", b"third file", b"hidden file", &binary];
+    for size in ["3", "1000", "1000000"] {
+        let said = counts_to(wordcount(&["--task-bytes", size]).arg(&folder.0), texts);
+        assert!(!said.contains("skipped"), "{said}");
+    }
+    // Named with a hyphen, after the end of the options; and relative.
+    let output = wordcount(&["--all", "--", "-sub"]).current_dir(&folder.0).output().unwrap();
+    assert_eq!(text(&output.stdout), expected(&[b"hidden file", &binary]), "{}", stderr(&output));
+}
+
+#[test]
+fn what_cannot_be_read_is_said() {
+    let folder = Folder::new("trouble");
+    let good = folder.file("good", b"good words");
+    symlink("self", folder.0.join("self")).unwrap();
+    assert!(Command::new("mkfifo").arg(folder.0.join("pipe")).status().unwrap().success());
+    for (name, why) in [("missing", "no such file"), ("self", "symbolic links"), ("pipe", "not a regular file")] {
+        let output = wordcount(&["--all"]).arg(folder.0.join(name)).arg(&good).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert_eq!(text(&output.stdout), expected(&[b"good words"]));
+        assert!(said.contains(&format!("{name}\" is skipped: ")) && said.contains(why), "{said}");
+    }
+    // A folder is as good as what can be read in it.
+    fs::set_permissions(folder.file("secret", b"secret words"), fs::Permissions::from_mode(0)).unwrap();
+    let mut command = wordcount(&["--all"]);
+    // SAFETY: system calls only, between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            // root reads everything, unless it is made to forget how (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH).
+            libc::prctl(libc::PR_CAPBSET_DROP, 1);
+            libc::prctl(libc::PR_CAPBSET_DROP, 2);
+            Ok(())
+        });
+    }
+    let output = command.arg(&folder.0).output().unwrap();
+    let said = stderr(&output);
+    assert!(said.contains("secret\" is skipped: permission denied"), "{said}");
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), expected(&[b"good words"])), "{said}");
+}
+
+#[test]
+fn results_in_many_small_messages_that_come_twice_count_once() {
+    let folder = Folder::new("twice");
+    let prose = prose(3000);
+    let file = folder.file("prose", &prose);
+    let said = counts_to(wordcount(&["--task-bytes", "500", "--part-bytes", "40", "--twice"]).arg(&file), &[&prose]);
+    let twice = said.lines().find(|line| line.starts_with("thrown away")).unwrap();
+    assert!(!twice.contains(", 0 that came twice"), "{said}");
+}
+
+#[test]
+fn a_word_longer_than_a_task_and_a_message_is_one_word() {
+    let folder = Folder::new("long");
+    let mut long = vec![0xe4; 3_000_000];
+    long[0] = b'X';
+    let text = [&b"short "[..], &long, b" short"].concat();
+    let file = folder.file("long", &text);
+    counts_to(wordcount(&["--task-bytes", "1000"]).arg(&file), &[&text]);
+}
+
+#[test]
+fn one_rust_worker_is_enough_even_when_it_is_the_one_to_die() {
+    let folder = Folder::new("alone");
+    let prose = prose(20_000);
+    let file = folder.file("prose", &prose);
+    let said = counts_to(wordcount(&["--workers", "1", "--no-c"]).arg(&file), &[&prose]);
+    assert!(said.contains("with SIGKILL"), "{said}");
+    // And the C worker carries on alone.
+    let said = counts_to(wordcount(&["--workers", "1"]).arg(&file), &[&prose]);
+    if has_compiler() {
+        assert!(said.contains("0 (C)") && said.contains("task done by worker 0"), "{said}");
+    }
+}
+
+#[test]
+fn it_goes_on_without_a_c_compiler_and_says_why() {
+    let folder = Folder::new("no-cc");
+    let file = folder.file("file", b"some words");
+    let said = counts_to(wordcount(&[]).arg(&file).env("PATH", "").env("CC", "no-such-cc -O2"), &[b"some words"]);
+    assert!(
+        said.contains("going on without a C worker: no C compiler found (tried no-such-cc, cc, gcc, clang)"),
+        "{said}"
+    );
+    let said = counts_to(wordcount(&[]).arg(&file).env("CC", "false"), &[b"some words"]);
+    assert!(said.contains("going on without a C worker: false failed"), "{said}");
+}
+
+#[test]
+fn usage_errors_are_explained() {
+    for args in [&["--wrong"][..], &["--workers"], &["--workers", "0"], &["--worker", "x"], &["--task-bytes", "x"]] {
+        let output = wordcount(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).starts_with("wordcount: "), "{args:?}");
+    }
+    let output = wordcount(&["--help"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stdout.starts_with(b"Counts the words"));
+}
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_error() {
+    let folder = Folder::new("reader");
+    let file = folder.file("file", &prose(50_000));
+    for args in [&["--all"][..], &[]] {
+        let mut child = wordcount(args).arg(&file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_difference_is_exit_code_1() {
+    let folder = Folder::new("difference");
+    let mut text = vec![b'.'; 16 << 20];
+    text.extend(b" before");
+    let path = folder.file("file", &text);
+    let mut child = wordcount(&[]).arg(&path).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    while !said.contains("throughput: ") {
+        assert_ne!(out.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    // Counted, and the check has 16 MiB to go before it comes here.
+    File::options().write(true).open(&path).unwrap().write_all_at(b"behind", 1 + (16 << 20)).unwrap();
+    out.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
+    assert!(said.contains("check: DIFFERENT in 2 words"), "{said}");
+    assert!(said.contains("before: 1 here, 0 by one process"), "{said}");
+}
+
+#[test]
+fn progress_is_drawn_on_a_terminal_only() {
+    let folder = Folder::new("terminal");
+    let file = folder.file("file", &prose(200_000));
+    let output = wordcount(&[]).arg(&file).output().unwrap();
+    assert!(!stderr(&output).contains('\r'), "{}", stderr(&output));
+
+    let (mut master, mut slave) = (0, 0);
+    let null = std::ptr::null_mut();
+    // SAFETY: two places for descriptors; a name, settings and a size are not asked for or given.
+    assert_eq!(unsafe { libc::openpty(&mut master, &mut slave, null, null.cast(), null.cast()) }, 0);
+    // SAFETY: openpty has just made both, and nobody else knows them.
+    let (master, slave) = unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+    let mut child = wordcount(&[]).arg(&file).stdout(Stdio::null()).stderr(Stdio::from(slave)).spawn().unwrap();
+    let mut drawn = Vec::new();
+    // The terminal ends with EIO when nobody has its other side any more.
+    let _ = File::from(master).read_to_end(&mut drawn);
+    assert!(child.wait().unwrap().success());
+    let drawn = String::from_utf8_lossy(&drawn).into_owned();
+    assert!(drawn.contains("\r[") && drawn.contains(" MB/s") && drawn.ends_with("\r\x1b[K"), "{drawn:?}");
+}
+
+/// A count that takes long: a huge file of nothing. Ready when the segment is there, and workers that need no file of their own.
+struct Long {
+    child: Child,
+    _folder: Folder,
+}
+
+impl Long {
+    fn start(name: &str) -> Self {
+        let folder = Folder::new(name);
+        let path = folder.file("huge", b"words ");
+        File::options().write(true).open(&path).unwrap().set_len(200 << 30).unwrap();
+        let mut command = wordcount(&["--no-kill", "--workers", "2"]);
+        command.arg(&path).process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+        let long = Self { child: command.spawn().unwrap(), _folder: folder };
+        until("it works", || long.segment().exists() && long.children().len() >= 2);
+        long
+    }
+
+    fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    fn segment(&self) -> PathBuf {
+        format!("/dev/shm/ringfence.wordcount-{}", self.pid()).into()
+    }
+
+    fn children(&self) -> Vec<i32> {
+        children(self.pid())
+    }
+
+    fn temporary(&self) -> bool {
+        let start = format!("ringfence-wordcount-{}-", self.pid());
+        let entries = fs::read_dir(std::env::temp_dir()).unwrap();
+        entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(&start))
+    }
+}
+
+/// However a test ends, nothing goes on counting.
+impl Drop for Long {
+    fn drop(&mut self) {
+        signal(-self.pid(), libc::SIGKILL);
+        let _ = self.child.wait();
+        let _ = fs::remove_file(self.segment());
+    }
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+fn signal(pid: i32, signal: i32) {
+    // SAFETY: kill touches no memory; the process, or the group, is a child of ours that nobody has waited for.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Whether it runs: not gone, and not waiting for its parent to notice that it is.
+fn runs(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['Z', 'X']))
+}
+
+/// Looks until it is so; a test that waits for longer than this has found something.
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_secs(20), "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    for (name, number) in [("int", libc::SIGINT), ("term", libc::SIGTERM)] {
+        let mut long = Long::start(name);
+        let workers = long.children();
+        signal(-long.pid(), number); // as a terminal does: to all of them
+        assert_eq!(long.child.wait().unwrap().signal(), Some(number));
+        until("no worker is left", || !workers.iter().any(|pid| runs(*pid)));
+        assert!(!long.segment().exists());
+        assert!(!long.temporary());
+    }
+}
+
+#[test]
+fn a_name_that_everybody_died_on_is_swept_by_the_next_run() {
+    let mut long = Long::start("group");
+    let workers = long.children();
+    signal(-long.pid(), libc::SIGKILL);
+    long.child.wait().unwrap();
+    until("no worker is left", || !workers.iter().any(|pid| runs(*pid)));
+    assert!(long.segment().exists(), "kill -9 leaves nobody to tidy up");
+    let living = Long::start("living");
+    let folder = Folder::new("next");
+    counts_to(wordcount(&[]).arg(folder.file("file", b"next")), &[b"next"]);
+    assert!(!long.segment().exists());
+    assert!(living.segment().exists(), "what lives is left alone");
+    assert!(!long.temporary());
+}
+
+#[test]
+fn workers_do_not_outlive_their_parent() {
+    let mut long = Long::start("orphans");
+    let workers = long.children();
+    signal(long.pid(), libc::SIGKILL);
+    long.child.wait().unwrap();
+    until("no worker is left", || !workers.iter().any(|pid| runs(*pid)));
+    assert!(!long.temporary());
+}
+
+#[test]
+fn killing_any_workers_at_any_time_changes_nothing() {
+    let folder = Folder::new("massacre");
+    let prose = prose(400_000);
+    let file = folder.file("prose", &prose);
+    for round in 0..3 {
+        let mut command = wordcount(&["--all", "--workers", "4", "--task-bytes", "4000"]);
+        let mut child = command.arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id() as i32;
+        until("workers", || children(pid).len() >= 4 || !runs(pid));
+        let killer = std::thread::spawn(move || {
+            let mut killed = 0;
+            while killed < 6 && runs(pid) {
+                std::thread::sleep(Duration::from_millis(3 + round));
+                // Not the compiler, which is a child too; it may be another's child by now, but not another process.
+                if let Some(victim) = children(pid).get(killed % 3).filter(|victim| is_worker(**victim)) {
+                    signal(*victim, libc::SIGKILL);
+                    killed += 1;
+                }
+            }
+            killed
+        });
+        let mut said = String::new();
+        let mut errors = child.stderr.take().unwrap();
+        let reader = std::thread::spawn(move || errors.read_to_string(&mut said).map(|_| said));
+        let mut counts = Vec::new();
+        child.stdout.take().unwrap().read_to_end(&mut counts).unwrap();
+        let killed = killer.join().unwrap(); // before the wait: until then the pid is ours
+        let code = child.wait().unwrap().code();
+        let said = reader.join().unwrap().unwrap();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(killed > 0, "{said}");
+        assert_eq!(text(&counts), expected(&[&prose]), "{said}");
+    }
+}
+
+fn is_worker(pid: i32) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).any(|arg| arg.starts_with(b"wordcount-"))
+}
+
+#[test]
+fn the_disk_being_full_is_an_error() {
+    let folder = Folder::new("full");
+    let file = folder.file("file", b"some words");
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = wordcount(&["--all"]).arg(&file).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
