@@ -29,7 +29,7 @@ pub use error::Error;
 #[cfg(not(ringfence_loom))]
 pub use plain::{CChar, Element, Plain};
 #[cfg(not(ringfence_loom))]
-pub use queue::{PopError, PushError, Queue};
+pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
 #[cfg(not(ringfence_loom))]
 pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
 #[cfg(not(ringfence_loom))]

@@ -111,3 +111,87 @@ impl fmt::Display for PopError {
 }
 
 impl std::error::Error for PopError {}
+
+/// Why a message was not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no room for it (a try only).
+    Full,
+    /// The time is up.
+    TimedOut,
+    /// The channel is shut down.
+    Closed,
+    /// A signal handler ran.
+    Interrupted,
+    /// It does not even fit the empty channel.
+    TooLong {
+        /// Its length.
+        len: usize,
+        /// The longest that fits.
+        max: usize,
+    },
+    /// The channel holds something that no participant writes.
+    Corrupted,
+    /// The process could not join the segment.
+    Segment(Error),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the channel has no room for the message"),
+            Self::TimedOut => f.write_str("the channel had no room for the message in time"),
+            Self::Closed => f.write_str("the channel is shut down"),
+            Self::Interrupted => f.write_str("a signal interrupted the wait for room in the channel"),
+            Self::TooLong { len, max } => {
+                write!(f, "the message has {len} bytes, the channel takes {max}: create it with a larger ring")
+            }
+            Self::Corrupted => f.write_str("the channel holds something that no participant writes"),
+            Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// Why no message was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// There is no message (a try only).
+    Empty,
+    /// The time is up.
+    TimedOut,
+    /// The channel is shut down and empty.
+    Closed,
+    /// A signal handler ran.
+    Interrupted,
+    /// The message is longer than the buffer. It stays where it is.
+    BufferTooShort {
+        /// Its length.
+        needed: usize,
+    },
+    /// The channel holds something that no participant writes.
+    Corrupted,
+    /// The process could not join the segment.
+    Segment(Error),
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the channel is empty"),
+            Self::TimedOut => f.write_str("the channel had no message in time"),
+            Self::Closed => f.write_str("the channel is shut down and empty"),
+            Self::Interrupted => f.write_str("a signal interrupted the wait for a message"),
+            Self::BufferTooShort { needed } => {
+                write!(f, "the message has {needed} bytes, more than the buffer: it was left there")
+            }
+            Self::Corrupted => f.write_str("the channel holds something that no participant writes"),
+            Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RecvError {}

@@ -3,8 +3,10 @@
 use core::ptr::NonNull;
 
 use super::view::StoredShape;
+use crate::layout::channel;
 use crate::layout::mutex::LockWord;
 use crate::layout::queue::Geometry;
+use crate::raw::channel::Channel;
 use crate::raw::queue::Queue;
 use crate::raw::{ParticipantId, Peers, mutex};
 
@@ -79,6 +81,14 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
                 queue.recover(dead, peers);
             }
         }
-        Kind::Channel => {}
+        Kind::Channel => {
+            let geometry = channel::Geometry::new(remains.shape.capacity)
+                .filter(|geometry| geometry.bytes() as u64 <= remains.len);
+            let Some(geometry) = geometry else { return };
+            // SAFETY: mapped and long enough (just checked), aligned to 128.
+            if let Some(channel) = unsafe { Channel::at(remains.base, geometry) } {
+                channel.recover(dead, peers);
+            }
+        }
     }
 }
