@@ -4,6 +4,8 @@
 mod cell;
 #[cfg(not(ringfence_loom))]
 mod error;
+#[cfg(all(feature = "capi", not(ringfence_loom)))]
+mod ffi;
 #[doc(hidden)]
 pub mod layout;
 #[cfg(not(ringfence_loom))]

@@ -16,7 +16,8 @@ const LAYERS: &[&[&str]] = &[
     &["layout"],
     &["raw"],
     &["segment"],
-    &["sync", "queue", "cell"],
+    &["sync"],
+    &["queue", "cell"],
     &["ffi"],
 ];
 

@@ -22,7 +22,7 @@ use crate::locks::FOREVER;
 use crate::os::{Child, Ended, now_ns};
 use crate::report::{Class, Outcome};
 use crate::scenario::{Options, Point, Scenario, explore, to_sleep, victim};
-use crate::step::{Stop, marker};
+use crate::step::{Stop, Unit, marker};
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,13 +197,13 @@ fn half_push<F: Fifo>(point: &Point<'_>) -> Option<()> {
         .ok()
     };
     let mut whole = body()?;
-    whole.walk(1_000_000, || board.cue(Role::Holder).stage.load(Acquire) == 1);
+    whole.walk(Unit::Instruction, 1_000_000, || board.cue(Role::Holder).stage.load(Acquire) == 1);
     let steps = whole.steps();
     whole.kill();
     board.clear();
     F::reset(board, CAPACITY);
     let mut half = body()?;
-    half.walk(steps / 2, || false);
+    half.walk(Unit::Instruction, steps / 2, || false);
     half.kill();
     Some(())
 }

@@ -10,12 +10,12 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use crate::board::{ARENA, Board, Role};
+use crate::board::{Board, Role};
 use crate::fifos::{Fifo, NOW, No};
 use crate::os::{Child, Gate};
 use crate::report::{Class, Outcome};
 use crate::scenario::{Options, Scenario, park, play};
-use crate::step::{Victim, Walk, marker};
+use crate::step::{Unit, Victim, Walk, marker};
 
 /// A line of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,36 +75,20 @@ pub fn scenario<F: Fifo>(name: &str, capacity: usize, label: &str, script: &'sta
         fillings.dedup();
         let mut outcome = Outcome::default();
         for filled in fillings {
-            // An odd number of rounds first, so that the positions wrap within the script.
-            let rounds = if filled % 2 == 0 { 0 } else { capacity + capacity / 2 };
             let mut chain = Chain::<F> {
                 board,
                 capacity,
                 script,
                 options,
+                filled,
                 kills: vec![],
                 outcome: &mut outcome,
                 fifo: std::marker::PhantomData,
             };
-            board.clear();
-            F::reset(board, capacity);
-            let mut model = Model::default();
-            let begun = chain.act(|session, cue| {
-                for _ in 0..rounds {
-                    if F::push(session, 1, NOW).is_err() || F::pop(session, NOW) != Ok(1) {
-                        cue.result.store(1, Relaxed);
-                    }
-                }
-                for value in 0..filled as u64 {
-                    if F::push(session, 100 + value, NOW).is_err() {
-                        cue.result.store(1, Relaxed);
-                    }
-                }
-            });
-            if !begun || board.cue(Role::Script).result.load(Relaxed) != 0 {
-                chain.fail(Class::Stuck, format!("cannot be filled with {filled}"));
+            if !chain.begin() {
                 continue;
             }
+            let mut model = Model::default();
             model.messages.extend((0..filled as u64).map(|value| (100 + value, Sure)));
             chain.go_on(0, model);
         }
@@ -165,6 +149,7 @@ struct Chain<'a, F> {
     capacity: usize,
     script: &'static [Act],
     options: &'a Options,
+    filled: usize,
     kills: Vec<u64>,
     outcome: &'a mut Outcome,
     fifo: std::marker::PhantomData<F>,
@@ -176,6 +161,26 @@ impl<F: Fifo> Chain<'_, F> {
     fn fail(&mut self, class: Class, why: String) {
         let text = format!("k={:?} capacity {}: {why}", self.kills, self.capacity);
         self.outcome.fail(class, text);
+    }
+
+    /// A fresh queue with `filled` messages.
+    fn begin(&mut self) -> bool {
+        let (board, capacity, filled) = (self.board, self.capacity, self.filled);
+        // Some rounds first, so that the positions wrap within the script.
+        let rounds = if filled % 2 == 0 { 0 } else { capacity + capacity / 2 };
+        board.clear();
+        F::reset(board, capacity);
+        let begun = self.act(|session, cue| {
+            let round = |session: &mut F::Session| F::push(session, 1, NOW).is_ok() && F::pop(session, NOW) == Ok(1);
+            let done = (0..rounds).all(|_| round(session))
+                && (0..filled as u64).all(|value| F::push(session, 100 + value, NOW).is_ok());
+            cue.result.store(u64::from(done), Relaxed);
+        });
+        let begun = begun && board.cue(Role::Script).result.load(Relaxed) == 1;
+        if !begun {
+            self.fail(Class::Stuck, format!("cannot be filled with {filled}"));
+        }
+        begun
     }
 
     fn enough(&self) -> bool {
@@ -201,7 +206,8 @@ impl<F: Fifo> Chain<'_, F> {
     fn done(&self, gate: &Gate, child: &mut Child) -> bool {
         // A crash need not be waited for.
         let slices = (self.options.limit.as_millis() / 50) as u32;
-        (0..slices).any(|_| gate.pass(std::time::Duration::from_millis(50)) || child.ended().is_some()) && gate.is_open()
+        (0..slices).any(|_| gate.pass(std::time::Duration::from_millis(50)) || child.ended().is_some())
+            && gate.is_open()
     }
 
     fn go_on(&mut self, line: usize, mut model: Model) {
@@ -259,14 +265,18 @@ impl<F: Fifo> Chain<'_, F> {
         let role = VICTIMS[self.kills.len()];
         let saved: Vec<u64> = board.arena.iter().map(|word| word.load(Relaxed)).collect();
         let dead: Vec<u8> = board.dead.iter().map(|dead| dead.load(Relaxed)).collect();
-        debug_assert_eq!(saved.len(), ARENA);
+        assert!(F::IN_ARENA || line == 0, "what is not in the arena can be begun anew, and no more");
         let mut seen = HashSet::new();
         let mut stride = self.options.stride;
         let mut k = 1_000_000; // the first one runs to its end: how long is it?
         let mut measured = false;
         loop {
+            if F::IN_ARENA {
+                board.arena.iter().zip(&saved).for_each(|(word, &value)| word.store(value, Relaxed));
+            } else if !self.begin() {
+                return;
+            }
             board.clear_cast();
-            board.arena.iter().zip(&saved).for_each(|(word, &value)| word.store(value, Relaxed));
             board.dead.iter().zip(&dead).for_each(|(entry, &value)| entry.store(value, Relaxed));
             self.kills.push(k);
             let Some((steps, walk)) = self.victim(act, role, model, k) else {
@@ -332,7 +342,7 @@ impl<F: Fifo> Chain<'_, F> {
                 return None;
             }
         };
-        let walk = victim.walk(k, || board.cue(role).stage.load(Acquire) == 1);
+        let walk = victim.walk(Unit::Instruction, k, || board.cue(role).stage.load(Acquire) == 1);
         let steps = victim.steps();
         victim.kill();
         self.outcome.steps += steps;

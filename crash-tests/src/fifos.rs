@@ -49,6 +49,8 @@ impl No {
 pub trait Fifo: 'static {
     /// What a process needs to use it.
     type Session;
+    /// Whether all of it lies in the arena, so that its state can be put back.
+    const IN_ARENA: bool = true;
     /// A fresh one, for exactly `capacity` messages. The board is cleared. Called in the rig's own process.
     fn reset(board: &'static Board, capacity: usize);
     /// Joins.

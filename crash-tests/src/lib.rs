@@ -12,11 +12,13 @@
 //! - [`scenario`]: the driver; [`report`]: the table
 //! - [`locks`]: the scenarios; [`broken`]: negative controls
 
+pub mod api;
 pub mod asleep;
 pub mod board;
 pub mod broken;
 pub mod chain;
 pub mod fifos;
+pub mod life;
 pub mod locks;
 pub mod os;
 pub mod queue;
@@ -31,9 +33,16 @@ use scenario::{Options, Scenario};
 
 /// Every scenario, then the negative controls.
 pub fn catalogue() -> Vec<Scenario> {
+    use chain::Act::{KillPop, KillPush, Recover};
     let mut all = locks::scenarios::<locks::Raw<locks::Shipped>>("lock");
     all.extend(asleep::scenarios::<queue::Shipped>("queue"));
     all.extend(chain::scenarios::<queue::Shipped>("queue"));
+    all.extend(locks::scenarios::<api::ApiMutex>("Mutex"));
+    all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
+    for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {
+        all.push(chain::scenario::<api::ApiQueue>("Queue", 3, label, script));
+    }
+    all.extend(life::scenarios());
     all.extend(controls());
     all
 }
@@ -45,7 +54,8 @@ fn controls() -> Vec<Scenario> {
     use locks::{Case, Raw, scenario};
     vec![
         chain::scenario::<Vyukov>("broken: vyukov", 3, "push", &[KillPush, Push]).must_fail(Class::Stuck),
-        chain::scenario::<Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover]).must_fail(Class::Stuck),
+        chain::scenario::<Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover])
+            .must_fail(Class::Stuck),
         scenario::<Raw<SwapUnlock>>("broken: swap unlock", Case::Barger, "barger", false).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Free, "free", true).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Contended, "contended", true).must_fail(Class::Stuck),
@@ -75,7 +85,8 @@ pub fn run(options: &Options, only: Option<&str>) -> (usize, usize) {
             }
             Some(class) => {
                 // Every k, until it is caught; a control that hangs is not worth four seconds each.
-                let options = Options { limit: Duration::from_secs(1), enough: 100, seek: Some(class), ..Options::full() };
+                let options =
+                    Options { limit: Duration::from_secs(1), enough: 100, seek: Some(class), ..Options::full() };
                 let outcome = scenario.run(&options);
                 let caught = outcome.failures[class as usize] > 0;
                 let verdict = if caught { "caught, as it must be" } else { "NOT CAUGHT" };

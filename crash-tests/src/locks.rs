@@ -27,7 +27,7 @@ use crate::board::{Board, Cue, Digest, Oracle, Role};
 use crate::os::{Child, now_ns};
 use crate::report::Class;
 use crate::scenario::{Options, Point, Scenario, explore, park, to_sleep};
-use crate::step::{Stop, Victim, Walk, marker};
+use crate::step::{Stop, Unit, Victim, Walk, marker};
 
 /// Waits for ever.
 pub const FOREVER: Wait = Wait { deadline: Deadline::Forever, interruptible: false };
@@ -304,9 +304,9 @@ fn inside(cue: &Cue) -> bool {
 }
 
 fn end_state<K: LockKind>(point: &mut Point<'_>) {
-    let stages = point.board.cues[1..4].iter().fold(K::digest(point.board), |digest, cue| {
-        digest.word(cue.stage.load(Relaxed).into())
-    });
+    let stages = point.board.cues[1..4]
+        .iter()
+        .fold(K::digest(point.board), |digest, cue| digest.word(cue.stage.load(Relaxed).into()));
     point.outcome.states.insert(stages.value());
 }
 
@@ -326,7 +326,7 @@ fn acquire<K: LockKind>(point: &mut Point<'_>) -> Option<Victim> {
     let board = point.board;
     let cue = board.cue(Role::Victim);
     let mut victim = point.victim(Role::Victim, section::<K>(board, Role::Victim))?;
-    (victim.walk(100_000, || inside(cue)) == Walk::Finished).then_some(victim)
+    (victim.walk(Unit::Instruction, 100_000, || inside(cue)) == Walk::Finished).then_some(victim)
 }
 
 fn contended<K: LockKind>(point: &mut Point<'_>, case: Case, victims: usize) -> Option<Staged> {

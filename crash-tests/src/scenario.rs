@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::board::{Board, Cue, Role};
 use crate::os::{Child, LIMIT, now_ns};
 use crate::report::{Class, Outcome};
-use crate::step::{Stop, Victim, Walk};
+use crate::step::{Stop, Unit, Victim, Walk};
 
 /// How densely to look, and how long to wait.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +22,14 @@ pub struct Options {
     pub enough: u64,
     /// Or after the first of this class.
     pub seek: Option<Class>,
+    /// What k counts.
+    pub unit: Unit,
 }
 
 impl Options {
     /// Every kill point.
     pub fn full() -> Self {
-        Self { stride: 1, offset: 0, budget: None, limit: LIMIT, enough: 10, seek: None }
+        Self { stride: 1, offset: 0, budget: None, limit: LIMIT, enough: 10, seek: None, unit: Unit::Instruction }
     }
 
     /// Whether a scenario with this outcome is over.
@@ -86,6 +88,7 @@ pub struct Point<'a> {
     pub outcome: &'a mut Outcome,
     /// The patience with survivors.
     pub limit: Duration,
+    unit: Unit,
     at: Vec<u64>,
     walked: Vec<u64>,
     finished: Vec<bool>,
@@ -110,7 +113,7 @@ impl Point<'_> {
     /// Steps the `nth` victim to its kill point. What became of it is noted; a crash of its own is a failure.
     pub fn walk(&mut self, nth: usize, victim: &mut Victim, done: impl Fn() -> bool) -> Walk {
         let before = victim.steps();
-        let walk = victim.walk(self.at[nth], done);
+        let walk = victim.walk(self.unit, self.at[nth], done);
         self.walked[nth] = victim.steps() - before;
         self.outcome.steps += self.walked[nth];
         if walk != Walk::Reached {
@@ -187,13 +190,19 @@ pub fn to_sleep(victim: &mut Victim, done: impl Fn() -> bool) -> bool {
 }
 
 /// Plays `stage` for every k (for every pair or triple of k with several victims), until the victims finish.
-pub fn explore(board: &'static Board, victims: usize, options: &Options, mut stage: impl FnMut(&mut Point<'_>)) -> Outcome {
+pub fn explore(
+    board: &'static Board,
+    victims: usize,
+    options: &Options,
+    mut stage: impl FnMut(&mut Point<'_>),
+) -> Outcome {
     let mut outcome = Outcome::default();
     let mut play = |at: Vec<u64>, outcome: &mut Outcome| {
         let mut point = Point {
             board,
             outcome,
             limit: options.limit,
+            unit: options.unit,
             walked: vec![0; victims],
             finished: vec![false; victims],
             at,
@@ -207,7 +216,8 @@ pub fn explore(board: &'static Board, victims: usize, options: &Options, mut sta
     // How long are the operations? Each is measured behind predecessors that died half way.
     let mut lengths = vec![1_000_000; victims];
     for nth in 0..victims {
-        let (walked, _) = play(lengths.iter().enumerate().map(|(n, k)| if n < nth { k / 2 } else { *k }).collect(), &mut outcome);
+        let (walked, _) =
+            play(lengths.iter().enumerate().map(|(n, k)| if n < nth { k / 2 } else { *k }).collect(), &mut outcome);
         lengths[nth] = walked[nth];
     }
     // Several victims in a row: a grid, of which even the full run takes a part.

@@ -44,6 +44,15 @@ pub enum Walk {
     Lost(Stop),
 }
 
+/// What a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// One instruction, or one system call.
+    Instruction,
+    /// To the next border of a system call: before it, then after it.
+    SystemCall,
+}
+
 /// A traced process.
 #[derive(Debug)]
 pub struct Victim {
@@ -88,6 +97,7 @@ impl Victim {
         if unsafe { libc::ptrace(libc::PTRACE_SYSCALL, self.child.pid(), 0, 0) } != 0 {
             return Stop::Gone(self.child.wait(LIMIT).unwrap_or(Ended::Signal(0)));
         }
+        self.steps += 1;
         self.arrive()
     }
 
@@ -103,13 +113,19 @@ impl Victim {
     }
 
     /// Steps until `done` says so, at most `steps` times.
-    pub fn walk(&mut self, steps: u64, done: impl Fn() -> bool) -> Walk {
+    pub fn walk(&mut self, unit: Unit, steps: u64, done: impl Fn() -> bool) -> Walk {
         for _ in 0..steps {
             if done() {
                 return Walk::Finished;
             }
-            match self.step() {
+            let stop = match unit {
+                Unit::Instruction => self.step(),
+                Unit::SystemCall => self.to_syscall(),
+            };
+            match stop {
                 Stop::Trapped => {}
+                // Its last system call is the one it parks in.
+                Stop::Blocked if done() => return Walk::Finished,
                 Stop::Blocked => return Walk::Blocked,
                 stop => return Walk::Lost(stop),
             }

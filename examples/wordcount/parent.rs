@@ -333,7 +333,7 @@ impl Parent<'_> {
     }
 
     fn holding(&self, worker: u32) -> Holding {
-        Holding::from_word(self.shared.held.get(worker as usize))
+        self.shared.held.get(worker as usize).map_or(Holding::Nothing, Holding::from_word)
     }
 
     /// All is done: ends the race and sends everybody home.

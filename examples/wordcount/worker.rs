@@ -2,9 +2,10 @@
 //!
 //! `c_worker.c` is the same in C, without the ambush.
 
+use std::error::Error;
 use std::io;
 
-use ringfence::{PopError, SendError};
+use ringfence::{OutOfRange, PopError, SendError};
 
 use crate::files;
 use crate::shared::{Holding, Shared, Task};
@@ -20,11 +21,8 @@ pub struct Worker {
 }
 
 /// Works until the queue of tasks is shut down.
-pub fn run(segment: &str, number: u32, part_bytes: usize, twice: bool) -> Result<(), Box<dyn std::error::Error>> {
+pub fn run(segment: &str, number: u32, part_bytes: usize, twice: bool) -> Result<(), Box<dyn Error>> {
     let shared = Shared::open(segment)?;
-    if number as usize >= shared.held.len() {
-        return Err("no such worker".into());
-    }
     let worker = Worker { shared, number, part_bytes, twice };
     let mut started = false;
     loop {
@@ -33,23 +31,24 @@ pub fn run(segment: &str, number: u32, part_bytes: usize, twice: bool) -> Result
             Err(PopError::Closed) => return Ok(()),
             Err(e) => return Err(e.into()),
         };
-        worker.says(Holding::Task(task.id as usize));
+        worker.says(Holding::Task(task.id as usize))?;
         if !std::mem::replace(&mut started, true) {
             worker.await_start()?;
         }
         match worker.work(&task) {
             Ok(()) => {}
-            Err(SendError::Closed) => return Ok(()),
-            Err(e) => return Err(e.into()),
+            // All is done: this task was given out twice, and nobody waits for its result any more.
+            Err(e) if matches!(e.downcast_ref(), Some(SendError::Closed)) => return Ok(()),
+            Err(e) => return Err(e),
         }
-        worker.says(Holding::Nothing);
+        worker.says(Holding::Nothing)?;
     }
 }
 
 impl Worker {
     /// Tells everybody what this worker is at.
-    fn says(&self, holding: Holding) {
-        self.shared.held.set(self.number as usize, holding.to_word());
+    fn says(&self, holding: Holding) -> Result<(), OutOfRange> {
+        self.shared.held.set(self.number as usize, holding.to_word())
     }
 
     /// Waits, with the first task in hand, until every worker has one: so all take part, however little there is to do.
@@ -60,7 +59,7 @@ impl Worker {
         }
     }
 
-    fn work(&self, task: &Task) -> Result<(), SendError> {
+    fn work(&self, task: &Task) -> Result<(), Box<dyn Error>> {
         if task.ambush != 0 {
             self.wait_for_death(task)?;
         }
@@ -80,9 +79,9 @@ impl Worker {
 
     /// Counts half of the task, sends what it has as an unfinished result, and goes no further: the parent kills us
     /// here, with the task in our hands and a torso of its result in the channel.
-    fn wait_for_death(&self, task: &Task) -> Result<(), SendError> {
+    fn wait_for_death(&self, task: &Task) -> Result<(), Box<dyn Error>> {
         let (counts, words, errno) = count(task, task.from + (task.to - task.from) / 2);
-        self.says(Holding::Ambushed(task.id as usize));
+        self.says(Holding::Ambushed(task.id as usize))?;
         self.send(task, &wire::encode(&counts), words, errno, false)?;
         loop {
             std::thread::park();

@@ -1,4 +1,5 @@
-/* NULL, wild numbers and endless strings through every function that takes them: a status, never a crash. */
+/* NULL, wild numbers and endless strings through every function that takes them: a status, never a crash.
+ * semantics 4, 86 and 87 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* Values and arrays: arithmetic in one step, locks that survive, types that are told apart. */
+/* Values and arrays: arithmetic in one step, locks that survive, types that are told apart.
+ * semantics 3, 8, 42, 43 and 78 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* The mutex and its owner's ends: unlock, death, giving up. */
+/* The mutex and its owner's ends: unlock, death, giving up.
+ * semantics 4, 6, 8, 60, 61, 62, 66 and 82 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <pthread.h>

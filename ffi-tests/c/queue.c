@@ -1,4 +1,5 @@
-/* A queue: exact capacity, a mismatch that says so, items across a fork, a pusher killed, shutdown. */
+/* A queue: exact capacity, a mismatch that says so, items across a fork, a pusher killed, shutdown.
+ * semantics 22, 23, 24, 26, 27, 28, 29, 32, 67, 71 and 78 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* A segment's life: made, found, listed, handed over as a descriptor, adopted, unlinked. */
+/* A segment's life: made, found, listed, handed over as a descriptor, adopted, unlinked.
+ * semantics 76, 77, 79, 81 and 84 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <errno.h>

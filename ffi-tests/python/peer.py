@@ -1,5 +1,6 @@
 """Joins a segment that another program made, by name, through ctypes alone: peer.py LIBRARY SEGMENT.
 
+# semantics 8 and 88
 Plain Python, no macro and no compiled wrapper: what the header declares is all there is.
 """
 

@@ -54,7 +54,11 @@ impl Lab {
         let built = env::current_exe().expect("this program").parent().expect("its folder").to_path_buf();
         for name in ["libringfence.so", "libringfence.a"] {
             let file = built.join(name);
-            assert!(file.exists(), "{} is missing: cargo builds it for `cargo test -p ringfence-ffi-tests`", file.display());
+            assert!(
+                file.exists(),
+                "{} is missing: cargo builds it for `cargo test -p ringfence-ffi-tests`",
+                file.display()
+            );
             std::os::unix::fs::symlink(file, lab.library(name)).expect("a link to the library");
         }
         lab

@@ -42,7 +42,8 @@ fn the_library_exports_what_is_listed_and_declared() {
 fn every_function_is_tried_with_bad_arguments() {
     let bad = fs::read_to_string(root().join("ffi-tests/c/bad.c")).expect("bad.c");
     let sweep = "rf_segment_sweep"; // its only argument may be NULL
-    let missing: Vec<_> = declared().into_iter().filter(|name| name != sweep && !bad.contains(&format!("{name}("))).collect();
+    let missing: Vec<_> =
+        declared().into_iter().filter(|name| name != sweep && !bad.contains(&format!("{name}("))).collect();
     assert_eq!(missing, Vec::<String>::new(), "not tried");
 }
 
@@ -55,7 +56,11 @@ fn there_is_one_panic_boundary() {
     for entry in fs::read_dir(folder).expect("src/ffi") {
         let path = entry.expect("an entry").path();
         let source = fs::read_to_string(&path).expect("a source");
-        let code: String = source.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
+        let code: String = source
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .map(|line| format!("{line}\n"))
+            .collect();
         if code.contains("catch_unwind(") {
             catchers.push(path.file_name().expect("a name").to_owned());
         }
@@ -80,7 +85,9 @@ fn without_the_feature_nothing_is_exported() {
     let target = root().join("target/without-capi");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--locked", "--quiet", "-p", "ringfence", "--no-default-features", "--target-dir"]).arg(&target);
+    build
+        .args(["build", "--locked", "--quiet", "-p", "ringfence", "--no-default-features", "--target-dir"])
+        .arg(&target);
     let output = build.current_dir(root()).output().expect("cargo");
     assert!(output.status.success(), "{}", text(&output.stderr));
     let library = target.join("debug/libringfence.so");

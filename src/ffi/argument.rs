@@ -1,11 +1,12 @@
 //! What comes from C is checked here, once, before anything uses it.
 
+use core::cell::Cell;
 use core::ffi::{c_char, c_int, c_void};
 use core::time::Duration;
 
 use super::boundary::{Failure, Outcome};
-use super::status::rf_status::{self, RF_E_INVALID, RF_E_NAME};
 use super::flag::{RF_FOREVER, rf_flags};
+use super::status::rf_status::{self, RF_E_INVALID, RF_E_NAME};
 use crate::segment::directory::Mode;
 use crate::sys::nap::{Deadline, Wait};
 
@@ -125,6 +126,37 @@ pub(super) unsafe fn bytes_mut<'a>(pointer: *mut c_void, len: usize, what: &str)
     // SAFETY: as in `bytes`. The caller's bytes may be uninitialised; no code of ours reads them before it writes them,
     // and a `u8` that came from outside the language has no uninitialised state for the compiler to see.
     Ok(unsafe { core::slice::from_raw_parts_mut(pointer.cast(), len) })
+}
+
+/// Fills the caller's bytes only if `fill` succeeds: what it reads optimistically and discards goes into other memory.
+#[inline]
+pub(super) fn fill_on_success<E>(out: &mut [u8], fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<(), E> {
+    const SHORT: usize = 64;
+    if out.len() <= SHORT {
+        let mut scratch = [0; SHORT];
+        let scratch = &mut scratch[..out.len()];
+        fill(scratch)?;
+        out.copy_from_slice(scratch);
+        return Ok(());
+    }
+    fill_long_on_success(out, fill)
+}
+
+fn fill_long_on_success<E>(out: &mut [u8], fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<(), E> {
+    thread_local! {
+        /// Kept, since allocating costs more than copying. Taken out while in use.
+        static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+    if scratch.len() < out.len() {
+        scratch.resize(out.len(), 0);
+    }
+    let result = fill(&mut scratch[..out.len()]);
+    if result.is_ok() {
+        out.copy_from_slice(&scratch[..out.len()]);
+    }
+    let _ = SCRATCH.try_with(|kept| kept.set(scratch));
+    result
 }
 
 fn check_range(pointer: *const c_void, len: usize, what: &str) -> Result<(), Failure> {

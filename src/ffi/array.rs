@@ -94,7 +94,13 @@ pub unsafe extern "C" fn rf_array_read(array: *const rf_array, first: usize, cou
         let array = unsafe { reference(array, "array")? };
         let len = array.bytes(first, count)?;
         // SAFETY: the caller's promise.
-        array.core.read_bytes(first, unsafe { argument::bytes_mut(out, len, "out")? })?;
+        let out = unsafe { argument::bytes_mut(out, len, "out")? };
+        if matches!(array.size, 1 | 2 | 4 | 8) {
+            // Once the range is checked nothing can fail.
+            array.core.read_bytes(first, out)?;
+        } else {
+            argument::fill_on_success(out, |out| array.core.read_bytes(first, out))?;
+        }
         Ok(RF_OK)
     })
 }

@@ -115,10 +115,7 @@ pub unsafe extern "C" fn rf_segment_sweep(report: *mut rf_sweep_report) -> c_int
         // SAFETY: the caller's promise.
         let report = unsafe { Out::optional(report, "report")? };
         let done = Segment::sweep()?;
-        report.write(rf_sweep_report {
-            segments: done.segments.len() as u64,
-            abandoned: done.abandoned as u64,
-        });
+        report.write(rf_sweep_report { segments: done.segments.len() as u64, abandoned: done.abandoned as u64 });
         Ok(RF_OK)
     })
 }
@@ -203,7 +200,8 @@ unsafe fn list<T: Copy, I: Iterator<Item = T>>(
     }
     let total = capacity.checked_mul(info_size).ok_or_else(|| Failure::new(RF_E_INVALID, "capacity is too large"))?;
     // SAFETY: the caller's promise.
-    let (room, count) = unsafe { (argument::bytes_mut(infos.cast::<c_void>(), total, "infos")?, Out::required(count, "count")?) };
+    let (room, count) =
+        unsafe { (argument::bytes_mut(infos.cast::<c_void>(), total, "infos")?, Out::required(count, "count")?) };
     let mut places = room.chunks_exact_mut(info_size);
     let mut found = 0;
     for info in ask()? {

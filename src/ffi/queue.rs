@@ -119,7 +119,7 @@ pub unsafe extern "C" fn rf_queue_push(queue: *const rf_queue, item: *const c_vo
 /// Takes the item at the head of the queue.
 ///
 /// @param queue       the queue
-/// @param item        room for `item_size` bytes; what it holds after a failure is not specified
+/// @param item        room for `item_size` bytes
 /// @param timeout_ns  how long to wait for an item; RF_FOREVER, 0 to try
 /// @return RF_OK; RF_E_EMPTY (nothing there, and not to wait), RF_E_BUSY (the next item is just being written, and not
 /// to wait), RF_E_TIMED_OUT, RF_E_CLOSED (shut down and drained), RF_E_INTERRUPTED, RF_E_CORRUPTED
@@ -133,7 +133,8 @@ pub unsafe extern "C" fn rf_queue_pop(queue: *const rf_queue, item: *mut c_void,
         let queue = unsafe { reference(queue, "queue")? };
         // SAFETY: the caller's promise.
         let item = unsafe { argument::bytes_mut(item, queue.core.item_size(), "item")? };
-        queue.core.pop(item, argument::deadline(timeout_ns))??;
+        let deadline = argument::deadline(timeout_ns);
+        argument::fill_on_success(item, |item| -> Result<(), Failure> { Ok(queue.core.pop(item, deadline)??) })?;
         Ok(RF_OK)
     })
 }

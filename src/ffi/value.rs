@@ -93,7 +93,7 @@ pub unsafe extern "C" fn rf_value_get(value: *const rf_value, out: *mut c_void) 
         let value = unsafe { reference(value, "value")? };
         // SAFETY: the caller's promise.
         let out = unsafe { argument::bytes_mut(out, value.size, "out")? };
-        value.core.get_bytes(out)?;
+        argument::fill_on_success(out, |out| value.core.get_bytes(out))?;
         Ok(RF_OK)
     })
 }

@@ -1,51 +1,45 @@
-//! The channel of byte messages.
+//! The channel of byte messages as a named object.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::errors::{RecvError, SendError};
 use crate::error::Error;
 use crate::layout::channel::{ChannelHeader, Geometry};
 use crate::primitive::{AtomicU32, Ordering};
-use crate::raw::channel as raw;
-use crate::raw::channel::{RecvFailure, SendFailure};
+use crate::raw::channel::{self as raw, RecvFailure, SendFailure};
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape};
 use crate::segment::kinds::Kind;
 use crate::sys::nap::{Deadline, Wait};
 
-/// How long a shutdown waits for a sender in the middle. It only copies bytes; but it may be stopped.
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::errors::{RecvError, SendError};
 
-/// What [`Channel::recv`] receives without asking for the length first.
-const SHORT: usize = 1024;
+/// Room for a first attempt at a message of unknown length.
+const FIRST_BUFFER: usize = 256;
 
 /// A bounded channel of byte messages of any length: many senders, many receivers, first in first out.
 ///
-/// Its ring has a fixed number of bytes, of which a message takes 8 and its length rounded up to 8. The messages of one
-/// sender arrive in order; a message is whole or absent, and no two receivers get the same one. An empty message is a
-/// message. A long message waits until there is room for all of it, and shorter ones may overtake it meanwhile.
+/// Its ring holds a number of bytes: a message takes 8 bytes and its length rounded up to 8. A message is whole or
+/// absent, also if its sender is killed; empty messages are messages. A message that does not fit the empty ring is
+/// refused.
 ///
-/// **Progress**: senders exclude each other for the time of a copy, and so do receivers; a living but stopped one holds
-/// up its side. No operation makes a system call unless it has to sleep or somebody sleeps.
+/// **Progress**: senders exclude each other for the time of a copy, and so do receivers; a sender and a receiver do not.
+/// Nobody makes a system call unless it has to sleep or somebody sleeps. A *try* may wait up to 20 ms for somebody who is
+/// in the middle of a copy.
 ///
-/// **Crash behaviour**: delivery is at most once. A send that has returned is never lost. A sender killed in the middle
-/// has sent the whole message or nothing; a receiver killed in the middle has either taken the message, which dies with
-/// it, or not.
+/// **Crash behaviour**: each operation takes effect by one store, so whoever is killed in the middle leaves nothing to
+/// repair and its lock is taken over. Delivery is at most once: a message that was taken dies with its receiver.
 ///
 /// ```
 /// use ringfence::{Channel, Segment, SegmentOptions};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let segment = Segment::anonymous(&SegmentOptions::new())?;
-/// let lines = Channel::open_or_create(&segment, "lines", 4096)?;
+/// let lines = Channel::open_or_create(&segment, "lines", 64 << 10)?;
 /// lines.send(b"hello")?;
-/// lines.send(b"")?;
-/// assert_eq!(lines.len(), 2);
 /// assert_eq!(lines.recv()?, b"hello");
-/// assert_eq!(lines.recv()?, b"");
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 #[must_use]
 pub struct Channel {
     object: Object,
@@ -80,16 +74,16 @@ impl Channel {
         Ok(Self { object, geometry, interruptible: AtomicU32::new(0) })
     }
 
-    /// Creates a channel with a ring of `ring_bytes` (rounded up to 8), of a name that must be free in the segment.
+    /// Creates a channel with a ring of `ring_bytes`, rounded up to 8, of a name that must be free in the segment.
     ///
     /// # Errors
-    /// [`Error::Name`], [`Error::Exists`], [`Error::InvalidArgument`] for no bytes or 16 GiB and more,
-    /// [`Error::NoSpace`], [`Error::DirectoryFull`], [`Error::Busy`], [`Error::Corrupted`].
+    /// [`Error::Name`], [`Error::Exists`], [`Error::InvalidArgument`] for an impossible ring, [`Error::NoSpace`],
+    /// [`Error::DirectoryFull`], [`Error::Busy`], [`Error::Corrupted`].
     pub fn create(segment: &Segment, name: &str, ring_bytes: usize) -> Result<Self, Error> {
         Self::with(segment, name, Mode::Create, ring_bytes)
     }
 
-    /// Opens a channel, whatever its capacity.
+    /// Opens a channel, whatever its ring.
     ///
     /// # Errors
     /// [`Error::Name`], [`Error::Missing`], [`Error::WrongKind`], [`Error::Busy`], [`Error::Corrupted`].
@@ -100,24 +94,29 @@ impl Channel {
     /// Opens a channel with a ring of exactly this size, or creates it.
     ///
     /// # Errors
-    /// As [`open`](Self::open) and [`create`](Self::create), and [`Error::WrongShape`] for a ring of another size.
+    /// [`Error::WrongShape`] for a ring of another size, and as [`open`](Self::open) and [`create`](Self::create).
     pub fn open_or_create(segment: &Segment, name: &str, ring_bytes: usize) -> Result<Self, Error> {
         Self::with(segment, name, Mode::OpenOrCreate, ring_bytes)
     }
 
     #[inline]
-    fn raw(&self) -> Option<raw::Channel<'_>> {
+    fn raw(&self) -> Result<raw::Channel<'_>, Error> {
         // SAFETY: the object is mapped as long as `self`, and at least `bytes()` long (checked in `with`).
         unsafe { raw::Channel::at(self.object.base(), self.geometry) }
+            .ok_or(Error::Corrupted("a channel's sizes changed"))
     }
 
-    /// Sends a message, waiting as `wait` says; `Deadline::Now` gives [`SendError::Full`].
     #[inline]
-    pub(crate) fn send_bytes(&self, message: &[u8], wait: Wait) -> Result<(), SendError> {
+    fn wait(&self, deadline: Deadline) -> Wait {
+        Wait { deadline, interruptible: self.interruptible.load(Ordering::Relaxed) != 0 }
+    }
+
+    /// Sends a message, waiting until `deadline` for room.
+    #[inline]
+    pub(crate) fn send_until(&self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         let owner = self.object.enter().map_err(SendError::Segment)?.owner();
-        let channel = self.raw().ok_or(SendError::Corrupted)?;
-        let result = channel.send(owner, message, self.object.peers(), wait);
-        result.map_err(|failure| {
+        let channel = self.raw().map_err(SendError::Segment)?;
+        channel.send(owner, message, self.object.peers(), self.wait(deadline)).map_err(|failure| {
             self.object.settle();
             match failure {
                 SendFailure::Full => SendError::Full,
@@ -130,13 +129,12 @@ impl Channel {
         })
     }
 
-    /// Receives a message, waiting as `wait` says; `Deadline::Now` gives [`RecvError::Empty`].
+    /// Receives a message into `buffer`, waiting until `deadline` for one; returns its length.
     #[inline]
-    pub(crate) fn recv_bytes(&self, buffer: &mut [u8], wait: Wait) -> Result<usize, RecvError> {
+    pub(crate) fn recv_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<usize, RecvError> {
         let owner = self.object.enter().map_err(RecvError::Segment)?.owner();
-        let channel = self.raw().ok_or(RecvError::Corrupted)?;
-        let result = channel.recv(owner, buffer, self.object.peers(), wait);
-        result.map_err(|failure| {
+        let channel = self.raw().map_err(RecvError::Segment)?;
+        channel.recv(owner, buffer, self.object.peers(), self.wait(deadline)).map_err(|failure| {
             self.object.settle();
             match failure {
                 RecvFailure::Empty => RecvError::Empty,
@@ -149,31 +147,19 @@ impl Channel {
         })
     }
 
-    fn recv_vec(&self, deadline: Deadline) -> Result<Vec<u8>, RecvError> {
-        let wait = self.wait(deadline);
-        let mut short = [0; SHORT];
-        let mut needed = match self.recv_bytes(&mut short, wait) {
-            Ok(length) => return Ok(short[..length].to_vec()),
-            Err(RecvError::BufferTooShort { needed }) => needed,
-            Err(error) => return Err(error),
-        };
+    fn recv_vec_until(&self, deadline: Deadline) -> Result<Vec<u8>, RecvError> {
+        let mut buffer = vec![0; FIRST_BUFFER.min(self.max_message())];
         loop {
-            let mut message = vec![0; needed];
-            match self.recv_bytes(&mut message, wait) {
-                Ok(length) => {
-                    message.truncate(length);
-                    return Ok(message);
+            match self.recv_until(&mut buffer, deadline) {
+                Ok(len) => {
+                    buffer.truncate(len);
+                    return Ok(buffer);
                 }
-                // Another receiver took that one, and the next is longer still.
-                Err(RecvError::BufferTooShort { needed: more }) => needed = more,
+                // Another receiver may take it before we are back: then the next one may need more, up to the longest.
+                Err(RecvError::BufferTooShort { needed }) => buffer.resize(needed.min(self.max_message()), 0),
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    #[inline]
-    fn wait(&self, deadline: Deadline) -> Wait {
-        Wait { deadline, interruptible: self.interruptible.load(Ordering::Relaxed) != 0 }
     }
 
     /// Sends a message, waiting for room for as long as it takes.
@@ -183,17 +169,15 @@ impl Channel {
     /// [asked for](Self::set_interruptible), [`SendError::Corrupted`], [`SendError::Segment`].
     #[inline]
     pub fn send(&self, message: &[u8]) -> Result<(), SendError> {
-        self.send_bytes(message, self.wait(Deadline::Forever))
+        self.send_until(message, Deadline::Forever)
     }
 
     /// Sends a message if there is room now.
     ///
     /// # Errors
-    /// [`SendError::Full`] (also if another sender has been in the way for 20 ms: it is stopped), and those of
-    /// [`send`](Self::send).
-    #[inline]
+    /// [`SendError::Full`], and those of [`send`](Self::send).
     pub fn try_send(&self, message: &[u8]) -> Result<(), SendError> {
-        self.send_bytes(message, self.wait(Deadline::Now))
+        self.send_until(message, Deadline::Now)
     }
 
     /// Sends a message, waiting for room for at most `timeout`; zero is a [`try_send`](Self::try_send).
@@ -201,7 +185,7 @@ impl Channel {
     /// # Errors
     /// [`SendError::TimedOut`], and those of [`send`](Self::send).
     pub fn send_timeout(&self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
-        self.send_bytes(message, self.wait(Deadline::after(timeout)))
+        self.send_until(message, Deadline::after(timeout))
     }
 
     /// Sends a message, waiting for room until `deadline` of the monotonic clock at most.
@@ -209,7 +193,7 @@ impl Channel {
     /// # Errors
     /// [`SendError::TimedOut`], and those of [`send`](Self::send).
     pub fn send_deadline(&self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
-        self.send_bytes(message, self.wait(Deadline::At(deadline)))
+        self.send_until(message, Deadline::At(deadline))
     }
 
     /// Receives a message, waiting for one for as long as it takes.
@@ -218,16 +202,15 @@ impl Channel {
     /// [`RecvError::Closed`], [`RecvError::Interrupted`] if [asked for](Self::set_interruptible),
     /// [`RecvError::Corrupted`], [`RecvError::Segment`].
     pub fn recv(&self) -> Result<Vec<u8>, RecvError> {
-        self.recv_vec(Deadline::Forever)
+        self.recv_vec_until(Deadline::Forever)
     }
 
     /// Receives a message if there is one now.
     ///
     /// # Errors
-    /// [`RecvError::Empty`] (also if another receiver has been in the way for 20 ms: it is stopped), and those of
-    /// [`recv`](Self::recv).
+    /// [`RecvError::Empty`], and those of [`recv`](Self::recv).
     pub fn try_recv(&self) -> Result<Vec<u8>, RecvError> {
-        self.recv_vec(Deadline::Now)
+        self.recv_vec_until(Deadline::Now)
     }
 
     /// Receives a message, waiting for one for at most `timeout`; zero is a [`try_recv`](Self::try_recv).
@@ -235,7 +218,7 @@ impl Channel {
     /// # Errors
     /// [`RecvError::TimedOut`], and those of [`recv`](Self::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Vec<u8>, RecvError> {
-        self.recv_vec(Deadline::after(timeout))
+        self.recv_vec_until(Deadline::after(timeout))
     }
 
     /// Receives a message, waiting for one until `deadline` of the monotonic clock at most.
@@ -243,108 +226,90 @@ impl Channel {
     /// # Errors
     /// [`RecvError::TimedOut`], and those of [`recv`](Self::recv).
     pub fn recv_deadline(&self, deadline: Instant) -> Result<Vec<u8>, RecvError> {
-        self.recv_vec(Deadline::At(deadline))
+        self.recv_vec_until(Deadline::At(deadline))
     }
 
-    /// Receives a message into the first bytes of `buffer` and returns its length, waiting for as long as it takes.
-    ///
-    /// ```
-    /// # use ringfence::{Channel, RecvError, Segment, SegmentOptions};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let segment = Segment::anonymous(&SegmentOptions::new())?;
-    /// # let lines = Channel::create(&segment, "lines", 4096)?;
-    /// lines.send(b"hello")?;
-    /// let mut buffer = [0; 64];
-    /// assert_eq!(lines.recv_into(&mut buffer[..2]), Err(RecvError::BufferTooShort { needed: 5 }));
-    /// let length = lines.recv_into(&mut buffer)?; // it is still there
-    /// assert_eq!(&buffer[..length], b"hello");
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Receives a message into the first bytes of `buffer`, waiting for one for as long as it takes; returns its length.
     ///
     /// # Errors
     /// [`RecvError::BufferTooShort`] (the message stays), and those of [`recv`](Self::recv).
     #[inline]
     pub fn recv_into(&self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        self.recv_bytes(buffer, self.wait(Deadline::Forever))
+        self.recv_until(buffer, Deadline::Forever)
     }
 
-    /// As [`recv_into`](Self::recv_into), if there is a message now.
+    /// Receives a message into the first bytes of `buffer` if there is one now; returns its length.
     ///
     /// # Errors
-    /// [`RecvError::BufferTooShort`], and those of [`try_recv`](Self::try_recv).
-    #[inline]
+    /// [`RecvError::Empty`], and those of [`recv_into`](Self::recv_into).
     pub fn try_recv_into(&self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        self.recv_bytes(buffer, self.wait(Deadline::Now))
+        self.recv_until(buffer, Deadline::Now)
     }
 
-    /// As [`recv_into`](Self::recv_into), waiting for at most `timeout`; zero tries.
+    /// Receives a message into the first bytes of `buffer`, waiting for one for at most `timeout`; returns its length.
     ///
     /// # Errors
-    /// [`RecvError::BufferTooShort`], and those of [`recv_timeout`](Self::recv_timeout).
+    /// [`RecvError::TimedOut`], and those of [`recv_into`](Self::recv_into).
     pub fn recv_into_timeout(&self, buffer: &mut [u8], timeout: Duration) -> Result<usize, RecvError> {
-        self.recv_bytes(buffer, self.wait(Deadline::after(timeout)))
+        self.recv_until(buffer, Deadline::after(timeout))
     }
 
-    /// As [`recv_into`](Self::recv_into), waiting until `deadline` of the monotonic clock at most.
+    /// Receives a message into the first bytes of `buffer`, waiting for one until `deadline` of the monotonic clock at
+    /// most; returns its length.
     ///
     /// # Errors
-    /// [`RecvError::BufferTooShort`], and those of [`recv_deadline`](Self::recv_deadline).
+    /// [`RecvError::TimedOut`], and those of [`recv_into`](Self::recv_into).
     pub fn recv_into_deadline(&self, buffer: &mut [u8], deadline: Instant) -> Result<usize, RecvError> {
-        self.recv_bytes(buffer, self.wait(Deadline::At(deadline)))
+        self.recv_until(buffer, Deadline::At(deadline))
     }
 
-    /// Number of messages; a snapshot.
+    /// How many messages it holds; a snapshot.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.raw().map_or(0, |channel| channel.len())
     }
 
-    /// Whether there is no message; a snapshot.
+    /// Whether it holds none; a snapshot.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes of the ring. A message takes 8 and its length rounded up to 8.
+    /// Bytes of its ring.
+    #[must_use]
     pub fn capacity(&self) -> usize {
         self.geometry.capacity()
     }
 
-    /// The longest message: one that fills the ring alone, 8 bytes less than the [`capacity`](Self::capacity).
+    /// Length of the longest message that it takes.
+    #[must_use]
     pub fn max_message(&self) -> usize {
         self.geometry.max_message()
     }
 
-    /// Ends the channel for everybody: sends fail from now on, receivers take what is there and then fail. Sleepers
-    /// wake up. Shutting down twice is fine; there is no way back.
+    /// Shuts the channel down for everybody: sends fail from now on, receivers drain what is there and then fail. Doing
+    /// it twice is fine. Dropping a handle closes that handle only.
     ///
     /// # Errors
-    /// [`Error::Busy`] if a sender has been in the way for ten seconds (it is stopped), [`Error::Corrupted`], and those
-    /// of joining the segment.
-    pub fn shutdown(&self) -> Result<(), Error> {
-        let owner = self.object.enter()?.owner();
-        let channel = self.raw().ok_or(Error::Corrupted("a channel's size changed"))?;
-        let wait = Wait::until(Deadline::after(PATIENCE));
-        let result = channel.shutdown(owner, self.object.peers(), wait);
-        self.object.settle();
-        result.map_err(|failure| match failure {
-            SendFailure::Full | SendFailure::TimedOut | SendFailure::Interrupted => Error::Busy,
-            _ => Error::Corrupted("a channel's lock holds something that no participant writes"),
+    /// Those of a send that waits for another sender.
+    pub fn shutdown(&self) -> Result<(), SendError> {
+        let owner = self.object.enter().map_err(SendError::Segment)?.owner();
+        let channel = self.raw().map_err(SendError::Segment)?;
+        channel.shutdown(owner, self.object.peers(), self.wait(Deadline::Forever)).map_err(|failure| match failure {
+            SendFailure::Interrupted => SendError::Interrupted,
+            _ => SendError::Corrupted,
         })
     }
 
-    /// Whether it is shut down.
+    /// Whether somebody has shut it down.
+    #[must_use]
     pub fn is_shut_down(&self) -> bool {
-        self.raw().is_some_and(|channel| channel.is_shut_down())
+        self.raw().is_ok_and(|channel| channel.is_shut_down())
     }
 
-    /// Whether a signal handler that ran ends a blocked call of this handle with `Interrupted`. By default it does not.
+    /// Whether a signal handler that ran ends a blocked call of this handle. Off at first: the call goes on, with its
+    /// deadline.
     pub fn set_interruptible(&self, interruptible: bool) {
         self.interruptible.store(interruptible.into(), Ordering::Relaxed);
-    }
-}
-
-impl fmt::Debug for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Channel").field("len", &self.len()).field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 }

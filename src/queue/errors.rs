@@ -1,4 +1,4 @@
-//! Why an item did not go into, or come out of, a queue.
+//! Why something did not go into, or come out of, a queue or a channel.
 
 use std::fmt;
 
@@ -116,7 +116,7 @@ impl std::error::Error for PopError {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// There is no room for it (a try only).
+    /// There is no room (a try only).
     Full,
     /// The time is up.
     TimedOut,
@@ -124,7 +124,7 @@ pub enum SendError {
     Closed,
     /// A signal handler ran.
     Interrupted,
-    /// It does not even fit the empty channel.
+    /// The message does not fit the channel, even an empty one.
     TooLong {
         /// Its length.
         len: usize,
@@ -140,13 +140,11 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => f.write_str("the channel has no room for the message"),
-            Self::TimedOut => f.write_str("the channel had no room for the message in time"),
+            Self::Full => f.write_str("the channel is full"),
+            Self::TimedOut => f.write_str("the channel had no room in time"),
             Self::Closed => f.write_str("the channel is shut down"),
             Self::Interrupted => f.write_str("a signal interrupted the wait for room in the channel"),
-            Self::TooLong { len, max } => {
-                write!(f, "the message has {len} bytes, the channel takes {max}: create it with a larger ring")
-            }
+            Self::TooLong { len, max } => write!(f, "a message of {len} bytes; the channel takes {max} at most"),
             Self::Corrupted => f.write_str("the channel holds something that no participant writes"),
             Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
         }
@@ -167,7 +165,7 @@ pub enum RecvError {
     Closed,
     /// A signal handler ran.
     Interrupted,
-    /// The message is longer than the buffer. It stays where it is.
+    /// The message is longer than the buffer; it stays in the channel.
     BufferTooShort {
         /// Its length.
         needed: usize,
@@ -185,9 +183,7 @@ impl fmt::Display for RecvError {
             Self::TimedOut => f.write_str("the channel had no message in time"),
             Self::Closed => f.write_str("the channel is shut down and empty"),
             Self::Interrupted => f.write_str("a signal interrupted the wait for a message"),
-            Self::BufferTooShort { needed } => {
-                write!(f, "the message has {needed} bytes, more than the buffer: it was left there")
-            }
+            Self::BufferTooShort { needed } => write!(f, "the message has {needed} bytes; give a longer buffer"),
             Self::Corrupted => f.write_str("the channel holds something that no participant writes"),
             Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
         }

@@ -69,7 +69,12 @@ impl Attachment {
         registry.members.insert(serial, member);
         if let Backing::File { inode, .. } = attachment.backing {
             if let Some(earlier) = registry.by_inode.get(&inode).and_then(Weak::upgrade) {
-                // Another thread was faster. Ours leaves again when it is dropped, outside the lock.
+                // Another thread was faster. Ours leaves again, but not as the last one: this process stays, and whoever
+                // called us holds the door.
+                if let Some(mut member) = registry.members.remove(&serial) {
+                    attachment.free_slot(member.participant, member.slot_state);
+                    member.live = None;
+                }
                 drop(registry);
                 return Ok(earlier);
             }

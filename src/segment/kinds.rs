@@ -3,9 +3,8 @@
 use core::ptr::NonNull;
 
 use super::view::StoredShape;
-use crate::layout::channel;
 use crate::layout::mutex::LockWord;
-use crate::layout::queue::Geometry;
+use crate::layout::{channel, queue};
 use crate::raw::channel::Channel;
 use crate::raw::queue::Queue;
 use crate::raw::{ParticipantId, Peers, mutex};
@@ -73,7 +72,7 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
             }
         }
         Kind::Queue => {
-            let geometry = Geometry::new(remains.shape.capacity, remains.shape.element_size.into())
+            let geometry = queue::Geometry::new(remains.shape.capacity, remains.shape.element_size.into())
                 .filter(|geometry| geometry.bytes() as u64 <= remains.len);
             let Some(geometry) = geometry else { return };
             // SAFETY: mapped and long enough (just checked), aligned to 128.

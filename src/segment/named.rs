@@ -188,11 +188,13 @@ fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachme
     let attachment = join_file(fd, Some(path.to_path_buf()), stat.size)?;
     // While we hold the door nobody unlinks; but somebody may have before we took it.
     let current = shm::stat_path(path).is_ok_and(|now| now.inode == stat.inode);
+    // Whoever leaves as the last one wants the door for itself, we too.
+    ofd::unlock(door.as_fd(), Byte::Door)?;
     Ok(current.then_some(attachment))
 }
 
 fn no_one_lives(fd: BorrowedFd<'_>, view: &View) -> Result<bool, Error> {
-    Ok(ofd::first_live(fd, 1, view.geometry().participants)?.is_none())
+    Ok(ofd::any_live(fd, 1, view.geometry().participants)?.is_none())
 }
 
 /// Takes the name away from a segment in which nobody lives, or that is retired already. Says whether it did.
@@ -284,25 +286,12 @@ pub fn list() -> Result<Vec<SegmentInfo>, Error> {
             name,
             size: stat.size,
             owner: stat.owner,
-            participants: living(fd.as_fd(), &view)?.len(),
+            participants: ofd::count_live(fd.as_fd(), 1, view.geometry().participants)?,
             unlink: if view.birth().unlink == 1 { Unlink::WithLast } else { Unlink::Keep },
         });
     }
     infos.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(infos)
-}
-
-/// The participants whose proof of life stands, seen through a descriptor that holds none.
-pub fn living(fd: BorrowedFd<'_>, view: &View) -> Result<Vec<u16>, Error> {
-    let last = view.geometry().participants;
-    let mut living = Vec::new();
-    let mut next = 1;
-    while next <= last {
-        let Some(found) = ofd::first_live(fd, next, last)? else { break };
-        living.push(found);
-        next = found + 1;
-    }
-    Ok(living)
 }
 
 fn names() -> Result<Vec<(String, PathBuf)>, Error> {

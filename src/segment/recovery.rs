@@ -66,7 +66,7 @@ impl Peers for Probe<'_> {
             return Fate::Invalid;
         }
         let dead = match self.witness {
-            Witness::File(fd, _) => ofd::first_live(fd, participant, participant) == Ok(None),
+            Witness::File(fd, _) => ofd::any_live(fd, participant, participant) == Ok(None),
             Witness::Claims => match self.view.slot(participant).claim.load(Ordering::Acquire) {
                 0 => true,
                 claim => !Identity(claim).is_alive(),

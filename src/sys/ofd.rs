@@ -80,9 +80,9 @@ pub fn unlock(fd: BorrowedFd<'_>, byte: Byte) -> Result<(), Error> {
     fcntl(fd, libc::F_OFD_SETLK, &mut flock(libc::F_UNLCK, byte.offset(), 1))
 }
 
-/// Whether a description other than `fd`'s holds the live byte of a participant in `first..=last`; if so, which is the
-/// first.
-pub fn first_live(fd: BorrowedFd<'_>, first: u16, last: u16) -> Result<Option<u16>, Error> {
+/// Which participant in `first..=last` has its live byte held by a description other than `fd`'s; the kernel names
+/// any one of them.
+pub fn any_live(fd: BorrowedFd<'_>, first: u16, last: u16) -> Result<Option<u16>, Error> {
     let start = Byte::Live(first).offset();
     let mut lock = flock(libc::F_WRLCK, start, i64::from(last - first) + 1);
     fcntl(fd, libc::F_OFD_GETLK, &mut lock)?;
@@ -91,4 +91,18 @@ pub fn first_live(fd: BorrowedFd<'_>, first: u16, last: u16) -> Result<Option<u1
     }
     let found = (lock.l_start - BASE).clamp(i64::from(first), i64::from(last));
     Ok(Some(found as u16))
+}
+
+/// How many participants in `first..=last` have their live bytes held.
+pub fn count_live(fd: BorrowedFd<'_>, first: u16, last: u16) -> Result<usize, Error> {
+    let mut count = 0;
+    let mut ranges = vec![(first, last)];
+    while let Some((first, last)) = ranges.pop() {
+        let Some(found) = any_live(fd, first, last)? else { continue };
+        count += 1;
+        // Others may lie on both sides: locks are kept by age, not by offset.
+        ranges.extend((found > first).then(|| (first, found - 1)));
+        ranges.extend((found < last).then(|| (found + 1, last)));
+    }
+    Ok(count)
 }

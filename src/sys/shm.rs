@@ -176,7 +176,9 @@ pub fn memfd(name: &str, size: u64) -> Result<OwnedFd, Error> {
 /// Makes the file `size` bytes long and reserves the memory for all of it: no room is an error here, never a SIGBUS
 /// later.
 pub fn reserve(fd: BorrowedFd<'_>, size: u64) -> Result<(), Error> {
-    if i64::try_from(size).is_err() {
+    // memfd has no limit of its own and tmpfs may have one beyond the memory of the machine: there the kernel would not
+    // refuse, but kill processes until it fits.
+    if i64::try_from(size).is_err() || size > available_memory() {
         return Err(Error::NoSpace);
     }
     loop {
@@ -186,6 +188,28 @@ pub fn reserve(fd: BorrowedFd<'_>, size: u64) -> Result<(), Error> {
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// The bytes of memory and swap that can be had without hurting anybody, as far as the kernel tells. The limit of a
+/// control group is not looked at.
+fn available_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kilobytes = |name| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_ascii_whitespace().next()?.parse::<u64>().ok()
+    };
+    if let Some(available) = kilobytes("MemAvailable:") {
+        return available.saturating_add(kilobytes("SwapFree:").unwrap_or(0)).saturating_mul(1024);
+    }
+    // SAFETY: zero is a valid value of every field of sysinfo, and the pointer is valid for the call.
+    let info = unsafe {
+        let mut info: libc::sysinfo = core::mem::zeroed();
+        if libc::sysinfo(&mut info) != 0 {
+            return u64::MAX;
+        }
+        info
+    };
+    info.totalram.saturating_add(info.totalswap).saturating_mul(info.mem_unit.into())
 }
 
 /// Removes a name.

@@ -1,0 +1,186 @@
+//! The public API under test: the same scenarios, over a named segment that every process joins by itself.
+//!
+//! A fresh segment is made for every kill point, by a process that leaves at once. Deaths are told by the kernel, not
+//! by the board.
+
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use ringfence::layout::segment::Geometry;
+use ringfence::sys::nap::{Deadline, Wait};
+use ringfence::{LockError, Mutex, PopError, PushError, Queue, Segment, SegmentOptions, Unlink};
+
+use crate::board::{Board, Cue, Digest, Role};
+use crate::fifos::{Fifo, No, WORDS, message, whole};
+use crate::locks::{Entry, LockKind, stage};
+use crate::os::{Child, Ended, LIMIT, name_prefix, remove_segments};
+
+/// Participants a segment has room for: more than any scenario has, few enough to notice a leak.
+pub const PARTICIPANTS: u16 = 12;
+/// Objects a segment has room for.
+pub const OBJECTS: u32 = 8;
+const HEAP: usize = 16 << 10;
+
+/// The options of all segments of the rig.
+pub fn options() -> SegmentOptions {
+    SegmentOptions::new().size(HEAP).participants(PARTICIPANTS).objects(OBJECTS).unlink(Unlink::Keep)
+}
+
+/// The name of the kill point's segment.
+pub fn name(board: &Board) -> String {
+    format!("{}{}", name_prefix(), board.arena[0].load(Relaxed))
+}
+
+/// Removes the segments of earlier kill points, and gives this one a name that no other has had.
+pub fn fresh_name(board: &Board) {
+    use std::sync::atomic::AtomicU64;
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    remove_segments(&name_prefix());
+    board.arena[0].store(NEXT.fetch_add(1, Relaxed), Relaxed);
+}
+
+/// Runs `body` in a process of its own, to its end.
+///
+/// # Panics
+/// If it fails: then nothing can be staged.
+pub fn elsewhere(body: impl FnOnce()) {
+    assert_eq!(Child::fork(body).wait(LIMIT), Some(Ended::Exit(0)), "a preparation failed");
+}
+
+/// A fresh segment, prepared by a process that leaves.
+pub fn fresh_segment(board: &Board, prepare: impl FnOnce(&Segment)) {
+    fresh_name(board);
+    elsewhere(|| prepare(&Segment::create(&name(board), &options()).expect("a fresh segment")));
+}
+
+/// Joins the kill point's segment.
+pub fn join(board: &Board) -> Segment {
+    Segment::open(&name(board)).expect("the segment is there")
+}
+
+/// The objects' bytes, and how much of the tables is in use (pids and times differ at every run).
+pub fn digest(board: &Board) -> Digest {
+    let Ok(file) = std::fs::File::open(format!("/dev/shm/ringfence.{}", name(board))) else { return Digest::new() };
+    let size = file.metadata().map_or(0, |meta| meta.len());
+    let mut bytes = vec![0; size as usize];
+    if file.read_exact_at(&mut bytes, 0).is_err() {
+        return Digest::new().word(1);
+    }
+    let heap = Geometry::new(PARTICIPANTS.into(), OBJECTS, size).map_or(0, |geometry| geometry.heap()) as usize;
+    let words = bytes.chunks_exact(8).map(|bytes| u64::from_ne_bytes(bytes.try_into().unwrap_or_default()));
+    let used = words.clone().take(heap / 8).filter(|&word| word != 0).count();
+    words.skip(heap / 8).fold(Digest::new().word(used as u64), Digest::word)
+}
+
+/// `Mutex<[u64; 2]>`.
+#[derive(Debug)]
+pub struct ApiMutex;
+
+impl LockKind for ApiMutex {
+    type Session = (Segment, Mutex<[u64; 2]>);
+
+    const NEVER_TORN: bool = true;
+
+    fn reset(board: &'static Board) {
+        fresh_segment(board, |segment| {
+            let _ = Mutex::create(segment, "warm", 0_u64).expect("room for a mutex");
+            let _ = Mutex::create(segment, "pair", [0_u64; 2]).expect("room for a mutex");
+        });
+    }
+
+    fn session(board: &'static Board, _: Role) -> Self::Session {
+        let segment = join(board);
+        // The thread's registration is a scenario of its own.
+        drop(Mutex::<u64>::open(&segment, "warm").expect("it is there").lock());
+        let mutex = Mutex::open(&segment, "pair").expect("it is there");
+        (segment, mutex)
+    }
+
+    fn critical((_, mutex): &mut Self::Session, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String> {
+        cue.stage.store(stage::ASKED, Release);
+        let (mut guard, died) = match mutex.lock() {
+            Ok(guard) => (guard, false),
+            Err(LockError::OwnerDied(guard)) => (guard, true),
+            Err(error) => return Err(error.to_string()),
+        };
+        cue.stage.store(stage::INSIDE, Release);
+        inside(Entry { died, found: *guard });
+        let count = guard[0] + 1;
+        *guard = [count; 2];
+        if died {
+            guard.make_consistent();
+        }
+        cue.stage.store(stage::LEAVING, Release);
+        guard.unlock();
+        cue.stage.store(stage::OUT, Release);
+        Ok(count)
+    }
+
+    fn recover((segment, _): &mut Self::Session, _: Role) {
+        segment.recover().expect("recovery is possible");
+    }
+
+    fn digest(board: &'static Board) -> Digest {
+        digest(board)
+    }
+}
+
+/// `Queue<[u64; 3]>`.
+#[derive(Debug)]
+pub struct ApiQueue;
+
+impl Fifo for ApiQueue {
+    type Session = (Segment, Queue<[u64; WORDS]>);
+
+    const IN_ARENA: bool = false;
+
+    fn reset(board: &'static Board, capacity: usize) {
+        fresh_segment(board, |segment| {
+            let _ = Queue::<[u64; WORDS]>::create(segment, "queue", capacity).expect("room for a queue");
+        });
+    }
+
+    fn session(board: &'static Board, _: usize, _: Role) -> Self::Session {
+        let segment = join(board);
+        let queue = Queue::open(&segment, "queue").expect("it is there");
+        // The thread's registration is a scenario of its own.
+        let _ = segment.objects();
+        (segment, queue)
+    }
+
+    fn push((_, queue): &mut Self::Session, value: u64, wait: Wait) -> Result<(), No> {
+        let item = message(value);
+        let pushed = if wait.deadline == Deadline::Now { queue.try_push(item) } else { queue.push(item) };
+        pushed.map_err(|error| match error {
+            PushError::Full(_) => No::Full,
+            PushError::Closed(_) => No::Closed,
+            _ => No::Other,
+        })
+    }
+
+    fn pop((_, queue): &mut Self::Session, wait: Wait) -> Result<u64, No> {
+        let popped = if wait.deadline == Deadline::Now { queue.try_pop() } else { queue.pop() };
+        whole(popped.map_err(|error| match error {
+            PopError::Empty => No::Empty,
+            PopError::Busy => No::Busy,
+            PopError::Closed => No::Closed,
+            _ => No::Other,
+        })?)
+    }
+
+    fn recover((segment, _): &mut Self::Session, _: Role) {
+        segment.recover().expect("recovery is possible");
+    }
+
+    fn len((_, queue): &mut Self::Session) -> usize {
+        queue.len()
+    }
+
+    fn shutdown((_, queue): &mut Self::Session) -> bool {
+        queue.shutdown().is_ok()
+    }
+
+    fn digest(board: &'static Board) -> Digest {
+        digest(board)
+    }
+}
