@@ -36,6 +36,11 @@ fn channels_in_c() {
 }
 
 #[test]
+fn signals_in_c() {
+    program("c/signal.c", "signal", "signal: ok\n");
+}
+
+#[test]
 fn null_and_wild_values_are_refused() {
     program("c/bad.c", "bad", "bad: ok\n");
 }

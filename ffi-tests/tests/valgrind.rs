@@ -11,8 +11,17 @@ fn valgrind_finds_nothing() {
         println!("skipped: valgrind is not installed (apt-get install valgrind)");
         return;
     }
-    let programs =
-        ["c/hello.c", "c/segment.c", "c/mutex.c", "c/cell.c", "c/queue.c", "c/channel.c", "c/bad.c", "cpp/tour.cpp"];
+    let programs = [
+        "c/hello.c",
+        "c/segment.c",
+        "c/mutex.c",
+        "c/cell.c",
+        "c/queue.c",
+        "c/channel.c",
+        "c/signal.c",
+        "c/bad.c",
+        "cpp/tour.cpp",
+    ];
     let mut findings = Vec::new();
     for source in programs {
         let lab = Lab::new(&format!("valgrind-{}", source.replace('/', "-")));

@@ -120,3 +120,49 @@ pub extern "C" fn rf_last_error() -> *const c_char {
 pub extern "C" fn rf_last_errno() -> c_int {
     LAST.try_with(|last| last.errno.get()).unwrap_or(0)
 }
+
+// Inside, because nothing outside can make the library panic.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last_error() -> String {
+        // SAFETY: the text lives until the next failing call of this thread.
+        unsafe { CStr::from_ptr(rf_last_error()) }.to_string_lossy().into_owned()
+    }
+
+    #[test]
+    fn a_panic_becomes_a_status() {
+        errno::set(4711);
+        let status = boundary(|| {
+            errno::set(1);
+            panic!("on purpose: {}", 42)
+        });
+        assert_eq!((status, errno::get()), (rf_status::RF_E_INTERNAL as c_int, 4711));
+        assert_eq!(last_error(), "internal error: on purpose: 42");
+    }
+
+    #[test]
+    fn a_panic_with_a_strange_payload_becomes_a_status() {
+        struct PanicsOnDrop;
+        impl Drop for PanicsOnDrop {
+            fn drop(&mut self) {
+                panic!("while dropping the payload");
+            }
+        }
+        let status = boundary(|| std::panic::panic_any(PanicsOnDrop));
+        assert_eq!(status, rf_status::RF_E_INTERNAL as c_int);
+        assert_eq!(last_error(), "internal error: panic");
+    }
+
+    #[test]
+    fn the_last_error_is_the_last_failure_of_this_thread() {
+        assert_eq!(boundary(|| Err(Failure::new(rf_status::RF_E_SYSTEM, "first\0rest").with_errno(5))), -5);
+        assert_eq!(boundary(|| Ok(rf_status::RF_OWNER_DIED)), 1);
+        assert_eq!((last_error().as_str(), rf_last_errno()), ("first", 5));
+        assert_eq!(boundary(|| Err(rf_status::RF_E_FULL.into())), -40);
+        assert_eq!((last_error().as_str(), rf_last_errno()), ("full", 0));
+        let other = std::thread::spawn(last_error);
+        assert_eq!(other.join().expect("the thread"), "");
+    }
+}

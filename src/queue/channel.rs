@@ -48,6 +48,7 @@ pub struct Channel {
 }
 
 impl Channel {
+    /// Opens or creates the channel called `name`. Opening with a ring of 0 bytes takes whatever it has.
     pub(crate) fn with(segment: &Segment, name: &str, mode: Mode, ring_bytes: usize) -> Result<Self, Error> {
         let wanted = Geometry::new(ring_bytes as u64);
         if wanted.is_none() && (mode != Mode::Open || ring_bytes != 0) {
