@@ -210,8 +210,12 @@ impl Parent<'_> {
         self.spring_the_ambush()?;
         self.bury()?;
         if self.ledger.audit_due() && self.shared.tasks.is_empty() {
+            // A task goes from the queue to a worker to the channel, and is looked for in this order: what moves on
+            // meanwhile is found at the next place.
             let held: Vec<TaskId> = self.crew.living().filter_map(|w| self.holding(w.number).task()).collect();
-            self.ledger.audit(&held);
+            if self.shared.counts.is_empty() {
+                self.ledger.audit(&held);
+            }
         }
         if let Some(bar) = &mut self.bar {
             bar.draw(self.shared.progress.get(), self.total);
