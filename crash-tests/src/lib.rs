@@ -42,8 +42,10 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(chain::scenarios::<channel::Shipped>("channel"));
     all.extend(locks::scenarios::<api::ApiMutex>("Mutex"));
     all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
+    all.extend(asleep::scenarios::<api::ApiChannel>("Channel"));
     for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {
         all.push(chain::scenario::<api::ApiQueue>("Queue", 3, label, script));
+        all.push(chain::scenario::<api::ApiChannel>("Channel", 3, label, script));
     }
     all.extend(life::scenarios());
     all.extend(controls());
