@@ -246,8 +246,12 @@ pub fn explore(
             }
             wheel -= 1;
             if !finished[wheel] && at[wheel] < lengths[wheel] * 8 + 10_000 {
-                let sampled = victims > 1 || options.budget.is_some() || options.stride > 1;
-                at[wheel] += if sampled { strides[wheel] } else { full_stride(at[wheel], lengths[wheel]) };
+                at[wheel] += match per_victim {
+                    None if options.stride == 1 => full_stride(at[wheel], lengths[wheel]),
+                    // Behind a victim that finished, a later one is short; behind one that died, it first spins.
+                    Some(points) if wheel > 0 && at[wheel] < SHORT => strides[wheel].min(SHORT.div_ceil(points)),
+                    _ => strides[wheel],
+                };
                 break;
             }
             at[wheel] = options.offset % strides[wheel];
@@ -255,6 +259,9 @@ pub fn explore(
     }
     outcome
 }
+
+/// About as long is an operation that meets nobody.
+const SHORT: u64 = 48;
 
 /// A long operation of the full run spins or waits in its middle: there not every instruction counts.
 fn full_stride(k: u64, length: u64) -> u64 {
