@@ -288,7 +288,7 @@ fn objects(segment: &Segment) -> Verdict {
 /// The mutex can be had; its holder's death is told if there was one.
 fn mutex(segment: &Segment, died: bool) -> Verdict {
     let mutex = Mutex::<u64>::open(segment, "mutex").map_err(stuck("open the mutex"))?;
-    let verdict = match mutex.lock() {
+    match mutex.lock() {
         Ok(guard) => {
             ensure(!died, Class::Unreported, "the holder's death was not told")?;
             ensure(*guard == 1, Class::Torn, "the mutex holds another value")
@@ -298,8 +298,7 @@ fn mutex(segment: &Segment, died: bool) -> Verdict {
             ensure(*guard == 1, Class::Torn, "the mutex holds another value")
         }
         Err(error) => Err((Class::Stuck, error.to_string())),
-    };
-    verdict
+    }
 }
 
 /// Everything that a segment is for can be had of it: an object, and every place but ours.
