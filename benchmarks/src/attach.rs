@@ -1,11 +1,11 @@
 //! Opening a segment and an object in it, against mapping the same memory with nothing in it.
 
 use std::ffi::CString;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use ringfence::{Queue, Segment};
+use ringfence::{Queue, Segment, SegmentOptions};
 
-use crate::crew::{As, per_op, run};
-use crate::ours::Scene;
+use crate::crew::{As, Child, Shared, per_op, run};
 use crate::table::{Book, Demand, contestant};
 
 const SIZE: usize = 16 << 20;
@@ -54,10 +54,45 @@ impl Drop for Bare {
     }
 }
 
+/// A segment with a queue in it that another process has open, and this one and its other children have not: a process
+/// that is in the segment already would open it a second time for nothing.
+struct Held {
+    name: String,
+    holder: Option<Child>,
+}
+
+impl Held {
+    fn new() -> Self {
+        let name = format!("bench-{}-attach", std::process::id());
+        let ready = Shared::new(AtomicU32::new(0));
+        let holder = Child::fork(|| {
+            let options = SegmentOptions::new().size(SIZE);
+            let segment = Segment::create(&name, &options).expect("a new segment");
+            let _queue = Queue::<u64>::create(&segment, "queue", 1024).expect("a new queue");
+            ready.store(1, Ordering::Release);
+            loop {
+                std::thread::park();
+            }
+        });
+        while ready.load(Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
+        Self { name, holder: Some(holder) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(holder) = self.holder.take() {
+            holder.kill();
+        }
+        let _ = Segment::unlink(&self.name);
+    }
+}
+
 /// Runs the race.
 pub fn measure(book: &mut Book) {
-    let scene = Scene::new(SIZE);
-    let _queue = Queue::<u64>::create(&scene.segment, "queue", 1024).expect("a new queue");
+    let held = Held::new();
     let bare = Bare::new();
     let alone = |attach: &(dyn Fn() + Sync)| {
         let run = run(As::Processes, 1, None, |_, gate| {
@@ -68,7 +103,7 @@ pub fn measure(book: &mut Book) {
         run.counts[0] as f64 / 1e6
     };
     let ours = || {
-        let segment = Segment::open(scene.name()).expect("it is there");
+        let segment = Segment::open(&held.name).expect("it is there");
         drop(Queue::<u64>::open(&segment, "queue").expect("it is there"));
     };
     let contestants = vec![
