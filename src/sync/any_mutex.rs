@@ -122,8 +122,18 @@ impl AnyMutex {
     }
 
     /// Locks. On success the calling thread holds the lock, also for [`Acquired::OwnerDied`].
-    #[cold]
+    #[inline]
+    #[allow(dead_code)] // for the C ABI
     pub fn lock(&self, deadline: Deadline) -> Result<(Owner, Acquired), LockFailure> {
+        match self.lock_fast() {
+            Some(owner) => Ok((owner, Acquired::Clean)),
+            None => self.lock_slow(deadline),
+        }
+    }
+
+    /// The rest of [`lock`](Self::lock), once [`lock_fast`](Self::lock_fast) has failed.
+    #[cold]
+    pub fn lock_slow(&self, deadline: Deadline) -> Result<(Owner, Acquired), LockFailure> {
         let thread = self.object.enter().map_err(LockFailure::Segment)?;
         thread.hold(self.word());
         let wait = Wait { deadline, interruptible: self.interruptible.load(Ordering::Relaxed) != 0 };

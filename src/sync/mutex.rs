@@ -147,7 +147,7 @@ impl<T: Plain> Mutex<T> {
     fn acquire(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, LockError<MutexGuard<'_, T>>> {
         let (owner, acquired) = match self.lock.lock_fast() {
             Some(owner) => (owner, Acquired::Clean),
-            None => self.lock.lock(deadline)?,
+            None => self.lock.lock_slow(deadline)?,
         };
         let mut bits = T::Bits::zeroed();
         self.cell().read_locked(bytemuck::bytes_of_mut(&mut bits));
