@@ -230,7 +230,8 @@ impl<'a> Queue<'a> {
         }
     }
 
-    // Always inline, so that a caller's constant item size unrolls the copies; loops and branches live in `push_on`, `pop_on`.
+    // What follows is always inline, so that a caller's constant item size unrolls the copies. `push_on` and `pop_on` have
+    // the loops and the branches.
 
     /// Pushes at this very position: `Some(None)`, or what was found there instead. `None`: there is no such position.
     #[inline(always)]
@@ -447,16 +448,18 @@ impl<'a> Queue<'a> {
 
     #[cold]
     fn pop_slow(&self, item: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<(), PopFailure> {
-        let mut attempt = || match self.try_pop(item, peers) {
+        for _ in 0..if SPIN { SPINS } else { 0 } {
+            spin_loop();
+            match self.try_pop(item, peers) {
+                Err(PopFailure::Empty) => {}
+                Err(PopFailure::Busy) => break, // has spun itself, and asked whether the producer lives
+                done => return done,
+            }
+        }
+        let attempt = || match self.try_pop(item, peers) {
             Err(PopFailure::Empty | PopFailure::Busy) => None,
             done => Some(done),
         };
-        for _ in 0..if SPIN { SPINS } else { 0 } {
-            spin_loop();
-            if let Some(done) = attempt() {
-                return done;
-            }
-        }
         let shared = self.shared();
         eventcount::wait_until(&shared.not_empty, &shared.no_membarrier, wait, attempt).unwrap_or_else(|expired| {
             Err(match expired {
@@ -538,8 +541,8 @@ impl<'a> Queue<'a> {
     fn seems_full(&self) -> bool {
         let position = self.header.tail.0.load(Ordering::Acquire);
         self.slot(position, 0).is_some_and(|slot| {
-            // Relaxed: only a reason to spin on.
-            slot.word.load(Ordering::Relaxed) == word(slot.lap.wrapping_sub(1), FULL)
+            // Relaxed: only a reason to spin on. Full, or being written a lap behind: then it is not worth asking by whom.
+            laps_ahead(slot.word.load(Ordering::Relaxed), slot.lap) == -1
         })
     }
 
