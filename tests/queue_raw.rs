@@ -111,7 +111,8 @@ fn the_end_of_waiting() {
     assert!(queue.is_shut_down() && queue.is_empty());
 }
 
-/// A producer that is stopped, not dead, between claim and publication: the others are told, or wait, but never pass it.
+/// A producer that is stopped, not dead, between claim and publication: the others are told, or wait, but never pass
+/// it.
 #[test]
 fn a_stopped_producer_is_waited_for() {
     let memory = Memory::new(2, 8);

@@ -26,12 +26,12 @@
 //! 1. A position goes `EMPTY` -> `WRITING` -> `FULL` -> finished, or `WRITING` -> finished when its producer is dead.
 //!    Finished is written as `EMPTY` of the next lap: no word ever comes back (but after 2^48 laps), so an exact
 //!    compare-and-swap hits what was seen or nothing.
-//! 2. Positions are claimed in order: whoever claims one has seen all before it claimed. Hence `EMPTY` at a position says
-//!    that nothing lies behind it.
+//! 2. Positions are claimed in order: whoever claims one has seen all before it claimed. Hence `EMPTY` at a position
+//!    says that nothing lies behind it.
 //! 3. Messages are popped in order; voids happen in any order. Hence lap L at an index proves to a producer that
 //!    all positions up to (L-1, index) are claimed, but to a consumer only that those up to (L-2, index) are finished.
-//! 4. `head` and `tail` are lower bounds and nothing but hints: written by plain stores that may run late and backwards,
-//!    and believed by nobody: a position reached by a wrong one fails the checks above.
+//! 4. `head` and `tail` are lower bounds and nothing but hints: written by plain stores that may run late and
+//!    backwards, and believed by nobody: a position reached by a wrong one fails the checks above.
 //! 5. An item is read by copying it and then swapping the very word under which it was full: a copy that somebody may
 //!    have torn is discarded with the lost swap.
 //! 6. Once `closing` is set, whoever finds the end makes it `CLOSED`: there pops end and pushes fail. So nothing is
@@ -39,8 +39,8 @@
 //!
 //! A death leaves behind:
 //! - as a producer before its claim: nothing. Between claim and publication: `WRITING`, which the next consumer, the
-//!   producer a lap later, or [`recover`](Queue::recover) voids. After publication: a message, and perhaps sleepers not yet woken, whom
-//!   [`recover`](Queue::recover) or the cap on sleeps wakes;
+//!   producer a lap later, or [`recover`](Queue::recover) voids. After publication: a message, and perhaps sleepers not
+//!   yet woken, whom [`recover`](Queue::recover) or the cap on sleeps wakes;
 //! - as a consumer before its swap: nothing. After it: the message is gone with its consumer (at most once), and
 //!   perhaps a producer not yet woken;
 //! - hints that lag: the next ones walk past.
@@ -49,9 +49,10 @@
 //! contention cannot reach, and behind it lies `Corrupted`. Push is lock-free; pop waits for a producer that is
 //! stopped between claim and publication ([`Busy`](PopFailure::Busy)).
 //!
-//! Orderings: publishing is a Release store that the consumer's Acquire load meets; finishing is a Release swap that the next
-//! claimer's Acquire meets, which also keeps a successful copy clear of the next item's stores. Hints are stored Release
-//! and loaded Acquire: whoever starts at a hint must see the words that justify it. Payload words are Relaxed.
+//! Orderings: publishing is a Release store that the consumer's Acquire load meets; finishing is a Release swap that
+//! the next claimer's Acquire meets, which also keeps a successful copy clear of the next item's stores. Hints are
+//! stored Release and loaded Acquire: whoever starts at a hint must see the words that justify it. Payload words are
+//! Relaxed.
 //!
 //! Source: our own; per-slot laps as in D. Vyukov's bounded queue (2010), claiming by the slot's word alone.
 
@@ -230,7 +231,8 @@ impl<'a> Queue<'a> {
         }
     }
 
-    // Always inline, so that a caller's constant item size unrolls the copies; loops and branches live in `push_on`, `pop_on`.
+    // What follows is always inline, so that a caller's constant item size unrolls the copies. `push_on` and `pop_on`
+    // have the loops and the branches.
 
     /// Pushes at this very position: `Some(None)`, or what was found there instead. `None`: there is no such position.
     #[inline(always)]
@@ -261,7 +263,8 @@ impl<'a> Queue<'a> {
         }
         words::load(item, slot.data);
         let finished = word(slot.lap.wrapping_add(1), EMPTY);
-        // Invariant 5. Release: our copy is made before the next item is written. Acquire: hands on what the claim proved.
+        // Invariant 5. Release: our copy is made before the next item is written. Acquire: hands on what the claim
+        // proved.
         match slot.word.compare_exchange(seen, finished, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => {
                 self.header.head.0.store(self.next(position), Ordering::Release);
@@ -388,7 +391,8 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Finishes the position of a producer that died in it, seen as the exact word `seen`. Returns whether this call did it.
+    /// Finishes the position of a producer that died in it, seen as the exact word `seen`. Returns whether this call
+    /// did it.
     fn void(&self, at: &AtomicU64, seen: u64) -> bool {
         // AcqRel: hands on what the dead producer's claim proved (invariant 2).
         let next = word((seen >> LAP_SHIFT) + 1, EMPTY);
@@ -447,16 +451,18 @@ impl<'a> Queue<'a> {
 
     #[cold]
     fn pop_slow(&self, item: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<(), PopFailure> {
-        let mut attempt = || match self.try_pop(item, peers) {
+        for _ in 0..if SPIN { SPINS } else { 0 } {
+            spin_loop();
+            match self.try_pop(item, peers) {
+                Err(PopFailure::Empty) => {}
+                Err(PopFailure::Busy) => break, // has spun itself, and asked whether the producer lives
+                done => return done,
+            }
+        }
+        let attempt = || match self.try_pop(item, peers) {
             Err(PopFailure::Empty | PopFailure::Busy) => None,
             done => Some(done),
         };
-        for _ in 0..if SPIN { SPINS } else { 0 } {
-            spin_loop();
-            if let Some(done) = attempt() {
-                return done;
-            }
-        }
         let shared = self.shared();
         eventcount::wait_until(&shared.not_empty, &shared.no_membarrier, wait, attempt).unwrap_or_else(|expired| {
             Err(match expired {
@@ -538,8 +544,9 @@ impl<'a> Queue<'a> {
     fn seems_full(&self) -> bool {
         let position = self.header.tail.0.load(Ordering::Acquire);
         self.slot(position, 0).is_some_and(|slot| {
-            // Relaxed: only a reason to spin on.
-            slot.word.load(Ordering::Relaxed) == word(slot.lap.wrapping_sub(1), FULL)
+            // Relaxed: only a reason to spin on. Full, or being written a lap behind: then it is not worth asking by
+            // whom.
+            laps_ahead(slot.word.load(Ordering::Relaxed), slot.lap) == -1
         })
     }
 
