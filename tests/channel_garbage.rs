@@ -31,9 +31,9 @@ impl Random {
     /// Often small, often a flipped bit of something real, sometimes anything.
     fn garbage(&mut self, real: u64) -> u64 {
         match self.next() % 4 {
-            0 => real ^ 1 << (self.next() % 64),
-            1 => self.next() % 16 | (self.next() % 2) << 31 | (self.next() % 16) << 32,
-            2 => (self.next() % 2) << 63 | self.next() % 100,
+            0 => real ^ (1 << (self.next() % 64)),
+            1 => (self.next() % 16) | ((self.next() % 2) << 31) | ((self.next() % 16) << 32),
+            2 => ((self.next() % 2) << 63) | (self.next() % 100),
             _ => self.next(),
         }
     }
@@ -61,7 +61,7 @@ fn garbage_is_an_error_or_a_message() {
             };
             victim.store(random.garbage(victim.load(Ordering::Relaxed)), Ordering::Relaxed);
         }
-        if random.next() % 16 == 0 {
+        if random.next().is_multiple_of(16) {
             header.shared.0.closing.store(random.next() as u32, Ordering::Relaxed);
         }
         for _ in 0..3 {
