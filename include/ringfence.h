@@ -1081,7 +1081,7 @@ typedef struct rf_queue rf_queue;
  * @param segment     where it lives
  * @param name        its name in the segment
  * @param flags       of `rf_flags`
- * @param item_size   bytes of an item: at least 1
+ * @param item_size   bytes of an item; 0 for items that only count
  * @param item_align  alignment of an item (`_Alignof`): a power of two
  * @param tag         a name for the type of the items that both sides must use; NULL or "" for none
  * @param capacity    how many items it holds, exactly: at least 1; 0 without `RF_CREATE` takes what is there
@@ -1117,7 +1117,7 @@ int rf_queue_push(const struct rf_queue *queue, const void *item, int64_t timeou
  * Takes the item at the head of the queue.
  *
  * @param queue       the queue
- * @param item        room for `item_size` bytes; what it holds after a failure is not specified
+ * @param item        room for `item_size` bytes
  * @param timeout_ns  how long to wait for an item; RF_FOREVER, 0 to try
  * @return RF_OK; RF_E_EMPTY (nothing there, and not to wait), RF_E_BUSY (the next item is just being written, and not
  * to wait), RF_E_TIMED_OUT, RF_E_CLOSED (shut down and drained), RF_E_INTERRUPTED, RF_E_CORRUPTED

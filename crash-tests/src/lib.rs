@@ -17,6 +17,7 @@ pub mod asleep;
 pub mod board;
 pub mod broken;
 pub mod chain;
+pub mod channel;
 pub mod fifos;
 pub mod life;
 pub mod locks;
@@ -37,6 +38,8 @@ pub fn catalogue() -> Vec<Scenario> {
     let mut all = locks::scenarios::<locks::Raw<locks::Shipped>>("lock");
     all.extend(asleep::scenarios::<queue::Shipped>("queue"));
     all.extend(chain::scenarios::<queue::Shipped>("queue"));
+    all.extend(asleep::scenarios::<channel::Shipped>("channel"));
+    all.extend(chain::scenarios::<channel::Shipped>("channel"));
     all.extend(locks::scenarios::<api::ApiMutex>("Mutex"));
     all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
     for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {

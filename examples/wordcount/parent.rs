@@ -150,7 +150,7 @@ pub fn run(args: &Args, sources: &[Source], ranges: &[Range], stop: &mut Stop) -
         stop.check()?;
         parent.step()?;
     }
-    Ok(parent.finish()?)
+    parent.finish()
 }
 
 /// Makes the segment, named after this process.
@@ -337,7 +337,7 @@ impl Parent<'_> {
     }
 
     /// All is done: ends the race and sends everybody home.
-    fn finish(mut self) -> Result<Outcome, ringfence::Error> {
+    fn finish(mut self) -> Result<Outcome, Box<dyn Error>> {
         self.outcome.elapsed = self.started.unwrap_or(self.created).elapsed();
         if let Some(bar) = &mut self.bar {
             bar.clear();

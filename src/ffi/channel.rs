@@ -14,12 +14,10 @@ use super::boundary::{Failure, boundary};
 use super::segment::rf_segment;
 use super::status::rf_status::*;
 use crate::queue::{Channel, RecvError, SendError};
-use crate::segment::directory::Mode;
 
 /// A handle to a channel.
 pub struct rf_channel {
     core: Channel,
-    interruptible: bool,
 }
 
 impl From<SendError> for Failure {
@@ -79,12 +77,9 @@ pub unsafe extern "C" fn rf_channel_open(
         let (segment, name, out) =
             unsafe { (reference(segment, "segment")?, argument::name(name, "name")?, Out::required(out, "out")?) };
         let flags = argument::flags(flags)?;
-        let core = match flags.mode {
-            Mode::Create => Channel::create(&segment.core, name, ring_bytes)?,
-            Mode::Open => Channel::open(&segment.core, name)?,
-            Mode::OpenOrCreate => Channel::open_or_create(&segment.core, name, ring_bytes)?,
-        };
-        out.write_handle(rf_channel { core, interruptible: flags.interruptible });
+        let core = Channel::with(&segment.core, name, flags.mode, ring_bytes)?;
+        core.set_interruptible(flags.interruptible);
+        out.write_handle(rf_channel { core });
         Ok(RF_OK)
     })
 }
@@ -109,7 +104,7 @@ pub unsafe extern "C" fn rf_channel_send(
     boundary(|| {
         // SAFETY: the caller's promise.
         let (channel, message) = unsafe { (reference(channel, "channel")?, argument::bytes(message, len, "message")?) };
-        channel.core.send_bytes(message, argument::wait(timeout_ns, channel.interruptible))?;
+        channel.core.send_until(message, argument::deadline(timeout_ns))?;
         Ok(RF_OK)
     })
 }
@@ -137,13 +132,9 @@ pub unsafe extern "C" fn rf_channel_recv(
     boundary(|| {
         // SAFETY: the caller's promise.
         let (channel, buffer, len) = unsafe {
-            (
-                reference(channel, "channel")?,
-                argument::bytes_mut(buffer, size, "buffer")?,
-                Out::required(len, "len")?,
-            )
+            (reference(channel, "channel")?, argument::bytes_mut(buffer, size, "buffer")?, Out::required(len, "len")?)
         };
-        match channel.core.recv_bytes(buffer, argument::wait(timeout_ns, channel.interruptible)) {
+        match channel.core.recv_until(buffer, argument::deadline(timeout_ns)) {
             Ok(received) => {
                 len.write(received);
                 Ok(RF_OK)

@@ -102,6 +102,7 @@
 mod argument;
 mod array;
 mod boundary;
+mod channel;
 mod convert;
 mod element;
 mod flag;

@@ -48,7 +48,7 @@ pub struct Channel {
 }
 
 impl Channel {
-    fn with(segment: &Segment, name: &str, mode: Mode, ring_bytes: usize) -> Result<Self, Error> {
+    pub(crate) fn with(segment: &Segment, name: &str, mode: Mode, ring_bytes: usize) -> Result<Self, Error> {
         let wanted = Geometry::new(ring_bytes as u64);
         if wanted.is_none() && (mode != Mode::Open || ring_bytes != 0) {
             return Err(Error::InvalidArgument("a channel's ring has at least 1 byte and less than 16 GiB"));

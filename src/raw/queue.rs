@@ -205,57 +205,109 @@ impl<'a> Queue<'a> {
     }
 
     /// Appends `item` (of exactly the item size) if there is room now.
-    #[inline]
+    #[inline(always)]
     pub fn try_push(&self, me: Owner, item: &[u8], peers: &impl Peers) -> Result<(), PushFailure> {
         if self.is_shut_down() {
             return Err(PushFailure::Closed);
         }
-        let mut position = self.header.tail.0.load(Ordering::Acquire);
+        let position = self.header.tail.0.load(Ordering::Acquire);
+        match self.push_at(position, me, item) {
+            Some(None) => Ok(()),
+            Some(Some(seen)) => self.push_on(position, seen, me, item, peers),
+            None => Err(PushFailure::Corrupted),
+        }
+    }
+
+    /// Takes the first message into `item` (of exactly the item size) if there is one now. Otherwise the bytes of
+    /// `item` are arbitrary.
+    #[inline(always)]
+    pub fn try_pop(&self, item: &mut [u8], peers: &impl Peers) -> Result<(), PopFailure> {
+        let position = self.header.head.0.load(Ordering::Acquire);
+        match self.pop_at(position, item) {
+            Some(None) => Ok(()),
+            Some(Some(seen)) => self.pop_on(position, seen, item, peers),
+            None => Err(PopFailure::Corrupted),
+        }
+    }
+
+    // Always inline, so that a caller's constant item size unrolls the copies; loops and branches live in `push_on`, `pop_on`.
+
+    /// Pushes at this very position: `Some(None)`, or what was found there instead. `None`: there is no such position.
+    #[inline(always)]
+    fn push_at(&self, position: u64, me: Owner, item: &[u8]) -> Option<Option<u64>> {
+        let slot = self.slot(position, item.len())?;
+        let mine = word(slot.lap, WRITING | u64::from(me.participant()));
+        // Without a look first: the line comes over once, and exclusive. AcqRel: invariant 2 is handed on.
+        match slot.word.compare_exchange(word(slot.lap, EMPTY), mine, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                self.header.tail.0.store(self.next(position), Ordering::Release);
+                words::store(slot.data, item);
+                slot.word.store(word(slot.lap, FULL), Ordering::Release);
+                self.notify(&self.shared().not_empty);
+                Some(None)
+            }
+            Err(seen) => Some(Some(seen)),
+        }
+    }
+
+    /// Pops from this very position, or says what was found there instead, as [`push_at`](Self::push_at).
+    #[inline(always)]
+    fn pop_at(&self, position: u64, item: &mut [u8]) -> Option<Option<u64>> {
+        let slot = self.slot(position, item.len())?;
+        // Acquire: pairs with the Release that published the message.
+        let seen = slot.word.load(Ordering::Acquire);
+        if seen != word(slot.lap, FULL) {
+            return Some(Some(seen));
+        }
+        words::load(item, slot.data);
+        let finished = word(slot.lap.wrapping_add(1), EMPTY);
+        // Invariant 5. Release: our copy is made before the next item is written. Acquire: hands on what the claim proved.
+        match slot.word.compare_exchange(seen, finished, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                self.header.head.0.store(self.next(position), Ordering::Release);
+                self.notify(&self.shared().not_full);
+                Some(None)
+            }
+            Err(seen) => Some(Some(seen)),
+        }
+    }
+
+    /// Goes on with a push that found `seen` at `position`.
+    #[cold]
+    fn push_on(
+        &self,
+        mut position: u64,
+        mut seen: u64,
+        me: Owner,
+        item: &[u8],
+        peers: &impl Peers,
+    ) -> Result<(), PushFailure> {
         for _ in 0..self.patience() {
-            let Some(slot) = self.slot(position, item.len()) else { return Err(PushFailure::Corrupted) };
-            let mine = word(slot.lap, WRITING | u64::from(me.participant()));
-            // Without a look first: the line comes over once, and exclusive. AcqRel: invariant 2 is passed on to whoever sees us.
-            match slot.word.compare_exchange(word(slot.lap, EMPTY), mine, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => {
-                    self.header.tail.0.store(self.next(position), Ordering::Release);
-                    words::store(slot.data, item);
-                    slot.word.store(word(slot.lap, FULL), Ordering::Release);
-                    self.notify(&self.shared().not_empty);
-                    return Ok(());
-                }
-                Err(seen) => position = self.pass_to_push(position, &slot, seen, peers)?,
+            position = self.pass_to_push(position, seen, peers)?;
+            match self.push_at(position, me, item).ok_or(PushFailure::Corrupted)? {
+                None => return Ok(()),
+                Some(instead) => seen = instead,
             }
         }
         Err(PushFailure::Corrupted)
     }
 
-    /// Takes the first message into `item` (of exactly the item size) if there is one now. Otherwise the bytes of
-    /// `item` are arbitrary.
-    #[inline]
-    pub fn try_pop(&self, item: &mut [u8], peers: &impl Peers) -> Result<(), PopFailure> {
-        let mut position = self.header.head.0.load(Ordering::Acquire);
+    /// Goes on with a pop that found `seen` at `position`.
+    #[cold]
+    fn pop_on(&self, mut position: u64, mut seen: u64, item: &mut [u8], peers: &impl Peers) -> Result<(), PopFailure> {
         for _ in 0..self.patience() {
-            let Some(slot) = self.slot(position, item.len()) else { return Err(PopFailure::Corrupted) };
-            // Acquire: pairs with the Release that published the message.
-            let seen = slot.word.load(Ordering::Acquire);
-            if seen == word(slot.lap, FULL) {
-                words::load(item, slot.data);
-                if self.finish(&slot, seen) {
-                    self.header.head.0.store(self.next(position), Ordering::Release);
-                    self.notify(&self.shared().not_full);
-                    return Ok(());
-                }
-                position = later(self.next(position), self.header.head.0.load(Ordering::Acquire)); // invariant 5
-            } else {
-                position = self.pass_to_pop(position, &slot, seen, peers)?;
+            position = self.pass_to_pop(position, seen, peers)?;
+            match self.pop_at(position, item).ok_or(PopFailure::Corrupted)? {
+                None => return Ok(()),
+                Some(instead) => seen = instead,
             }
         }
         Err(PopFailure::Corrupted)
     }
 
     /// Where a producer goes on from a position that is not free: the same one again, or a later one.
-    #[cold]
-    fn pass_to_push(&self, position: u64, slot: &Slot<'_>, seen: u64, peers: &impl Peers) -> Result<u64, PushFailure> {
+    fn pass_to_push(&self, position: u64, seen: u64, peers: &impl Peers) -> Result<u64, PushFailure> {
+        let slot = self.slot(position, 0).ok_or(PushFailure::Corrupted)?;
         let state = decode(seen).ok_or(PushFailure::Corrupted)?;
         let claimed = match (laps_ahead(seen, slot.lap), state) {
             (0, State::Closed) => return Err(PushFailure::Closed),
@@ -283,8 +335,8 @@ impl<'a> Queue<'a> {
     }
 
     /// Where a consumer goes on from a position that holds no message: the same one again, or a later one.
-    #[cold]
-    fn pass_to_pop(&self, position: u64, slot: &Slot<'_>, seen: u64, peers: &impl Peers) -> Result<u64, PopFailure> {
+    fn pass_to_pop(&self, position: u64, seen: u64, peers: &impl Peers) -> Result<u64, PopFailure> {
+        let slot = self.slot(position, 0).ok_or(PopFailure::Corrupted)?;
         let state = decode(seen).ok_or(PopFailure::Corrupted)?;
         match (laps_ahead(seen, slot.lap), state) {
             (0, State::Empty) => {
@@ -300,7 +352,7 @@ impl<'a> Queue<'a> {
                 }
             }
             (0, State::Closed) => Err(PopFailure::Closed),
-            (0, State::Writing(producer)) => self.await_writer(slot, seen, producer, peers).map(|()| position),
+            (0, State::Writing(producer)) => self.await_writer(&slot, seen, producer, peers).map(|()| position),
             (0, State::Full) => Ok(position),
             (laps @ 1.., _) => {
                 // Invariant 3: positions up to (seen lap - 2, index) are finished, those behind it perhaps not.
@@ -347,13 +399,6 @@ impl<'a> Queue<'a> {
             self.notify(&self.shared().not_full);
         }
         done
-    }
-
-    #[inline]
-    fn finish(&self, slot: &Slot<'_>, seen: u64) -> bool {
-        let next = word(slot.lap.wrapping_add(1), EMPTY);
-        // Release: our copy is made before the next item is written. Acquire: passes on what the claim proved.
-        slot.word.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Appends `item`, waiting for room as `wait` says.
