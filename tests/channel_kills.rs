@@ -18,7 +18,11 @@ fn role_entry() {
         "receiver" => loop {
             channel.recv().unwrap();
         },
-        "sender" => (0..).for_each(|number| channel.send(&stamped(9, number)).unwrap()),
+        "sender" => {
+            for number in 0.. {
+                channel.send(&stamped(9, number)).unwrap();
+            }
+        }
         _ => panic!("no role {role}"),
     }
 }
