@@ -77,6 +77,17 @@ impl Role {
         }
     }
 
+    /// Waits for a line with `prefix` and gives the number behind it.
+    pub fn number(&mut self, prefix: &str) -> i32 {
+        loop {
+            let mut line = String::new();
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "the child ended before it said {prefix:?}");
+            if let Some((_, number)) = line.trim_end().split_once(prefix) {
+                return number.trim().parse().unwrap();
+            }
+        }
+    }
+
     /// Says a line to the child.
     pub fn tell(&mut self, word: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{word}").unwrap();
@@ -123,4 +134,145 @@ pub fn hear() -> String {
         std::process::exit(0);
     }
     line.trim_end().to_owned()
+}
+
+/// How long a test waits for something that must happen before it fails.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Waits until `happened` is true; panics after [`PATIENCE`].
+pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < PATIENCE, "waited too long: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// The state letter of a process or thread (`pid` or `pid/task/tid`); `None` if there is none.
+pub fn state_of(pid: impl std::fmt::Display) -> Option<char> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text[text.rfind(')')? + 1..].trim_start().chars().next()
+}
+
+/// Whether the test may do what only root may.
+pub fn is_root() -> bool {
+    // SAFETY: takes nothing, cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// The offsets of a segment's parts, by docs/layout.md.
+pub struct Parts {
+    pub slots: u64,
+    pub bitmaps: u64,
+    pub entries: u64,
+    pub heap: u64,
+}
+
+impl Parts {
+    pub fn of(participants: u64, objects: u64) -> Self {
+        let bitmaps = 256 + participants * 128;
+        let entries = (bitmaps + participants * objects.div_ceil(64) * 8).next_multiple_of(128);
+        Self { slots: 256, bitmaps, entries, heap: entries + objects * 256 }
+    }
+}
+
+/// Has this process die with its parent, so that a failed test leaves nobody behind.
+pub fn die_with_parent() {
+    // SAFETY: changes a flag of this process only.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+/// Forks; the child runs `child` and ends without running anything else of this program.
+pub fn fork(child: impl FnOnce()) -> i32 {
+    // SAFETY: the child runs on with the forking thread alone, and leaves through _exit.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0);
+    if pid == 0 {
+        run_child(child);
+    }
+    pid
+}
+
+/// Forks by the bare system call, so that no `pthread_atfork` handler runs.
+pub fn raw_fork(child: impl FnOnce()) -> i32 {
+    // SAFETY: as fork(2), without the C library's knowledge: the child only does what the tests here do.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } as i32;
+    assert!(pid >= 0);
+    if pid == 0 {
+        run_child(child);
+    }
+    pid
+}
+
+fn run_child(child: impl FnOnce()) -> ! {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(i32::from(outcome.is_err())) }
+}
+
+/// Reaps a child; its exit code, or minus the signal that killed it.
+pub fn reap(pid: i32) -> i32 {
+    let mut status = 0;
+    // SAFETY: `status` is valid for the call.
+    let reaped = unsafe { libc::waitpid(pid, &mut status, 0) };
+    assert_eq!(reaped, pid);
+    if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) }
+}
+
+/// Kills any process or, if negative, group. It need not be there.
+pub fn kill(pid: i32) {
+    // SAFETY: touches no memory.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+/// Shared anonymous memory of this process and its forked children.
+pub struct Memory {
+    pub base: std::ptr::NonNull<u8>,
+    pub len: usize,
+}
+
+impl Memory {
+    pub fn new(len: usize) -> Self {
+        // SAFETY: a fresh mapping aliases nothing.
+        let base = unsafe {
+            let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+            libc::mmap(std::ptr::null_mut(), len, access, kind, -1, 0)
+        };
+        assert_ne!(base, libc::MAP_FAILED);
+        Self { base: std::ptr::NonNull::new(base.cast()).unwrap(), len }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new`; whoever uses it must have dropped its handles.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Closes every descriptor but the standard ones.
+pub fn close_all_descriptors() {
+    // SAFETY: what is closed is not used again, as the test promises.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) }, 0);
+}
+
+/// Lets this process have no more descriptors than it has; `false` if that cannot be set.
+pub fn no_more_descriptors(spare: u64) -> bool {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    // Descriptors may have gaps: the limit is on numbers, so fill up to the highest.
+    let highest = open.map(|file| file.unwrap().file_name().to_str().unwrap().parse::<u64>().unwrap()).max().unwrap();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        use std::os::fd::IntoRawFd;
+        if file.into_raw_fd() as u64 >= highest {
+            break;
+        }
+    }
+    let limit = libc::rlimit { rlim_cur: highest + 1 + spare, rlim_max: highest + 1 + spare };
+    // SAFETY: `limit` is valid for the call.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) == 0 }
+}
+
+/// Says why a test was skipped.
+pub fn skip(why: &str) {
+    eprintln!("skipped: {why}");
 }

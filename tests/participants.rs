@@ -1,0 +1,599 @@
+//! Who is alive, who is dead, and what a process and its forks own. Numbers in comments are those of docs/semantics.md.
+
+mod common;
+
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::time::{Duration, Instant};
+
+use common::{
+    Memory, Name, PATIENCE, Parts, Role, close_all_descriptors, die_with_parent, fork, hear, is_root, kill,
+    no_more_descriptors, raw_fork, reap, role, say, skip, state_of, until,
+};
+use ringfence::{Error, LockError, Mutex, Segment, SegmentOptions, Unlink};
+
+fn small() -> SegmentOptions {
+    SegmentOptions::new().size(1 << 16).participants(8).objects(8)
+}
+
+fn setup(what: &str) -> (Name, Segment, Mutex<u64>) {
+    let name = Name::new(what);
+    let segment = name.create(&small());
+    let mutex = Mutex::create(&segment, "m", 0).unwrap();
+    (name, segment, mutex)
+}
+
+/// Locks for ever; gives the mutex back when the process ends, one way or another.
+fn hold(mutex: &Mutex<u64>) {
+    std::mem::forget(mutex.lock().unwrap());
+}
+
+/// Sleeps until killed; whatever goes wrong with the test, not for long.
+fn sleep_for_ever() -> ! {
+    // SAFETY: touches no memory.
+    unsafe { libc::alarm(60) };
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn role_entry() {
+    let Some((role, arguments)) = role() else { return };
+    let segment = Segment::open(&arguments[0]).unwrap();
+    let mutex = Mutex::<u64>::open(&segment, "m").unwrap();
+    match role.as_str() {
+        "holder" => {
+            hold(&mutex);
+            say("held");
+            hear();
+        }
+        "raw-parent" => {
+            hold(&mutex);
+            let child = raw_fork(|| sleep_for_ever());
+            say(&format!("child {child}"));
+            hear();
+        }
+        // The leader of the thread group ends while another thread goes on.
+        "headless" => {
+            std::thread::spawn(move || {
+                hold(&mutex);
+                say("held");
+                hear();
+            });
+            let leader = std::process::id();
+            // The leader may be this thread, or the harness's, which waits for this one.
+            // SAFETY: the handler only makes a system call.
+            unsafe {
+                libc::signal(libc::SIGUSR1, end_thread as *const () as usize);
+                libc::syscall(libc::SYS_tgkill, leader, leader, libc::SIGUSR1);
+            }
+            sleep_for_ever();
+        }
+        "closes-all" => {
+            close_all_descriptors();
+            hold(&mutex);
+            say("held");
+            hear();
+        }
+        "observes-without-descriptors" => {
+            close_all_descriptors();
+            say("closed");
+            hear();
+            let Err(LockError::OwnerDied(mut guard)) = mutex.lock_timeout(PATIENCE) else { panic!("not told") };
+            assert!(guard.make_consistent());
+            drop(guard);
+            assert_eq!(segment.participants().len(), 2);
+            // The numbers of our old descriptors are somebody else's now, and stay theirs.
+            close_all_descriptors();
+            let files: Vec<_> = (0..8).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+            assert!(matches!(mutex.try_lock(), Ok(_)));
+            drop((mutex, segment));
+            assert!(files.iter().all(|file| file.metadata().is_ok()));
+            say("done");
+        }
+        "execs" => {
+            hold(&mutex);
+            say("held");
+            hear();
+            let error = std::process::Command::new("sleep").arg("1000").exec();
+            panic!("{error}");
+        }
+        "own-pid-namespace" => {
+            // SAFETY: the next child is the first of a new namespace.
+            if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+                return say("not allowed");
+            }
+            let child = fork(|| {
+                die_with_parent();
+                assert_eq!(std::process::id(), 1);
+                // As a stranger would, by name.
+                let segment = Segment::open(&arguments[0]).unwrap();
+                let mutex = Mutex::<u64>::open(&segment, "m").unwrap();
+                hold(&mutex);
+                say("held");
+                sleep_for_ever();
+            });
+            hear();
+            // From the parent's namespace.
+            kill(child);
+            assert_eq!(reap(child), -libc::SIGKILL);
+            say("killed");
+            hear();
+        }
+        // Another thread forks all the time while this one joins and leaves.
+        "forks-while-joining" => {
+            // SAFETY: changes this process's group only.
+            assert_eq!(unsafe { libc::setpgid(0, 0) }, 0);
+            forks_while_joining(segment, mutex, &arguments[0]);
+        }
+        _ => panic!("no role {role}"),
+    }
+}
+
+extern "C" fn end_thread(_signal: i32) {
+    // SAFETY: ends the calling thread alone, without destructors.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+}
+
+fn told(mutex: &Mutex<u64>) {
+    let Err(LockError::OwnerDied(mut guard)) = mutex.lock_timeout(PATIENCE) else { panic!("not told") };
+    assert!(guard.make_consistent());
+}
+
+fn refused(mutex: &Mutex<u64>) {
+    assert!(matches!(mutex.try_lock(), Err(LockError::WouldBlock)));
+}
+
+// semantics 81
+#[test]
+fn a_raw_clone_that_outlives_its_parent_keeps_nothing_alive() {
+    let (name, segment, mutex) = setup("raw-parent");
+    let mut parent = Role::start("raw-parent", &[&name.0]);
+    let child = parent.number("child ");
+    refused(&mutex);
+    parent.kill();
+    told(&mutex);
+    assert!(!matches!(state_of(child), None | Some('Z')), "the clone lives");
+    assert_eq!(segment.participants().len(), 1);
+    kill(child);
+}
+
+fn fork_as(raw: bool, child: impl FnOnce()) -> i32 {
+    if raw { raw_fork(child) } else { fork(child) }
+}
+
+// semantics 81, 3
+#[test]
+fn forks_and_raw_clones_own_nothing_and_join_for_themselves() {
+    let name = Name::new("forks");
+    let segment = name.create(&small().unlink(Unlink::WithLast));
+    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
+    for raw in [false, true] {
+        let mut guard = mutex.lock().unwrap();
+        *guard += 1;
+        // Drops its copy of everything without ever having used it.
+        let child = fork_as(raw, || {
+            drop(unsafe_copy(&mut guard));
+            drop(unsafe_copy(&segment));
+        });
+        assert_eq!(reap(child), 0);
+        assert_eq!(mutex.holder(), Some(std::process::id()));
+        let child = fork_as(raw, || {
+            // The first call makes it a participant, which does not have what its parent has.
+            assert!(matches!(mutex.try_lock(), Err(LockError::WouldBlock)));
+            assert_eq!(segment.participants().len(), 2);
+            drop(unsafe_copy(&mut guard));
+            assert!(matches!(mutex.lock_timeout(Duration::from_millis(20)), Err(LockError::TimedOut)));
+            drop(unsafe_copy(&mutex));
+            drop(unsafe_copy(&segment));
+        });
+        assert_eq!(reap(child), 0);
+        drop(guard);
+        let child = fork_as(raw, || {
+            *mutex.lock().unwrap() += 10;
+            hold(&mutex);
+        });
+        assert_eq!(reap(child), 0);
+        told(&mutex);
+        assert_eq!(segment.participants().len(), 1);
+    }
+    assert_eq!(*mutex.lock().unwrap(), 22);
+    assert!(name.path().exists());
+    drop((mutex, segment));
+    assert!(!name.path().exists());
+}
+
+/// A bitwise copy, for a forked child that drops what it inherited and then ends without dropping it again.
+fn unsafe_copy<T>(value: &T) -> T {
+    // SAFETY: the child leaves through _exit, so each copy is dropped once in its process.
+    unsafe { std::ptr::read(value) }
+}
+
+/// All threads of a forked child come to the segment at the same moment: it is one participant all the same.
+#[test]
+fn the_threads_of_a_child_join_once() {
+    let name = Name::new("child-threads");
+    let segment = name.create(&small());
+    let pair = Mutex::create(&segment, "pair", [0_u64; 2]).unwrap();
+    for raw in [false, true] {
+        for _ in 0..50 {
+            let child = fork_as(raw, || {
+                let barrier = std::sync::Barrier::new(6);
+                std::thread::scope(|scope| {
+                    for _ in 0..6 {
+                        scope.spawn(|| {
+                            barrier.wait();
+                            for _ in 0..20 {
+                                // Told of a death, or two owners at a time: somebody was taken for dead.
+                                let mut guard = pair.lock_timeout(PATIENCE).unwrap();
+                                assert_eq!(guard[0], guard[1]);
+                                guard[0] += 1;
+                                guard.commit();
+                                std::thread::yield_now();
+                                guard[1] += 1;
+                            }
+                        });
+                    }
+                });
+                assert_eq!(segment.participants().len(), 2);
+            });
+            assert_eq!(reap(child), 0);
+            segment.recover().unwrap();
+        }
+    }
+    assert_eq!(*pair.lock().unwrap(), [2 * 50 * 6 * 20; 2]);
+}
+
+fn forks_while_joining(segment: Segment, mutex: Mutex<u64>, name: &str) {
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    drop((mutex, segment));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..300 {
+                // They live on when this process is gone, without its output.
+                fork(|| {
+                    // SAFETY: the harness's output is not used here.
+                    unsafe { libc::close(1) };
+                    sleep_for_ever()
+                });
+            }
+            stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+            drop(Segment::open(name).unwrap());
+        }
+    });
+    let segment = Segment::open(name).unwrap();
+    hold(&Mutex::<u64>::open(&segment, "m").unwrap());
+    say("held");
+    hear();
+}
+
+/// A fork at the very moment in which another thread joins does not inherit the proof of life, or a door.
+#[test]
+fn a_fork_in_the_middle_of_joining_inherits_no_lock() {
+    let (name, segment, mutex) = setup("fork-join");
+    let mut forker = Role::start("forks-while-joining", &[&name.0]);
+    forker.expect("held");
+    refused(&mutex);
+    let group = forker.pid();
+    forker.kill();
+    let heir = || {
+        told(&mutex);
+        assert_eq!(segment.participants().len(), 1);
+        let info = Segment::list().unwrap().into_iter().find(|info| info.name == name.0).unwrap();
+        assert_eq!(info.participants, 1, "a child that never joined counts as alive");
+        Segment::unlink(&name.0).unwrap();
+    };
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(heir));
+    kill(-group);
+    result.unwrap();
+}
+
+#[test]
+fn threads_go_on_when_the_main_thread_has_ended() {
+    let (name, segment, mutex) = setup("headless");
+    let mut headless = Role::start("headless", &[&name.0]);
+    headless.expect("held");
+    until("the leader has ended", || state_of(headless.pid()) == Some('Z'));
+    refused(&mutex);
+    assert!(segment.participants().iter().all(|participant| participant.alive));
+    headless.kill();
+    told(&mutex);
+}
+
+/// The same where pid and start time are all there is.
+#[test]
+fn adopted_memory_knows_the_living_threads_of_a_dead_leader() {
+    let memory = Memory::new(1 << 17);
+    // SAFETY: the mapping outlives the handles, and is used as a segment only.
+    let segment = unsafe { Segment::format_at(memory.base, memory.len, &small()) }.unwrap();
+    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
+    let child = fork(|| {
+        die_with_parent();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                hold(&mutex);
+                sleep_for_ever();
+            });
+            until("held", || mutex.holder().is_some());
+            end_thread(0);
+        });
+    });
+    until("the leader has ended", || state_of(child) == Some('Z'));
+    refused(&mutex);
+    kill(child);
+    assert_eq!(reap(child), -libc::SIGKILL);
+    told(&mutex);
+    segment.recover().unwrap();
+    assert_eq!(segment.participants().len(), 1);
+}
+
+/// Adopted memory: a process without descriptors cannot read /proc, and must not take that for a death.
+#[test]
+fn without_descriptors_nobody_is_taken_for_dead() {
+    let memory = Memory::new(1 << 17);
+    // SAFETY: as above.
+    let segment = unsafe { Segment::format_at(memory.base, memory.len, &small()) }.unwrap();
+    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
+    hold(&mutex);
+    let child = fork(|| {
+        // Joined first, and left later, with nothing to read /proc with.
+        refused(&mutex);
+        assert!(no_more_descriptors(0));
+        refused(&mutex);
+        assert!(matches!(mutex.lock_timeout(Duration::from_millis(50)), Err(LockError::TimedOut)));
+        assert_eq!(segment.recover(), Ok(0));
+        drop(unsafe_copy(&mutex));
+        drop(unsafe_copy(&segment));
+    });
+    assert_eq!(reap(child), 0);
+    assert_eq!(segment.participants().len(), 1, "the place was given back");
+    let child = fork(|| {
+        assert!(no_more_descriptors(0));
+        assert!(matches!(mutex.try_lock(), Err(LockError::Segment(Error::NoDescriptors))));
+    });
+    assert_eq!(reap(child), 0);
+}
+
+#[test]
+fn a_victim_that_closed_every_descriptor_is_still_seen_to_die() {
+    let (name, segment, mutex) = setup("closed");
+    let mut victim = Role::start("closes-all", &[&name.0]);
+    victim.expect("held");
+    refused(&mutex);
+    victim.kill();
+    told(&mutex);
+    assert_eq!(segment.participants().len(), 1);
+}
+
+#[test]
+fn an_observer_that_closed_every_descriptor_still_sees_deaths() {
+    let (name, _segment, mutex) = setup("blind");
+    let mut observer = Role::start("observes-without-descriptors", &[&name.0]);
+    observer.expect("closed");
+    let mut victim = Role::start("holder", &[&name.0]);
+    victim.expect("held");
+    observer.tell("look");
+    victim.kill();
+    observer.expect("done");
+    observer.finish();
+    drop(mutex.lock().unwrap());
+}
+
+/// Memory without a name cannot be opened again: then nobody is ever taken for dead, and a wait ends in time.
+#[test]
+fn an_anonymous_segment_without_descriptors_takes_nobody_for_dead() {
+    let segment = Segment::anonymous(&small()).unwrap();
+    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
+    let child = fork(|| {
+        hold(&mutex);
+    });
+    assert_eq!(reap(child), 0);
+    let child = fork(|| {
+        close_all_descriptors();
+        // A stranger's file under the number of our descriptor is not asked.
+        let _files: Vec<_> = (0..8).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        assert!(matches!(mutex.lock_timeout(Duration::from_millis(50)), Err(LockError::TimedOut)));
+        assert!(segment.recover().is_err());
+    });
+    assert_eq!(reap(child), 0);
+    told(&mutex);
+}
+
+// semantics 48, 80
+#[test]
+fn a_stopped_process_is_alive() {
+    let (name, segment, mutex) = setup("stopped");
+    let mut holder = Role::start("holder", &[&name.0]);
+    holder.expect("held");
+    holder.signal(libc::SIGSTOP);
+    until("it has stopped", || state_of(holder.pid()) == Some('T'));
+    assert!(matches!(mutex.lock_timeout(Duration::from_secs(3)), Err(LockError::TimedOut)));
+    assert_eq!(segment.recover(), Ok(0));
+    assert_eq!(Segment::sweep().map(|report| report.segments.contains(&name.0)), Ok(false));
+    assert!(segment.participants().iter().all(|participant| participant.alive));
+    assert_eq!(mutex.holder(), Some(holder.pid() as u32));
+    holder.signal(libc::SIGCONT);
+    assert!(matches!(mutex.try_lock(), Err(LockError::WouldBlock)));
+    // Killed while stopped is dead.
+    holder.signal(libc::SIGSTOP);
+    holder.kill();
+    told(&mutex);
+}
+
+// semantics 83
+#[test]
+fn an_exec_gives_back_what_the_process_held() {
+    let (name, segment, mutex) = setup("exec");
+    let mut process = Role::start("execs", &[&name.0]);
+    process.expect("held");
+    process.tell("go");
+    told(&mutex);
+    let comm = std::fs::read_to_string(format!("/proc/{}/comm", process.pid())).unwrap();
+    assert_eq!(comm.trim(), "sleep");
+    assert_eq!(segment.participants().len(), 1);
+    process.kill();
+}
+
+#[test]
+fn another_pid_namespace_makes_no_difference() {
+    if !is_root() {
+        return skip("only root may make a PID namespace");
+    }
+    let (name, segment, mutex) = setup("namespace");
+    let mut process = Role::start("own-pid-namespace", &[&name.0]);
+    process.expect("held");
+    refused(&mutex);
+    assert_eq!(mutex.holder(), Some(1), "its pid where it lives");
+    assert_eq!(segment.recover(), Ok(0));
+    process.tell("kill");
+    process.expect("killed");
+    told(&mutex);
+}
+
+/// With pids as the only witness, a foreign namespace is refused.
+#[test]
+fn adopted_memory_refuses_another_pid_namespace() {
+    if !is_root() {
+        return skip("only root may make a PID namespace");
+    }
+    let memory = Memory::new(1 << 17);
+    // SAFETY: as above.
+    let segment = unsafe { Segment::format_at(memory.base, memory.len, &small()) }.unwrap();
+    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
+    let middle = fork(|| {
+        // SAFETY: the next child is the first of a new namespace.
+        if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+            return skip("this root may not unshare");
+        }
+        let child = fork(|| {
+            assert!(matches!(mutex.lock(), Err(LockError::Segment(Error::NotSupported(_)))));
+            // SAFETY: as above.
+            let other = unsafe { Segment::attach_at(memory.base, memory.len) };
+            assert!(matches!(other, Err(Error::NotSupported(_))));
+        });
+        assert_eq!(reap(child), 0);
+    });
+    assert_eq!(reap(middle), 0);
+}
+
+#[test]
+fn many_handles_are_one_participant() {
+    let (name, segment, mutex) = setup("handles");
+    let by_name = Segment::open(&name.0).unwrap();
+    let by_descriptor = Segment::from_fd(segment.try_clone_fd().unwrap()).unwrap();
+    let again = Segment::open_or_create(&name.0, &small()).unwrap();
+    let clone = segment.clone();
+    assert_eq!(by_descriptor.participants().len(), 1);
+    drop((segment, by_name, again));
+    let others = Mutex::<u64>::open(&clone, "m").unwrap();
+    hold(&mutex);
+    assert!(matches!(others.lock(), Err(LockError::WouldDeadlock)));
+    drop((clone, by_descriptor));
+    // The object alone keeps the place.
+    assert_eq!(Segment::open(&name.0).unwrap().participants().len(), 1);
+}
+
+/// A stopped process that holds the sweep byte for itself delays the reuse of places, and nothing else.
+#[test]
+fn a_stopped_tidier_delays_nobody() {
+    let (name, segment, mutex) = setup("tidier");
+    let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
+    // SAFETY: zero is a valid value of every field.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    (lock.l_type, lock.l_start, lock.l_len) = (libc::F_WRLCK as _, (1 << 62) + 0x10001, 1);
+    // SAFETY: `lock` is valid for the call.
+    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) }, 0);
+    let start = Instant::now();
+    for _ in 0..3 {
+        let mut holder = Role::start("holder", &[&name.0]);
+        holder.expect("held");
+        holder.kill();
+        told(&mutex);
+    }
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert_eq!(segment.participants().len(), 4);
+    drop(file);
+    // What could not be done then is done by the next slow path.
+    let mut holder = Role::start("holder", &[&name.0]);
+    holder.expect("held");
+    holder.kill();
+    told(&mutex);
+    assert_eq!(segment.participants().len(), 1);
+}
+
+/// The owner words of many threads, as they stand in the file.
+#[test]
+fn threads_draw_distinct_tags() {
+    let (name, _segment, mutex) = setup("tags");
+    let heap = Parts::of(8, 8).heap;
+    let file = std::fs::File::open(name.path()).unwrap();
+    let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    for _ in 0..5 {
+        std::thread::scope(|scope| {
+            for _ in 0..40 {
+                scope.spawn(|| {
+                    let _guard = mutex.lock_timeout(PATIENCE).unwrap();
+                    let mut word = [0; 4];
+                    std::os::unix::fs::FileExt::read_exact_at(&file, &mut word, heap).unwrap();
+                    let owner = u32::from_ne_bytes(word) & ((1 << 30) - 1);
+                    assert!(seen.lock().unwrap().insert(owner), "a tag came twice");
+                });
+            }
+        });
+    }
+    assert_eq!(seen.into_inner().unwrap().len(), 200);
+}
+
+// semantics 82
+#[test]
+fn closing_with_a_lock_held_is_busy() {
+    let (_name, segment, mutex) = setup("busy");
+    let guard = mutex.lock().unwrap();
+    let error = segment.close().unwrap_err();
+    assert_eq!(error.error, Error::Busy);
+    drop(guard);
+    error.segment.close().unwrap();
+    drop(mutex.lock().unwrap());
+}
+
+// semantics 64
+#[test]
+fn a_leaked_guard_pins_the_mapping_until_its_thread_ends() {
+    let (name, segment, mutex) = setup("leaked");
+    let (ready, wait) = std::sync::mpsc::channel();
+    let (go, going) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        hold(&mutex);
+        drop((mutex, segment));
+        ready.send(()).unwrap();
+        going.recv().unwrap();
+    });
+    wait.recv().unwrap();
+    // Another handle, by another place: the lock is still held there.
+    let segment = Segment::open(&name.0).unwrap();
+    let mutex = Mutex::<u64>::open(&segment, "m").unwrap();
+    refused(&mutex);
+    go.send(()).unwrap();
+    thread.join().unwrap();
+    told(&mutex);
+    segment.recover().unwrap();
+    assert_eq!(segment.participants().len(), 1);
+}
+
+/// Adopted memory may be unmapped once the handles are gone, leaked guards or not.
+#[test]
+fn a_leaked_guard_does_not_outlive_adopted_memory() {
+    std::thread::spawn(|| {
+        for _ in 0..3 {
+            let memory = Memory::new(1 << 17);
+            // SAFETY: the mapping outlives the handles.
+            let segment = unsafe { Segment::format_at(memory.base, memory.len, &small()) }.unwrap();
+            hold(&Mutex::create(&segment, "m", 0_u64).unwrap());
+        }
+    })
+    .join()
+    .unwrap();
+}
