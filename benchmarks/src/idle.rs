@@ -78,7 +78,7 @@ fn number(pid: i32) -> Option<i64> {
         let size = size_of::<libc::ptrace_syscall_info>();
         let got = libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid, size, &mut info);
         assert!(got > 0, "PTRACE_GET_SYSCALL_INFO: {}", std::io::Error::last_os_error());
-        (info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then(|| info.u.entry.nr as i64)
+        (info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then_some(info.u.entry.nr as i64)
     }
 }
 
