@@ -164,6 +164,12 @@ impl Probe<'_> {
         Ok(())
     }
 
+    /// Runs `act` while no space of removed objects is given back.
+    pub fn while_nothing_is_given_back<R>(&self, act: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+        let _permit = patiently(|| Permit::take(self, Mode::Shared))?;
+        act()
+    }
+
     /// Runs `reclaim` if nobody sweeps now; says whether it ran.
     pub fn while_nobody_sweeps(&self, reclaim: impl FnOnce() -> Result<(), Error>) -> Result<bool, Error> {
         match Permit::take(self, Mode::Exclusive)? {
