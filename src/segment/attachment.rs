@@ -416,7 +416,12 @@ fn take_place(view: View, query: Option<BorrowedFd<'_>>, path: Option<&Path>) ->
         Err(error) => return Err(error),
     }
     match witness {
-        Witness::File(fd, path) => take_place_in_file(&view, shm::reopen(fd, path)?),
+        Witness::File(fd, path) => {
+            // Locked: a fork by another thread must not inherit the description before it is pinned, or the child
+            // would keep our proof of life when we are dead.
+            let _no_fork = registry::lock()?;
+            take_place_in_file(&view, shm::reopen(fd, path)?)
+        }
         Witness::Claims => take_place_by_claim(&view),
     }
 }
