@@ -1,7 +1,6 @@
 //! A segment as this process has it: the mapping, and the process as one participant of it.
 
 use core::ptr::NonNull;
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -170,42 +169,48 @@ impl Attachment {
     fn rejoin(&self) -> Result<(), Error> {
         let query = self.fresh_query()?;
         let place = take_place(self.view, query.as_ref().map(AsFd::as_fd), self.backing.path())?;
-        let (participant, open) = {
+        let (participant, slot_state) = (place.participant, place.slot_state);
+        let surplus = match self.settle_in(place, query) {
+            Ok(None) => return Ok(()),
+            Ok(Some(surplus)) => Ok(surplus),
+            Err(error) => Err(error),
+        };
+        // Give the place back: the slot before the proof of life, which an error has dropped already.
+        self.free_slot(participant, slot_state);
+        surplus.map(drop)
+    }
+
+    /// Makes `place` the child's, with the objects open that it inherited; gives it back if another thread was faster.
+    fn settle_in(&self, place: Place, query: Option<OwnedFd>) -> Result<Option<Place>, Error> {
+        let path = self.backing.path();
+        let copy = query.as_ref().map(|fd| shm::duplicate(fd.as_fd())).transpose()?;
+        let witness = copy.as_ref().map_or(Witness::Claims, |fd| Witness::File(fd.as_fd(), path));
+        // Nothing may be given back between the open bits and the look at the entries.
+        Probe { view: self.view, witness }.while_nothing_is_given_back(|| {
             let mut registry = registry::lock()?;
             let generation = registry.generation();
             let member = self.member(&mut registry)?;
-            if let Backing::File { inode, .. } = self.backing {
-                member.drop_query(inode);
+            if member.generation == generation {
+                return Ok(Some(place));
+            }
+            for (entry, (state, _)) in &member.open {
+                let (word, bit) = self.view.open_bit(place.participant, *entry);
+                word.fetch_or(bit, Ordering::SeqCst);
+                let now = self.view.entry(*entry).state.load(Ordering::SeqCst);
+                if now >> 2 != state >> 2 || now & 3 == crate::layout::segment::ENTRY_FREE {
+                    return Err(Error::Stale);
+                }
             }
             member.generation = generation;
             member.participant = place.participant;
             member.slot_state = place.slot_state;
             member.live = place.live;
+            if let Backing::File { inode, .. } = self.backing {
+                member.drop_query(inode);
+            }
             member.query = query;
-            for entry in member.open.keys() {
-                let (word, bit) = self.view.open_bit(place.participant, *entry);
-                word.fetch_or(bit, Ordering::Relaxed);
-            }
-            (place.participant, member.open.clone())
-        };
-        self.check_inherited(participant, &open)
-    }
-
-    /// Checks that the objects a child inherited were not given back between the fork and its first call.
-    fn check_inherited(&self, participant: ParticipantId, open: &BTreeMap<u32, (u32, usize)>) -> Result<(), Error> {
-        for (entry, (state, _)) in open {
-            let now = self.view.entry(*entry).state.load(Ordering::SeqCst);
-            if now >> 2 != state >> 2 || now & 3 == crate::layout::segment::ENTRY_FREE {
-                // Leave again, so that each further call of the child finds the same.
-                let mut registry = registry::lock()?;
-                let member = self.member(&mut registry)?;
-                self.free_slot(participant, member.slot_state);
-                member.live = None;
-                member.generation = 0;
-                return Err(Error::Stale);
-            }
-        }
-        Ok(())
+            Ok(None)
+        })
     }
 
     fn fresh_query(&self) -> Result<Option<OwnedFd>, Error> {
@@ -419,7 +424,12 @@ fn take_place(view: View, query: Option<BorrowedFd<'_>>, path: Option<&Path>) ->
         Err(error) => return Err(error),
     }
     match witness {
-        Witness::File(fd, path) => take_place_in_file(&view, shm::reopen(fd, path)?),
+        Witness::File(fd, path) => {
+            // Locked: a fork by another thread must not inherit the description before it is pinned, or the child
+            // would keep our proof of life when we are dead.
+            let _no_fork = registry::lock()?;
+            take_place_in_file(&view, shm::reopen(fd, path)?)
+        }
         Witness::Claims => take_place_by_claim(&view),
     }
 }

@@ -17,7 +17,7 @@ use super::view::View;
 use crate::error::Error;
 use crate::layout::segment::{BYTE_ORDER, Birth, LAYOUT_VERSION, MAGIC};
 use crate::primitive::{AtomicU64, Ordering};
-use crate::sys::ofd::{self, Byte, Mode};
+use crate::sys::ofd::{self, Byte, Held, Mode};
 use crate::sys::process;
 use crate::sys::shm::{self, Stat, Unlinked};
 
@@ -175,6 +175,7 @@ fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachme
     // The door's descriptor is not the one kept for questions: it ends with this call.
     let door = shm::reopen(fd.as_fd(), Some(path))?;
     take_door(door.as_fd(), Mode::Shared)?;
+    let door = Held::new(door, Byte::Door);
     let (view, mapping) = map(fd.as_fd(), stat.size)?;
     // Acquire: pairs with the Release in `retire`.
     let retired = view.header().retired.load(Ordering::Acquire) != 0;
@@ -231,6 +232,7 @@ pub fn unlink(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
         return Err(Error::Corrupted("the name is not a regular file"));
     }
     take_door(fd.as_fd(), Mode::Exclusive)?;
+    let fd = Held::new(fd, Byte::Door);
     match map(fd.as_fd(), stat.size) {
         Ok((view, _mapping)) => {
             if retire(fd.as_fd(), &view, path)? {

@@ -12,7 +12,7 @@
 //! - a sweeper holds the `Sweep` byte shared; the space of removed objects is given back only under the exclusive lock,
 //!   so a sweeper never meets another object where it saw one. A stopped sweeper delays just that.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use super::view::View;
 use crate::error::Error;
 use crate::primitive::Ordering;
 use crate::raw::{Fate, ParticipantId, Peers, mutex};
-use crate::sys::ofd::{self, Byte, Mode};
+use crate::sys::ofd::{self, Byte, Held, Mode};
 use crate::sys::process::Identity;
 use crate::sys::shm;
 
@@ -79,8 +79,8 @@ impl Peers for Probe<'_> {
 /// The right to sweep: nobody gives space back meanwhile.
 #[derive(Debug)]
 enum Permit<'a> {
-    /// A shared lock that ends with the descriptor.
-    File { _lock: OwnedFd },
+    /// A lock of the sweep byte.
+    File { _lock: Held },
     /// The sweeper word.
     Claim(&'a Probe<'a>, Identity),
 }
@@ -90,7 +90,8 @@ impl<'a> Permit<'a> {
         match probe.witness {
             Witness::File(fd, path) => {
                 let lock = shm::reopen(fd, path)?;
-                Ok(ofd::try_lock(lock.as_fd(), Byte::Sweep, mode)?.then_some(Self::File { _lock: lock }))
+                let taken = ofd::try_lock(lock.as_fd(), Byte::Sweep, mode)?;
+                Ok(taken.then(|| Self::File { _lock: Held::new(lock, Byte::Sweep) }))
             }
             Witness::Claims => {
                 let word = &probe.view.header().sweeper;
@@ -162,6 +163,12 @@ impl Probe<'_> {
             unsafe { kinds::recover(&remains, dead, self) };
         }
         Ok(())
+    }
+
+    /// Runs `act` while no space of removed objects is given back.
+    pub fn while_nothing_is_given_back<R>(&self, act: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+        let _permit = patiently(|| Permit::take(self, Mode::Shared))?;
+        act()
     }
 
     /// Runs `reclaim` if nobody sweeps now; says whether it ran.

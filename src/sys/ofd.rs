@@ -3,7 +3,7 @@
 //! The locked bytes lie far beyond the end of the file; nothing is ever stored there. A lock lives as long as the
 //! description: until its last descriptor is closed *and* its last mapping is gone.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::error::Error;
 
@@ -78,6 +78,33 @@ pub fn try_lock(fd: BorrowedFd<'_>, byte: Byte, mode: Mode) -> Result<bool, Erro
 /// Gives `byte` back.
 pub fn unlock(fd: BorrowedFd<'_>, byte: Byte) -> Result<(), Error> {
     fcntl(fd, libc::F_OFD_SETLK, &mut flock(libc::F_UNLCK, byte.offset(), 1))
+}
+
+/// A byte that is held until this is dropped, also if a child forked meanwhile has inherited the descriptor.
+#[derive(Debug)]
+pub struct Held {
+    fd: OwnedFd,
+    byte: Byte,
+}
+
+impl Held {
+    /// Takes charge of `byte`, which `fd` holds.
+    pub fn new(fd: OwnedFd, byte: Byte) -> Self {
+        Self { fd, byte }
+    }
+}
+
+impl AsFd for Held {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing would not do: the lock belongs to the description, which the child would keep.
+        let _ = unlock(self.fd.as_fd(), self.byte);
+    }
 }
 
 /// Which participant in `first..=last` has its live byte held by a description other than `fd`'s; the kernel names
