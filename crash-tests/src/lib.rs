@@ -5,6 +5,12 @@
 //! with SIGKILL after k instructions; then survivors go on and are judged. That is one *kill point*; a scenario is
 //! played for every k. Many kill points leave the same bytes behind, so distinct end states are counted beside them.
 //!
+//! ```text
+//! cargo run --release -p ringfence-crash-tests --bin crash-rig -- --full          everything, some ten minutes
+//! cargo run --release -p ringfence-crash-tests --bin crash-rig -- --only lock     a part
+//! cargo test -p ringfence-crash-tests                                             the gate: a sample, and the controls
+//! ```
+//!
 //! What the rig does not see: reordering by a weakly ordered machine (the loom models do), and deaths within a system
 //! call other than one that sleeps (the kernel either did it or did not).
 //!
