@@ -18,8 +18,8 @@ use ringfence::{Array, Channel, Error, Queue, Segment, SegmentOptions, Unlink, V
 /// Room for one file name: Linux opens none that is longer.
 pub const PATH_ROOM: usize = 4096;
 
-/// Tasks in the queue at a time.
-const QUEUE: usize = 32;
+/// Tasks in the queue at a time: few, so that one that is handed on is not the last to be taken.
+const QUEUE: usize = 4;
 /// The ring that the results go through.
 const RING: usize = 1 << 20;
 
