@@ -12,7 +12,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     match account.lock() {
         Ok(mut sides) => *sides = [sides[0] - 1, sides[1] + 1],
         // Somebody was killed holding the lock. Now we hold it, and the data is that of the last commit.
-        Err(LockError::OwnerDied(mut sides)) => drop(sides.make_consistent()),
+        Err(LockError::OwnerDied(mut sides)) => {
+            sides.make_consistent();
+        }
         Err(error) => return Err(error.to_string().into()),
     }
     let sent = inbox.try_push(visitor).is_ok();

@@ -36,3 +36,8 @@ pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
 pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
 #[cfg(not(ringfence_loom))]
 pub use sync::{LockError, LockFailure, Mutex, MutexGuard};
+
+/// The README's program builds.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

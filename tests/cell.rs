@@ -57,6 +57,7 @@ fn a_child_sets_a_double_and_negates_ten_ints() {
     assert_eq!(array.to_vec().unwrap(), [0, -1, -2, -3, -4, -5, -6, -7, -8, -9]);
 }
 
+// semantics 42
 #[test]
 fn a_balance_changed_under_the_lock_ends_where_it_began() {
     let (name, segment) = setup("balance");
@@ -84,6 +85,7 @@ fn a_large_value_is_never_torn_also_when_its_writer_is_killed() {
     }
 }
 
+// semantics 3
 #[test]
 fn the_lock_nests_and_its_dead_owner_is_told_once() {
     let (name, segment) = setup("nest");
@@ -103,6 +105,7 @@ fn the_lock_nests_and_its_dead_owner_is_told_once() {
     std::thread::scope(|scope| assert!(scope.spawn(|| value.try_lock().is_ok()).join().unwrap()));
 }
 
+// semantics 42 and 43
 #[test]
 fn integers_wrap_and_compare_and_exchange_says_what_was_there() {
     let (_name, segment) = setup("wrap");
@@ -117,6 +120,7 @@ fn integers_wrap_and_compare_and_exchange_says_what_was_there() {
     assert!(!flag.get());
 }
 
+// semantics 43
 #[test]
 fn arrays_are_zeroed_also_in_reused_memory() {
     let (_name, segment) = setup("zeroed");
@@ -144,6 +148,7 @@ fn elements_beyond_the_end_are_refused_and_nothing_changes() {
     assert!(matches!(Array::<u16>::create(&segment, "none", 0), Err(Error::InvalidArgument(_))));
 }
 
+// semantics 43
 #[test]
 fn text_ends_at_the_first_nul() {
     let (_name, segment) = setup("text");

@@ -173,6 +173,7 @@ fn run(capacity: u64, seed: u64, steps: u64, pop: Pop) {
     }
 }
 
+// semantics 67 and 69
 #[test]
 fn random_runs() {
     for (capacity, runs, steps) in

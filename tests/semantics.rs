@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Name, Role, hear, role, say};
-use ringfence::{Error, LockError, Mutex, PopError, Queue, Segment, SegmentOptions, Unlink};
+use ringfence::{Error, LockError, Mutex, PopError, Queue, Segment, SegmentOptions, Unlink, Value};
 
 /// Long enough for anything that should happen on the most loaded machine.
 const LONG: Duration = Duration::from_secs(10);
@@ -139,10 +139,12 @@ fn an_exec_gives_up_what_was_held() {
     other.expect("still here");
 }
 
-// semantics 81
+// semantics 3 and 81
 #[test]
 fn a_forked_child_owns_nothing() {
     let (_name, segment, mutex) = setup("fork");
+    let value = Value::<u64>::create(&segment, "v", 0).unwrap();
+    let nested = (value.lock().unwrap(), value.lock().unwrap());
     let mut guard = Some(mutex.lock().unwrap());
     // SAFETY: the child uses only what a forked child may (the library says so) and ends with _exit.
     let child = unsafe { libc::fork() };
@@ -155,6 +157,7 @@ fn a_forked_child_owns_nothing() {
         drop(guard.take());
         wrong |= i32::from(!matches!(mutex.try_lock(), Err(LockError::WouldBlock))) << 1;
         wrong |= i32::from(segment.participants().len() != 2) << 2;
+        wrong |= i32::from(!matches!(value.try_lock(), Err(LockError::WouldBlock))) << 3;
         // SAFETY: ends the child at once.
         unsafe { libc::_exit(wrong) }
     }
@@ -163,7 +166,7 @@ fn a_forked_child_owns_nothing() {
     assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
     assert_eq!(status, 0, "what went wrong in the child, as bits");
     assert!(matches!(mutex.lock(), Err(LockError::WouldDeadlock)), "the child has released its parent's lock");
-    drop(guard);
+    drop((guard, nested));
     assert_eq!(*mutex.lock().unwrap(), 0);
 }
 

@@ -2,8 +2,9 @@
 //! compiler. A wrong row does not build.
 
 use ringfence::{
-    CChar, CloseError, Element, Error, LockError, Mutex, MutexGuard, ObjectInfo, ParticipantInfo, Segment, SegmentInfo,
-    SegmentOptions, SweepReport, Unlink,
+    Array, ArrayGuard, CChar, Channel, CloseError, Element, ElementError, Error, LockError, LockFailure, Mutex,
+    MutexGuard, ObjectInfo, OutOfRange, ParticipantInfo, PopError, PushError, Queue, RawArray, RawValue, RecvError,
+    Segment, SegmentInfo, SegmentOptions, SendError, SweepReport, Unlink, Value, ValueGuard,
 };
 
 const fn send_and_sync<T: Send + Sync>() {}
@@ -25,14 +26,26 @@ macro_rules! not {
 
 const _: () = {
     send_and_sync::<Segment>();
-    send_and_sync::<Mutex<u64>>();
+    send_and_sync::<(Mutex<u64>, Queue<u64>, Channel)>();
+    send_and_sync::<(Value<u64>, RawValue<[u64; 3]>, Array<u64>, RawArray<[u64; 3]>)>();
     send_and_sync::<(SegmentOptions, Unlink, SegmentInfo, ObjectInfo, ParticipantInfo, SweepReport)>();
     send_and_sync::<(Error, CloseError, Element, CChar)>();
-    send_and_sync::<LockError<()>>();
+    send_and_sync::<(
+        LockError<()>,
+        LockFailure,
+        ElementError,
+        OutOfRange,
+        PopError,
+        PushError<u64>,
+        RecvError,
+        SendError,
+    )>();
 };
 
-not!(Send: MutexGuard<'static, u64>, LockError<MutexGuard<'static, u64>>);
-not!(Sync: MutexGuard<'static, u64>, LockError<MutexGuard<'static, u64>>);
+not!(Send: MutexGuard<'static, u64>, ValueGuard<'static, u64>, ArrayGuard<'static>);
+not!(Sync: MutexGuard<'static, u64>, ValueGuard<'static, u64>, ArrayGuard<'static>);
+not!(Send: LockError<MutexGuard<'static, u64>>);
+not!(Sync: LockError<MutexGuard<'static, u64>>);
 
 /// Control: types of which the answer is known.
 #[test]

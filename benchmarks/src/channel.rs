@@ -3,15 +3,51 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use ringfence::Channel;
+
 use crate::crew::{As, run};
+use crate::ours::Scene;
 use crate::table::{Book, Demand, Sample, contestant};
 
 const SIZE: usize = 64;
 
-/// One channel end of each worker.
+/// A channel between processes.
 pub(crate) trait Peer: Sync {
-    fn send(&self, index: usize, message: &[u8; SIZE]);
-    fn receive(&self, index: usize) -> [u8; SIZE];
+    /// What a worker needs to use it.
+    type Me;
+    fn me(&self) -> Self::Me;
+    fn send(&self, me: &Self::Me, message: &[u8; SIZE]);
+    fn receive(&self, me: &Self::Me) -> [u8; SIZE];
+}
+
+/// Ours, opened by name in each process.
+pub(crate) struct Ours {
+    scene: Scene,
+    _first: Channel,
+}
+
+impl Ours {
+    pub(crate) fn new() -> Self {
+        let scene = Scene::new(1 << 20);
+        // As much as Boost's 1024 messages.
+        let first = Channel::create(&scene.segment, "channel", 64 << 10).expect("a new channel");
+        Self { scene, _first: first }
+    }
+}
+
+impl Peer for Ours {
+    type Me = Channel;
+    fn me(&self) -> Channel {
+        Channel::open(&self.scene.open(), "channel").expect("the channel just made")
+    }
+    fn send(&self, me: &Channel, message: &[u8; SIZE]) {
+        me.send(message).expect("nobody dies");
+    }
+    fn receive(&self, me: &Channel) -> [u8; SIZE] {
+        let mut message = [0; SIZE];
+        assert_eq!(me.recv_into(&mut message), Ok(SIZE));
+        message
+    }
 }
 
 pub(crate) struct Pipe {
@@ -37,13 +73,15 @@ impl Drop for Pipe {
 }
 
 impl Peer for Pipe {
-    fn send(&self, _: usize, message: &[u8; SIZE]) {
+    type Me = ();
+    fn me(&self) {}
+    fn send(&self, _: &(), message: &[u8; SIZE]) {
         // SAFETY: reads the message. Writes of up to PIPE_BUF bytes are whole.
         let written = unsafe { libc::write(self.ends[1], message.as_ptr().cast(), SIZE) };
         assert_eq!(written, SIZE as isize);
     }
 
-    fn receive(&self, _: usize) -> [u8; SIZE] {
+    fn receive(&self, _: &()) -> [u8; SIZE] {
         let mut message = [0; SIZE];
         // SAFETY: writes the message. All writes have this size, so all reads do.
         let read = unsafe { libc::read(self.ends[0], message.as_mut_ptr().cast(), SIZE) };
@@ -55,6 +93,7 @@ impl Peer for Pipe {
 /// `pairs` senders and receivers; every message must arrive exactly once.
 fn flow(peer: &impl Peer, pairs: usize, each: u64) -> Sample {
     let run = run(As::Processes, 2 * pairs, None, |index, gate| {
+        let me = peer.me();
         let mut sum = 0;
         let mut message = [7; SIZE];
         gate.start();
@@ -63,10 +102,10 @@ fn flow(peer: &impl Peer, pairs: usize, each: u64) -> Sample {
                 let number = turn * pairs as u64 + index as u64 / 2 + 1;
                 message[..8].copy_from_slice(&number.to_ne_bytes());
                 message[SIZE - 8..].copy_from_slice(&number.to_ne_bytes());
-                peer.send(index, &message);
+                peer.send(&me, &message);
                 sum += number;
             } else {
-                message = peer.receive(index);
+                message = peer.receive(&me);
                 assert_eq!(message[..8], message[SIZE - 8..], "torn");
                 sum += u64::from_ne_bytes(message[..8].try_into().expect("8 bytes"));
             }
@@ -154,7 +193,7 @@ pub fn measure(book: &mut Book) {
     for pairs in [1, 4] {
         let each = |messages: u64| messages / scale / pairs as u64;
         let mut contestants = vec![
-            contestant(OURS, move || flow(&Pipe::new(), pairs, each(400_000))),
+            contestant(OURS, move || flow(&Ours::new(), pairs, each(2_000_000))),
             contestant(PIPE, move || flow(&Pipe::new(), pairs, each(400_000))),
         ];
         let mut peers = vec![PIPE];

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub const MAX_WORKERS: usize = 64;
 
 /// A worker that hangs is killed by its own alarm after this many seconds.
-const HANG_SECONDS: u32 = 60;
+const HANG_SECONDS: u32 = 120;
 
 /// A value in a `MAP_SHARED` mapping of its own, so that forked workers see the same one.
 pub struct Shared<T: ?Sized> {

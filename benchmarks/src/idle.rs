@@ -2,13 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use ringfence::layout::mutex::LockWord;
-use ringfence::raw::{Owner, mutex};
-use ringfence::sys::nap::{Deadline, Wait};
+use ringfence::{Channel, Mutex, Queue, Segment, SegmentOptions};
 
 use crate::channel::{Peer, Pipe};
 use crate::crew::Child;
-use crate::queue::{Immortals, Memory, register};
 use crate::table::{Book, Demand};
 
 const OPERATIONS: u32 = 10_000;
@@ -112,8 +109,9 @@ pub fn measure(book: &mut Book) {
     let mut calls = |what: &str, prepare: &dyn Fn() -> Box<dyn FnMut()>, demand| {
         book.judge(&format!("idle, {what}"), system_calls(prepare), "system calls", demand);
     };
-    calls("raw lock + unlock", &lock_alone, Demand::AtMost(0.0));
-    calls("raw push + pop", &queue_alone, Demand::AtMost(0.0));
+    calls("lock + unlock", &lock_alone, Demand::AtMost(0.0));
+    calls("push + pop", &queue_alone, Demand::AtMost(0.0));
+    calls("send + receive", &channel_alone, Demand::AtMost(0.0));
     calls("pipe, write + read", &pipe_alone, Demand::Shown);
     let time = Duration::from_secs(if book.quick { 3 } else { 10 });
     println!("\nidle: wake-ups a second of a blocked waiter, averaged over {} s", time.as_secs());
@@ -122,49 +120,63 @@ pub fn measure(book: &mut Book) {
     };
     waits("blocked in lock", lock_blocked);
     waits("blocked in pop", pop_blocked);
+    waits("blocked in receive", receive_blocked);
 }
 
 fn lock_alone() -> Box<dyn FnMut()> {
-    let word = LockWord::new();
-    let me = owner();
-    Box::new(move || {
-        mutex::lock(&word, me, &Immortals, forever()).expect("free");
-        mutex::unlock(&word, me).expect("held");
-    })
+    let segment = segment();
+    let mutex = Mutex::create(&segment, "lock", 0_u64).expect("a new mutex");
+    Box::new(move || *mutex.lock().expect("free") += 1)
 }
 
 fn queue_alone() -> Box<dyn FnMut()> {
-    let memory = Memory::new(1);
-    let me = owner();
+    let queue = Queue::create(&segment(), "queue", 8).expect("a new queue");
     Box::new(move || {
-        let mut item = [0; 8];
-        memory.queue().push(me, &[7; 8], &Immortals, forever()).expect("room");
-        memory.queue().pop(&mut item, &Immortals, forever()).expect("an item");
+        queue.push(7_u64).expect("room");
+        queue.pop().expect("an item");
+    })
+}
+
+fn channel_alone() -> Box<dyn FnMut()> {
+    let channel = Channel::create(&segment(), "channel", 4096).expect("a new channel");
+    Box::new(move || {
+        channel.send(&[7; 64]).expect("room");
+        channel.recv_into(&mut [0; 64]).expect("a message");
     })
 }
 
 fn pipe_alone() -> Box<dyn FnMut()> {
     let pipe = Pipe::new();
     Box::new(move || {
-        pipe.send(0, &[7; 64]);
-        pipe.receive(1);
+        pipe.send(&(), &[7; 64]);
+        pipe.receive(&());
     })
 }
 
 fn lock_blocked() {
-    let word = LockWord::new();
-    mutex::lock(&word, Owner::new(2, 1).expect("small"), &Immortals, forever()).expect("free");
-    mutex::lock(&word, owner(), &Immortals, forever()).expect("never");
+    let mutex = Mutex::create(&segment(), "lock", 0_u64).expect("a new mutex");
+    std::thread::scope(|scope| {
+        // Another thread holds it: the main thread is the one that is counted.
+        let (told, held) = std::sync::mpsc::channel();
+        let mutex = &mutex;
+        scope.spawn(move || {
+            let _guard = mutex.lock().expect("free");
+            told.send(()).expect("somebody listens");
+            std::thread::park();
+        });
+        held.recv().expect("it is held");
+        let _ = mutex.lock();
+    });
 }
 
 fn pop_blocked() {
-    let _ = Memory::new(1).queue().pop(&mut [0; 8], &Immortals, forever());
+    let _ = Queue::<u64>::create(&segment(), "queue", 8).expect("a new queue").pop();
 }
 
-fn owner() -> Owner {
-    register(0)
+fn receive_blocked() {
+    let _ = Channel::create(&segment(), "channel", 4096).expect("a new channel").recv();
 }
 
-fn forever() -> Wait {
-    Wait::until(Deadline::Forever)
+fn segment() -> Segment {
+    Segment::anonymous(&SegmentOptions::new().size(1 << 20)).expect("a new segment")
 }

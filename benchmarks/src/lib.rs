@@ -1,5 +1,6 @@
 //! Benchmarks of ringfence against its peers, measured in turn within one run. How to run and read them: `README.md`.
 
+pub mod attach;
 pub mod channel;
 pub mod crew;
 pub mod idle;

@@ -24,11 +24,6 @@ impl Scene {
     pub fn open(&self) -> Segment {
         Segment::open(&self.name).expect("the segment just made")
     }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
 }
 
 impl Drop for Scene {

@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::Backoff;
+use ringfence::Plain;
 use ringfence::layout::queue::{Geometry, QueueHeader};
 use ringfence::raw::queue::{PopFailure, PushFailure, Queue as RawQueue};
 use ringfence::raw::{Fate, Owner, ParticipantId, Peers};
 use ringfence::sys::nap::{Deadline, Wait};
 
 use crate::crew::{As, Child, Gate, Padded, Shared, nanoseconds, pin, run};
+use crate::ours::Scene;
 use crate::table::{Book, Contestant, Demand, Sample, contestant};
 
 const CAPACITY: usize = 1024;
@@ -112,7 +114,46 @@ impl Memory {
     }
 }
 
-/// Ours, waiting as the library waits: it spins a little, then sleeps.
+/// Ours, opened by name in each process; it spins a little, then sleeps.
+struct Named<const N: usize>
+where
+    [u64; N]: Plain,
+{
+    scene: Scene,
+    _first: ringfence::Queue<[u64; N]>,
+}
+
+impl<const N: usize> Named<N>
+where
+    [u64; N]: Plain,
+{
+    fn new() -> Self {
+        let scene = Scene::new(4 << 20);
+        let first = ringfence::Queue::create(&scene.segment, "queue", CAPACITY).expect("a new queue");
+        Self { scene, _first: first }
+    }
+}
+
+impl<const N: usize> Queue<N> for Named<N>
+where
+    [u64; N]: Plain,
+{
+    const AS: As = As::Processes;
+    type Me = ringfence::Queue<[u64; N]>;
+    fn me(&self, _: usize) -> Self::Me {
+        ringfence::Queue::open(&self.scene.open(), "queue").expect("the queue just made")
+    }
+    #[inline(always)]
+    fn push(&self, me: &Self::Me, item: [u64; N]) {
+        me.push(item).expect("nobody dies");
+    }
+    #[inline(always)]
+    fn pop(&self, me: &Self::Me) -> [u64; N] {
+        me.pop().expect("nobody dies")
+    }
+}
+
+/// The raw queue under it, waiting in the same way.
 struct Blocking(Memory);
 
 impl<const N: usize> Queue<N> for Blocking {
@@ -268,18 +309,23 @@ fn flow<const N: usize, Q: Queue<N>>(queue: &Q, pairs: usize, each: u64) -> Samp
     Sample::from(run.mops() / 2.0)
 }
 
-const BLOCKING: &str = "ringfence raw push/pop (processes)";
-const TRYING: &str = "ringfence raw try_push/try_pop (processes)";
-const FENCED: &str = "  the same without membarrier";
+const NAMED: &str = "ringfence Queue push/pop (processes)";
+const BLOCKING: &str = "  raw push/pop";
+const TRYING: &str = "  raw try_push/try_pop";
+const FENCED: &str = "  raw try_push/try_pop without membarrier";
 const BARE: &str = "limit: its slots without any check";
 const CROSSBEAM: &str = "crossbeam ArrayQueue (threads)";
 
-fn size<const N: usize>(book: &mut Book, each: u64, demand: Demand) {
+fn size<const N: usize>(book: &mut Book, each: u64, demand: Demand)
+where
+    [u64; N]: Plain,
+{
     let each = if book.quick { each / 4 } else { each };
     for pairs in [1, 2, 4] {
         let each = each / pairs as u64;
         let title = format!("queue, {} B, {pairs}+{pairs}", N * 8);
         let contestants: Vec<Contestant<'_>> = vec![
+            contestant(NAMED, move || flow::<N, _>(&Named::<N>::new(), pairs, each)),
             contestant(BLOCKING, move || flow::<N, _>(&Blocking(Memory::new(N)), pairs, each)),
             contestant(TRYING, move || flow::<N, _>(&Trying(Memory::new(N)), pairs, each)),
             contestant(FENCED, move || flow::<N, _>(&Trying(Memory::fenced(N)), pairs, each)),
@@ -287,7 +333,8 @@ fn size<const N: usize>(book: &mut Book, each: u64, demand: Demand) {
             contestant(CROSSBEAM, move || flow::<N, _>(&Crossbeam(ArrayQueue::new(CAPACITY)), pairs, each)),
         ];
         book.race(&title, "M/s", contestants)
-            .against(BLOCKING, &[CROSSBEAM], demand)
+            .against(NAMED, &[CROSSBEAM], demand)
+            .against(BLOCKING, &[CROSSBEAM], Demand::Shown)
             .against(TRYING, &[CROSSBEAM], Demand::Shown)
             .against(BARE, &[CROSSBEAM], Demand::Shown);
     }

@@ -8,9 +8,12 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use ringfence::layout::segment::Geometry;
 use ringfence::sys::nap::{Deadline, Wait};
-use ringfence::{LockError, Mutex, PopError, PushError, Queue, Segment, SegmentOptions, Unlink};
+use ringfence::{
+    Channel, LockError, Mutex, PopError, PushError, Queue, RecvError, Segment, SegmentOptions, SendError, Unlink,
+};
 
 use crate::board::{Board, Cue, Digest, Role};
+use crate::channel::{bytes, ring_words, value};
 use crate::fifos::{Fifo, No, WORDS, message, whole};
 use crate::locks::{Entry, LockKind, stage};
 use crate::os::{Child, Ended, LIMIT, name_prefix, remove_segments};
@@ -178,6 +181,68 @@ impl Fifo for ApiQueue {
 
     fn shutdown((_, queue): &mut Self::Session) -> bool {
         queue.shutdown().is_ok()
+    }
+
+    fn digest(board: &'static Board) -> Digest {
+        digest(board)
+    }
+}
+
+/// `Channel`.
+#[derive(Debug)]
+pub struct ApiChannel;
+
+impl Fifo for ApiChannel {
+    type Session = (Segment, Channel);
+
+    const IN_ARENA: bool = false;
+
+    fn reset(board: &'static Board, capacity: usize) {
+        fresh_segment(board, |segment| {
+            let _ = Channel::create(segment, "channel", 8 * ring_words(capacity)).expect("room for a channel");
+        });
+    }
+
+    fn session(board: &'static Board, _: usize, _: Role) -> Self::Session {
+        let segment = join(board);
+        let channel = Channel::open(&segment, "channel").expect("it is there");
+        // The thread's registration is a scenario of its own.
+        let _ = segment.objects();
+        (segment, channel)
+    }
+
+    fn push((_, channel): &mut Self::Session, value: u64, wait: Wait) -> Result<(), No> {
+        let message = bytes(value);
+        let sent = if wait.deadline == Deadline::Now { channel.try_send(&message) } else { channel.send(&message) };
+        sent.map_err(|error| match error {
+            SendError::Full => No::Full,
+            SendError::Closed => No::Closed,
+            _ => No::Other,
+        })
+    }
+
+    fn pop((_, channel): &mut Self::Session, wait: Wait) -> Result<u64, No> {
+        let mut buffer = [0; 8 * WORDS + 8];
+        let now = wait.deadline == Deadline::Now;
+        let received = if now { channel.try_recv_into(&mut buffer) } else { channel.recv_into(&mut buffer) };
+        let len = received.map_err(|error| match error {
+            RecvError::Empty => No::Empty,
+            RecvError::Closed => No::Closed,
+            _ => No::Other,
+        })?;
+        value(&buffer[..len])
+    }
+
+    fn recover((segment, _): &mut Self::Session, _: Role) {
+        segment.recover().expect("recovery is possible");
+    }
+
+    fn len((_, channel): &mut Self::Session) -> usize {
+        channel.len()
+    }
+
+    fn shutdown((_, channel): &mut Self::Session) -> bool {
+        channel.shutdown().is_ok()
     }
 
     fn digest(board: &'static Board) -> Digest {

@@ -424,7 +424,7 @@ impl<F: Fifo> Chain<'_, F> {
             let gone_behind = model.messages.iter().position(|&(v, _)| v == value).is_some_and(|place| {
                 uncertain_came && model.messages[..place].iter().any(|(_, certainty)| *certainty == PerhapsPopped)
             });
-            uncertain_came |= model.messages.iter().any(|&entry| entry == (value, PerhapsPopped));
+            uncertain_came |= model.messages.contains(&(value, PerhapsPopped));
             if gone_behind {
                 return self.fail(Class::Lost, format!("a message before {value}, got {first:?}"));
             }

@@ -220,8 +220,11 @@ pub fn supervise(rig: impl FnOnce() -> i32) -> ! {
     }
     sweep_dead_runs();
     let mut child = Child::fork(|| {
-        // SAFETY: as above.
-        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+        // SAFETY: as above. Orphans of a killed process group become children of the rig, which reaps them.
+        unsafe {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
+        }
         let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(rig)).unwrap_or(101);
         let _ = std::io::Write::flush(&mut std::io::stdout());
         // SAFETY: ends this child.

@@ -27,7 +27,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Every kill point.
+    /// Every kill point; of an operation of more than 1000 instructions, every one of its beginning and its end.
     pub fn full() -> Self {
         Self { stride: 1, offset: 0, budget: None, limit: LIMIT, enough: 10, seek: None, unit: Unit::Instruction }
     }
@@ -216,9 +216,10 @@ pub fn explore(
     // How long are the operations? Each is measured behind predecessors that died half way.
     let mut lengths = vec![1_000_000; victims];
     for nth in 0..victims {
-        let (walked, _) =
-            play(lengths.iter().enumerate().map(|(n, k)| if n < nth { k / 2 } else { *k }).collect(), &mut outcome);
-        lengths[nth] = walked[nth];
+        let ks = lengths.iter().enumerate().map(|(n, k)| if n < nth { k / 2 } else { *k }).collect();
+        let walked = play(ks, &mut outcome).0;
+        let length = &mut lengths[nth];
+        *length = walked[nth];
     }
     // Several victims in a row: a grid, of which even the full run takes a part.
     let budget = match (victims, options.budget) {
@@ -245,11 +246,29 @@ pub fn explore(
             }
             wheel -= 1;
             if !finished[wheel] && at[wheel] < lengths[wheel] * 8 + 10_000 {
-                at[wheel] += strides[wheel];
+                at[wheel] += match per_victim {
+                    None if options.stride == 1 => full_stride(at[wheel], lengths[wheel]),
+                    // Behind a victim that finished, a later one is short; behind one that died, it first spins.
+                    Some(points) if wheel > 0 && at[wheel] < SHORT => strides[wheel].min(SHORT.div_ceil(points)),
+                    _ => strides[wheel],
+                };
                 break;
             }
             at[wheel] = options.offset % strides[wheel];
         }
     }
     outcome
+}
+
+/// About as long is an operation that meets nobody.
+const SHORT: u64 = 48;
+
+/// A long operation of the full run spins or waits in its middle: there not every instruction counts.
+fn full_stride(k: u64, length: u64) -> u64 {
+    const DENSE: u64 = 250;
+    if length <= 4 * DENSE || k < DENSE || k + DENSE >= length {
+        return 1;
+    }
+    // Not beyond the border of the dense tail.
+    (length - 2 * DENSE).div_ceil(2 * DENSE).min(length - DENSE - k).max(1)
 }

@@ -8,7 +8,7 @@ use ringfence_crash_tests::scenario::Options;
 
 fn main() {
     supervise(|| {
-        let (passed, failed) = run(&Options::sample(24), None);
+        let (passed, failed) = run(&Options::sample(12), None);
         i32::from(failed > 0 || passed == 0)
     });
 }

@@ -72,8 +72,8 @@ pub fn c_worker(folder: &Path) -> Result<PathBuf, String> {
             Ok(output) if output.status.success() => return Ok(program),
             Ok(output) => {
                 let text = String::from_utf8_lossy(&output.stderr);
-                let line =
-                    text.lines().find(|line| line.contains("error")).or(text.lines().next()).unwrap_or("no reason");
+                let line = text.lines().find(|line| line.contains("error:") || line.contains("undefined"));
+                let line = line.or(text.lines().next()).unwrap_or("no reason");
                 return Err(format!("{name} failed: {}", line.trim()));
             }
             Err(_) => tried.push(name.clone()),

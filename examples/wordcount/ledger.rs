@@ -5,7 +5,8 @@
 //! 2. The first whole result of a task counts, any other is thrown away. So a task may be given out again on suspicion.
 //! 3. The task that a dead worker is known to hold is given out again at once.
 //! 4. A worker may die after it took a task and before it said so. Therefore each death asks for an audit: once no task
-//!    waits in the queue, every task that is neither done nor held by a living worker is given out again.
+//!    waits in the queue and no result in the channel, every task that is neither done nor held by a living worker is
+//!    given out again.
 //! 5. A finished result whose worker died on the way out counts like any other.
 
 use std::collections::{HashMap, VecDeque};
@@ -143,7 +144,7 @@ impl Ledger {
         Some(task)
     }
 
-    /// Whether a death asks for an [`audit`](Self::audit). Do it when the queue of tasks is empty.
+    /// Whether a death asks for an [`audit`](Self::audit). Do it when neither queue nor channel holds anything.
     pub fn audit_due(&self) -> bool {
         self.audit
     }

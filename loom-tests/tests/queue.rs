@@ -295,6 +295,25 @@ fn a_recoverer_dies_at_every_step() {
     }
 }
 
+/// Two bystanders recover at once while another producer comes round to the dead one's slot.
+#[test]
+fn two_recoverers_at_once() {
+    for claim in [3, 5] {
+        explore(2, move || {
+            let world = World::new(1);
+            assert!(world.peers.live(1, claim, || world.push(1, 20, NOW)).is_none());
+            let recoverers = [(); 2].map(|()| {
+                let world = world.clone();
+                thread::spawn(move || world.queue().recover(1, &world.peers))
+            });
+            world.push(2, 21, FOREVER).unwrap();
+            let voided: u64 = recoverers.map(|recoverer| recoverer.join().unwrap()).iter().sum();
+            assert!(voided <= 1, "voided twice");
+            world.settle(vec![], &[21], None);
+        });
+    }
+}
+
 /// What is pushed before the end is popped before the end, and everybody learns of the end.
 #[test]
 fn shutdown_races_push_and_pop() {

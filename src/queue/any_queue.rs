@@ -7,6 +7,7 @@ use crate::raw::queue::{PopFailure, PushFailure, Queue};
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape, Tag};
 use crate::segment::kinds::Kind;
+use crate::sys::membarrier;
 use crate::sys::nap::{Deadline, Wait};
 
 /// The size, alignment and tag of a queue's items.
@@ -52,6 +53,8 @@ impl AnyQueue {
             capacity: capacity as u64,
             bytes: wanted.map_or(0, |geometry| geometry.bytes() as u64),
         };
+        // Once per process: from then on whoever sleeps here pays for the fence, not whoever notifies.
+        membarrier::register();
         let object = Object::open(segment, name, mode, &shape, |base| {
             if let Some(geometry) = wanted {
                 // SAFETY: `bytes` covers the header, the memory is aligned to 128, and nobody else sees it yet.

@@ -28,7 +28,7 @@ const TRIES: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub struct Cell<'a> {
     sequence: &'a AtomicU64,
-    copies: [&'a [AtomicU64]; 2],
+    copies: &'a [AtomicU64],
     size: usize,
 }
 
@@ -43,8 +43,14 @@ impl<'a> Cell<'a> {
     pub fn new(words: &'a [AtomicU64], size: usize) -> Option<Self> {
         let words = words.get(..cell_words(size))?;
         let (sequence, copies) = words.split_first()?;
-        let (first, second) = copies.split_at(copies.len() / 2);
-        Some(Self { sequence, copies: [first, second], size })
+        Some(Self { sequence, copies, size })
+    }
+
+    /// The copy that is the value at `sequence`.
+    #[inline(always)]
+    fn copy(&self, sequence: u64) -> &'a [AtomicU64] {
+        let (first, second) = self.copies.split_at(self.copies.len() / 2);
+        if sequence & 1 == 0 { first } else { second }
     }
 
     /// Reads the value without the lock. `false`: writers were faster each time; take the lock.
@@ -52,7 +58,7 @@ impl<'a> Cell<'a> {
     pub fn read(&self, value: &mut [u8]) -> bool {
         for _ in 0..TRIES {
             let sequence = self.sequence.load(Ordering::Acquire);
-            words::load(&mut value[..self.size], self.copies[(sequence & 1) as usize]);
+            words::load(&mut value[..self.size], self.copy(sequence));
             fence(Ordering::Acquire); // invariant 2
             if self.sequence.load(Ordering::Relaxed) == sequence {
                 return true;
@@ -65,7 +71,7 @@ impl<'a> Cell<'a> {
     #[inline]
     pub fn read_locked(&self, value: &mut [u8]) {
         let sequence = self.sequence.load(Ordering::Relaxed);
-        words::load(&mut value[..self.size], self.copies[(sequence & 1) as usize]);
+        words::load(&mut value[..self.size], self.copy(sequence));
     }
 
     /// Replaces the value under the lock.
@@ -73,7 +79,7 @@ impl<'a> Cell<'a> {
     pub fn write_locked(&self, value: &[u8]) {
         let next = self.sequence.load(Ordering::Relaxed).wrapping_add(1);
         fence(Ordering::Release); // invariant 2
-        words::store(self.copies[(next & 1) as usize], &value[..self.size]);
+        words::store(self.copy(next), &value[..self.size]);
         self.sequence.store(next, Ordering::Release);
     }
 }

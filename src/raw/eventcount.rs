@@ -31,12 +31,12 @@
 //!
 //! A death leaves behind:
 //! - as a waiter: at most a stray S, which costs the next notifier one system call;
-//! - as a notifier, between its change and the wake: sleepers behind a word with S (invariant 3). The next notifier, their capped
-//!   naps or [`recover`] end it. After the wake: a stray S.
+//! - as a notifier, between its change and the wake: sleepers behind a word with S (invariant 3). The next notifier,
+//!   their capped naps or [`recover`] end it. After the wake: a stray S.
 //!
-//! The fence: 5 ns alone, 100 ns where the line it waits for is another core's. A notifier leaves it out if its
-//! process is registered for [`membarrier`] and the object's `no_membarrier` flag is clear; a waiter, who has time, issues
-//! the barrier. A waiter whose system has no such barrier sets the flag, for good. A notifier that is inside its few
+//! The fence: 5 ns alone, 100 ns where the line it waits for is another core's. A notifier leaves it out if its process
+//! is registered for [`membarrier`] and the object's `no_membarrier` flag is clear; a waiter, who has time, issues the
+//! barrier. A waiter whose system has no such barrier sets the flag, for good. A notifier that is inside its few
 //! instructions at that very moment may be missed once; the cap of the first nap (1 ms) covers that.
 //!
 //! Orderings: fences carry everything; the operations on the word itself are Relaxed but for the epoch's order, which

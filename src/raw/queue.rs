@@ -26,12 +26,12 @@
 //! 1. A position goes `EMPTY` -> `WRITING` -> `FULL` -> finished, or `WRITING` -> finished when its producer is dead.
 //!    Finished is written as `EMPTY` of the next lap: no word ever comes back (but after 2^48 laps), so an exact
 //!    compare-and-swap hits what was seen or nothing.
-//! 2. Positions are claimed in order: whoever claims one has seen all before it claimed. Hence `EMPTY` at a position says
-//!    that nothing lies behind it.
+//! 2. Positions are claimed in order: whoever claims one has seen all before it claimed. Hence `EMPTY` at a position
+//!    says that nothing lies behind it.
 //! 3. Messages are popped in order; voids happen in any order. Hence lap L at an index proves to a producer that
 //!    all positions up to (L-1, index) are claimed, but to a consumer only that those up to (L-2, index) are finished.
-//! 4. `head` and `tail` are lower bounds and nothing but hints: written by plain stores that may run late and backwards,
-//!    and believed by nobody: a position reached by a wrong one fails the checks above.
+//! 4. `head` and `tail` are lower bounds and nothing but hints: written by plain stores that may run late and
+//!    backwards, and believed by nobody: a position reached by a wrong one fails the checks above.
 //! 5. An item is read by copying it and then swapping the very word under which it was full: a copy that somebody may
 //!    have torn is discarded with the lost swap.
 //! 6. Once `closing` is set, whoever finds the end makes it `CLOSED`: there pops end and pushes fail. So nothing is
@@ -39,8 +39,8 @@
 //!
 //! A death leaves behind:
 //! - as a producer before its claim: nothing. Between claim and publication: `WRITING`, which the next consumer, the
-//!   producer a lap later, or [`recover`](Queue::recover) voids. After publication: a message, and perhaps sleepers not yet woken, whom
-//!   [`recover`](Queue::recover) or the cap on sleeps wakes;
+//!   producer a lap later, or [`recover`](Queue::recover) voids. After publication: a message, and perhaps sleepers not
+//!   yet woken, whom [`recover`](Queue::recover) or the cap on sleeps wakes;
 //! - as a consumer before its swap: nothing. After it: the message is gone with its consumer (at most once), and
 //!   perhaps a producer not yet woken;
 //! - hints that lag: the next ones walk past.
@@ -49,9 +49,10 @@
 //! contention cannot reach, and behind it lies `Corrupted`. Push is lock-free; pop waits for a producer that is
 //! stopped between claim and publication ([`Busy`](PopFailure::Busy)).
 //!
-//! Orderings: publishing is a Release store that the consumer's Acquire load meets; finishing is a Release swap that the next
-//! claimer's Acquire meets, which also keeps a successful copy clear of the next item's stores. Hints are stored Release
-//! and loaded Acquire: whoever starts at a hint must see the words that justify it. Payload words are Relaxed.
+//! Orderings: publishing is a Release store that the consumer's Acquire load meets; finishing is a Release swap that
+//! the next claimer's Acquire meets, which also keeps a successful copy clear of the next item's stores. Hints are
+//! stored Release and loaded Acquire: whoever starts at a hint must see the words that justify it. Payload words are
+//! Relaxed.
 //!
 //! Source: our own; per-slot laps as in D. Vyukov's bounded queue (2010), claiming by the slot's word alone.
 
@@ -205,57 +206,111 @@ impl<'a> Queue<'a> {
     }
 
     /// Appends `item` (of exactly the item size) if there is room now.
-    #[inline]
+    #[inline(always)]
     pub fn try_push(&self, me: Owner, item: &[u8], peers: &impl Peers) -> Result<(), PushFailure> {
         if self.is_shut_down() {
             return Err(PushFailure::Closed);
         }
-        let mut position = self.header.tail.0.load(Ordering::Acquire);
+        let position = self.header.tail.0.load(Ordering::Acquire);
+        match self.push_at(position, me, item) {
+            Some(None) => Ok(()),
+            Some(Some(seen)) => self.push_on(position, seen, me, item, peers),
+            None => Err(PushFailure::Corrupted),
+        }
+    }
+
+    /// Takes the first message into `item` (of exactly the item size) if there is one now. Otherwise the bytes of
+    /// `item` are arbitrary.
+    #[inline(always)]
+    pub fn try_pop(&self, item: &mut [u8], peers: &impl Peers) -> Result<(), PopFailure> {
+        let position = self.header.head.0.load(Ordering::Acquire);
+        match self.pop_at(position, item) {
+            Some(None) => Ok(()),
+            Some(Some(seen)) => self.pop_on(position, seen, item, peers),
+            None => Err(PopFailure::Corrupted),
+        }
+    }
+
+    // What follows is always inline, so that a caller's constant item size unrolls the copies. `push_on` and `pop_on`
+    // have the loops and the branches.
+
+    /// Pushes at this very position: `Some(None)`, or what was found there instead. `None`: there is no such position.
+    #[inline(always)]
+    fn push_at(&self, position: u64, me: Owner, item: &[u8]) -> Option<Option<u64>> {
+        let slot = self.slot(position, item.len())?;
+        let mine = word(slot.lap, WRITING | u64::from(me.participant()));
+        // Without a look first: the line comes over once, and exclusive. AcqRel: invariant 2 is handed on.
+        match slot.word.compare_exchange(word(slot.lap, EMPTY), mine, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                self.header.tail.0.store(self.next(position), Ordering::Release);
+                words::store(slot.data, item);
+                slot.word.store(word(slot.lap, FULL), Ordering::Release);
+                self.notify(&self.shared().not_empty);
+                Some(None)
+            }
+            Err(seen) => Some(Some(seen)),
+        }
+    }
+
+    /// Pops from this very position, or says what was found there instead, as [`push_at`](Self::push_at).
+    #[inline(always)]
+    fn pop_at(&self, position: u64, item: &mut [u8]) -> Option<Option<u64>> {
+        let slot = self.slot(position, item.len())?;
+        // Acquire: pairs with the Release that published the message.
+        let seen = slot.word.load(Ordering::Acquire);
+        if seen != word(slot.lap, FULL) {
+            return Some(Some(seen));
+        }
+        words::load(item, slot.data);
+        let finished = word(slot.lap.wrapping_add(1), EMPTY);
+        // Invariant 5. Release: our copy is made before the next item is written. Acquire: hands on what the claim
+        // proved.
+        match slot.word.compare_exchange(seen, finished, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                self.header.head.0.store(self.next(position), Ordering::Release);
+                self.notify(&self.shared().not_full);
+                Some(None)
+            }
+            Err(seen) => Some(Some(seen)),
+        }
+    }
+
+    /// Goes on with a push that found `seen` at `position`.
+    #[cold]
+    fn push_on(
+        &self,
+        mut position: u64,
+        mut seen: u64,
+        me: Owner,
+        item: &[u8],
+        peers: &impl Peers,
+    ) -> Result<(), PushFailure> {
         for _ in 0..self.patience() {
-            let Some(slot) = self.slot(position, item.len()) else { return Err(PushFailure::Corrupted) };
-            let mine = word(slot.lap, WRITING | u64::from(me.participant()));
-            // Without a look first: the line comes over once, and exclusive. AcqRel: invariant 2 is passed on to whoever sees us.
-            match slot.word.compare_exchange(word(slot.lap, EMPTY), mine, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => {
-                    self.header.tail.0.store(self.next(position), Ordering::Release);
-                    words::store(slot.data, item);
-                    slot.word.store(word(slot.lap, FULL), Ordering::Release);
-                    self.notify(&self.shared().not_empty);
-                    return Ok(());
-                }
-                Err(seen) => position = self.pass_to_push(position, &slot, seen, peers)?,
+            position = self.pass_to_push(position, seen, peers)?;
+            match self.push_at(position, me, item).ok_or(PushFailure::Corrupted)? {
+                None => return Ok(()),
+                Some(instead) => seen = instead,
             }
         }
         Err(PushFailure::Corrupted)
     }
 
-    /// Takes the first message into `item` (of exactly the item size) if there is one now. Otherwise the bytes of
-    /// `item` are arbitrary.
-    #[inline]
-    pub fn try_pop(&self, item: &mut [u8], peers: &impl Peers) -> Result<(), PopFailure> {
-        let mut position = self.header.head.0.load(Ordering::Acquire);
+    /// Goes on with a pop that found `seen` at `position`.
+    #[cold]
+    fn pop_on(&self, mut position: u64, mut seen: u64, item: &mut [u8], peers: &impl Peers) -> Result<(), PopFailure> {
         for _ in 0..self.patience() {
-            let Some(slot) = self.slot(position, item.len()) else { return Err(PopFailure::Corrupted) };
-            // Acquire: pairs with the Release that published the message.
-            let seen = slot.word.load(Ordering::Acquire);
-            if seen == word(slot.lap, FULL) {
-                words::load(item, slot.data);
-                if self.finish(&slot, seen) {
-                    self.header.head.0.store(self.next(position), Ordering::Release);
-                    self.notify(&self.shared().not_full);
-                    return Ok(());
-                }
-                position = later(self.next(position), self.header.head.0.load(Ordering::Acquire)); // invariant 5
-            } else {
-                position = self.pass_to_pop(position, &slot, seen, peers)?;
+            position = self.pass_to_pop(position, seen, peers)?;
+            match self.pop_at(position, item).ok_or(PopFailure::Corrupted)? {
+                None => return Ok(()),
+                Some(instead) => seen = instead,
             }
         }
         Err(PopFailure::Corrupted)
     }
 
     /// Where a producer goes on from a position that is not free: the same one again, or a later one.
-    #[cold]
-    fn pass_to_push(&self, position: u64, slot: &Slot<'_>, seen: u64, peers: &impl Peers) -> Result<u64, PushFailure> {
+    fn pass_to_push(&self, position: u64, seen: u64, peers: &impl Peers) -> Result<u64, PushFailure> {
+        let slot = self.slot(position, 0).ok_or(PushFailure::Corrupted)?;
         let state = decode(seen).ok_or(PushFailure::Corrupted)?;
         let claimed = match (laps_ahead(seen, slot.lap), state) {
             (0, State::Closed) => return Err(PushFailure::Closed),
@@ -283,8 +338,8 @@ impl<'a> Queue<'a> {
     }
 
     /// Where a consumer goes on from a position that holds no message: the same one again, or a later one.
-    #[cold]
-    fn pass_to_pop(&self, position: u64, slot: &Slot<'_>, seen: u64, peers: &impl Peers) -> Result<u64, PopFailure> {
+    fn pass_to_pop(&self, position: u64, seen: u64, peers: &impl Peers) -> Result<u64, PopFailure> {
+        let slot = self.slot(position, 0).ok_or(PopFailure::Corrupted)?;
         let state = decode(seen).ok_or(PopFailure::Corrupted)?;
         match (laps_ahead(seen, slot.lap), state) {
             (0, State::Empty) => {
@@ -300,7 +355,7 @@ impl<'a> Queue<'a> {
                 }
             }
             (0, State::Closed) => Err(PopFailure::Closed),
-            (0, State::Writing(producer)) => self.await_writer(slot, seen, producer, peers).map(|()| position),
+            (0, State::Writing(producer)) => self.await_writer(&slot, seen, producer, peers).map(|()| position),
             (0, State::Full) => Ok(position),
             (laps @ 1.., _) => {
                 // Invariant 3: positions up to (seen lap - 2, index) are finished, those behind it perhaps not.
@@ -336,7 +391,8 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Finishes the position of a producer that died in it, seen as the exact word `seen`. Returns whether this call did it.
+    /// Finishes the position of a producer that died in it, seen as the exact word `seen`. Returns whether this call
+    /// did it.
     fn void(&self, at: &AtomicU64, seen: u64) -> bool {
         // AcqRel: hands on what the dead producer's claim proved (invariant 2).
         let next = word((seen >> LAP_SHIFT) + 1, EMPTY);
@@ -347,13 +403,6 @@ impl<'a> Queue<'a> {
             self.notify(&self.shared().not_full);
         }
         done
-    }
-
-    #[inline]
-    fn finish(&self, slot: &Slot<'_>, seen: u64) -> bool {
-        let next = word(slot.lap.wrapping_add(1), EMPTY);
-        // Release: our copy is made before the next item is written. Acquire: passes on what the claim proved.
-        slot.word.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Appends `item`, waiting for room as `wait` says.
@@ -402,16 +451,18 @@ impl<'a> Queue<'a> {
 
     #[cold]
     fn pop_slow(&self, item: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<(), PopFailure> {
-        let mut attempt = || match self.try_pop(item, peers) {
+        for _ in 0..if SPIN { SPINS } else { 0 } {
+            spin_loop();
+            match self.try_pop(item, peers) {
+                Err(PopFailure::Empty) => {}
+                Err(PopFailure::Busy) => break, // has spun itself, and asked whether the producer lives
+                done => return done,
+            }
+        }
+        let attempt = || match self.try_pop(item, peers) {
             Err(PopFailure::Empty | PopFailure::Busy) => None,
             done => Some(done),
         };
-        for _ in 0..if SPIN { SPINS } else { 0 } {
-            spin_loop();
-            if let Some(done) = attempt() {
-                return done;
-            }
-        }
         let shared = self.shared();
         eventcount::wait_until(&shared.not_empty, &shared.no_membarrier, wait, attempt).unwrap_or_else(|expired| {
             Err(match expired {
@@ -493,8 +544,9 @@ impl<'a> Queue<'a> {
     fn seems_full(&self) -> bool {
         let position = self.header.tail.0.load(Ordering::Acquire);
         self.slot(position, 0).is_some_and(|slot| {
-            // Relaxed: only a reason to spin on.
-            slot.word.load(Ordering::Relaxed) == word(slot.lap.wrapping_sub(1), FULL)
+            // Relaxed: only a reason to spin on. Full, or being written a lap behind: then it is not worth asking by
+            // whom.
+            laps_ahead(slot.word.load(Ordering::Relaxed), slot.lap) == -1
         })
     }
 

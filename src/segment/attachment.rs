@@ -115,7 +115,15 @@ impl Attachment {
         }
     }
 
+    /// The calling thread's record, if this is the segment it used last.
+    #[inline]
+    pub fn entered_last(&self) -> Option<&ThreadRecord> {
+        // SAFETY: as in `enter`.
+        thread::current(self.serial).map(|record| unsafe { record.as_ref() })
+    }
+
     /// The calling thread's record, if it has one in this very process; never registers.
+    #[inline]
     pub fn entered(&self) -> Option<&ThreadRecord> {
         // SAFETY: as in `enter`.
         thread::find(self.serial).map(|record| unsafe { record.as_ref() })

@@ -147,11 +147,13 @@ impl Object {
     }
 
     /// First byte, aligned to 128.
+    #[inline]
     pub fn base(&self) -> NonNull<u8> {
         self.base.0
     }
 
     /// Length in bytes.
+    #[inline]
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -168,7 +170,14 @@ impl Object {
         self.attachment.enter()
     }
 
+    /// The calling thread's record, if this is the segment it used last.
+    #[inline]
+    pub fn entered_last(&self) -> Option<&ThreadRecord> {
+        self.attachment.entered_last()
+    }
+
     /// The calling thread's record, if it has one; never registers.
+    #[inline]
     pub fn entered(&self) -> Option<&ThreadRecord> {
         self.attachment.entered()
     }

@@ -44,6 +44,12 @@ impl ThreadRecord {
         }
     }
 
+    /// Whether the calling thread is `owner` in this segment.
+    #[inline]
+    pub fn is(&self, owner: Owner) -> bool {
+        self.owner.get() == Some(owner)
+    }
+
     /// Puts `word` on the held list: before the acquiring compare-and-swap.
     #[inline]
     pub fn hold(&self, word: &LockWord) {
@@ -222,10 +228,13 @@ pub fn current(serial: u64) -> Option<NonNull<ThreadRecord>> {
 }
 
 /// The calling thread's record in the attachment `serial`, if it has one in this process.
+#[inline]
 pub fn find(serial: u64) -> Option<NonNull<ThreadRecord>> {
-    if let Some(record) = current(serial) {
-        return Some(record);
-    }
+    current(serial).or_else(|| find_slow(serial))
+}
+
+#[cold]
+fn find_slow(serial: u64) -> Option<NonNull<ThreadRecord>> {
     let found = OWN
         .try_with(|own| own.records.borrow().iter().copied().find(|record| record.get().serial.get() == serial))
         .ok()??;

@@ -101,29 +101,43 @@ impl AnyMutex {
         &self.object
     }
 
-    #[inline]
+    #[inline(always)]
     fn word(&self) -> &LockWord {
         // SAFETY: the object is mapped as long as `self`, at least a lock word long (checked in `open`) and aligned to
         // 128; a lock word is accessed atomically only.
         unsafe { self.object.base().cast().as_ref() }
     }
 
-    /// Locks. On success the calling thread holds the lock, also for [`Acquired::OwnerDied`].
-    #[inline]
-    pub fn lock(&self, deadline: Deadline) -> Result<(Owner, Acquired), LockFailure> {
-        let thread = self.object.enter().map_err(LockFailure::Segment)?;
+    /// Locks a free lock as a thread that used this segment last; `None` if it takes more than that.
+    #[inline(always)]
+    pub fn lock_fast(&self) -> Option<Owner> {
+        let thread = self.object.entered_last()?;
         let word = self.word();
         thread.hold(word);
         if mutex::lock_fast(word, thread.owner()) {
-            return Ok((thread.owner(), Acquired::Clean));
+            return Some(thread.owner());
         }
-        self.lock_slow(thread, deadline)
+        thread.unhold(word);
+        None
     }
 
+    /// Locks. On success the calling thread holds the lock, also for [`Acquired::OwnerDied`].
+    #[inline]
+    #[allow(dead_code)] // for the C ABI
+    pub fn lock(&self, deadline: Deadline) -> Result<(Owner, Acquired), LockFailure> {
+        match self.lock_fast() {
+            Some(owner) => Ok((owner, Acquired::Clean)),
+            None => self.lock_slow(deadline),
+        }
+    }
+
+    /// The rest of [`lock`](Self::lock), once [`lock_fast`](Self::lock_fast) has failed.
     #[cold]
-    fn lock_slow(&self, thread: &ThreadRecord, deadline: Deadline) -> Result<(Owner, Acquired), LockFailure> {
+    pub fn lock_slow(&self, deadline: Deadline) -> Result<(Owner, Acquired), LockFailure> {
+        let thread = self.object.enter().map_err(LockFailure::Segment)?;
+        thread.hold(self.word());
         let wait = Wait { deadline, interruptible: self.interruptible.load(Ordering::Relaxed) != 0 };
-        let result = mutex::lock_slow(self.word(), thread.owner(), self.object.peers(), wait);
+        let result = mutex::lock(self.word(), thread.owner(), self.object.peers(), wait);
         if result.is_err() {
             thread.unhold(self.word());
         }
@@ -133,27 +147,43 @@ impl AnyMutex {
 
     /// Unlocks. If the lock's last owner died and it was not made consistent, it is given up for ever.
     #[inline]
+    #[allow(dead_code)] // for the C ABI
     pub fn unlock(&self) -> Result<(), LockFailure> {
         let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
         self.unlock_as(thread)
     }
 
+    /// [`unlock`](Self::unlock) for a caller who knows its record.
     #[inline]
-    fn unlock_as(&self, thread: &ThreadRecord) -> Result<(), LockFailure> {
+    pub fn unlock_as(&self, thread: &ThreadRecord) -> Result<(), LockFailure> {
         mutex::unlock(self.word(), thread.owner()).map_err(|_| LockFailure::NotOwner)?;
         thread.unhold(self.word());
         Ok(())
     }
 
-    /// Whether the calling thread is `owner` itself, and not a forked copy of it.
+    /// The calling thread if it is `owner` itself, and not a forked copy of it.
     #[inline]
-    pub fn is_still(&self, owner: Owner) -> bool {
-        self.object.entered().is_some_and(|thread| thread.owner() == owner)
+    pub fn still(&self, owner: Owner) -> Option<&ThreadRecord> {
+        self.object.entered().filter(|thread| thread.owner() == owner)
+    }
+
+    /// As [`still`](Self::still), for a thread that used this segment last.
+    #[inline(always)]
+    pub fn still_last(&self, owner: Owner) -> Option<&ThreadRecord> {
+        self.object.entered_last().filter(|thread| thread.is(owner))
+    }
+
+    /// [`unlock`](Self::unlock) for a thread that is known to be `owner` and to hold it.
+    #[inline(always)]
+    pub fn unlock_fast(&self, thread: &ThreadRecord, owner: Owner) {
+        if mutex::unlock(self.word(), owner).is_ok() {
+            thread.unhold(self.word());
+        }
     }
 
     /// Gives the lock back so that the next owner is told of a death.
-    pub fn give_back(&self) -> Result<(), LockFailure> {
-        let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
+    #[cold]
+    pub fn give_back_as(&self, thread: &ThreadRecord) -> Result<(), LockFailure> {
         mutex::give_back(self.word(), thread.owner()).map_err(|_| LockFailure::NotOwner)?;
         thread.unhold(self.word());
         Ok(())

@@ -141,9 +141,14 @@ impl<T: Plain> Mutex<T> {
         }
     }
 
-    #[inline]
+    // Inlined, and the slow path returns parts of a guard and not a guard: a guard that is moved through memory costs
+    // as much again as an uncontended lock.
+    #[inline(always)]
     fn acquire(&self, deadline: Deadline) -> Result<MutexGuard<'_, T>, LockError<MutexGuard<'_, T>>> {
-        let (owner, acquired) = self.lock.lock(deadline)?;
+        let (owner, acquired) = match self.lock.lock_fast() {
+            Some(owner) => (owner, Acquired::Clean),
+            None => self.lock.lock_slow(deadline)?,
+        };
         let mut bits = T::Bits::zeroed();
         self.cell().read_locked(bytemuck::bytes_of_mut(&mut bits));
         let died = acquired == Acquired::OwnerDied;
@@ -152,13 +157,31 @@ impl<T: Plain> Mutex<T> {
         if died { Err(LockError::OwnerDied(guard)) } else { Ok(guard) }
     }
 
+    /// Replaces the value; the caller holds the lock.
+    #[inline]
+    fn write(&self, value: T) {
+        self.cell().write_locked(bytemuck::bytes_of(&value.to_bits()));
+    }
+
+    /// Ends a guard whose thread used another segment since, or that was told of a death, or that a fork copied.
+    #[cold]
+    #[inline(never)]
+    fn release_slow(&self, owner: Owner, value: Option<T>, died: bool) {
+        let Some(thread) = self.lock.still(owner) else { return };
+        if let Some(value) = value {
+            self.write(value);
+        }
+        // Nobody else can own it: the result is success.
+        let _ = if died { self.lock.give_back_as(thread) } else { self.lock.unlock_as(thread) };
+    }
+
     /// Locks, waiting for as long as it takes.
     ///
     /// # Errors
     /// [`LockError::OwnerDied`] with the guard, [`LockError::WouldDeadlock`], [`LockError::NotRecoverable`],
     /// [`LockError::Interrupted`] if [asked for](Self::set_interruptible), [`LockError::Corrupted`],
     /// [`LockError::Segment`] if a forked child cannot join the segment.
-    #[inline]
+    #[inline(always)]
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, LockError<MutexGuard<'_, T>>> {
         self.acquire(Deadline::Forever)
     }
@@ -300,8 +323,8 @@ impl<T: Plain> MutexGuard<'_, T> {
     /// Writes the copy back now, in one step: from here on a death of this process leaves this value.
     pub fn commit(&mut self) {
         // A forked child's copy of a guard holds nothing.
-        if self.changed && self.mutex.lock.is_still(self.owner) {
-            self.mutex.cell().write_locked(bytemuck::bytes_of(&self.value.to_bits()));
+        if self.changed && self.mutex.lock.still(self.owner).is_some() {
+            self.mutex.write(self.value);
             self.changed = false;
         }
     }
@@ -309,16 +332,13 @@ impl<T: Plain> MutexGuard<'_, T> {
     /// Declares whatever the lock protects whole again, after [`LockError::OwnerDied`]. `false` if nobody had died.
     pub fn make_consistent(&mut self) -> bool {
         self.died = false;
-        self.mutex.lock.is_still(self.owner) && self.mutex.lock.make_consistent() == Ok(true)
+        self.mutex.lock.still(self.owner).is_some() && self.mutex.lock.make_consistent() == Ok(true)
     }
 
     /// Commits and unlocks. If the last owner died and the lock was not made consistent, it is given up for ever.
+    #[inline(always)]
     pub fn unlock(mut self) {
-        self.commit();
-        if self.mutex.lock.is_still(self.owner) {
-            let _ = self.mutex.lock.unlock();
-        }
-        std::mem::forget(self);
+        self.died = false; // not given back as owner-died, but unlocked
     }
 }
 
@@ -339,12 +359,18 @@ impl<T: Plain> DerefMut for MutexGuard<'_, T> {
 }
 
 impl<T: Plain> Drop for MutexGuard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        self.commit();
-        if self.mutex.lock.is_still(self.owner) {
-            // Nobody else can own it: the result is success.
-            let _ = if self.died { self.mutex.lock.give_back() } else { self.mutex.lock.unlock() };
+        // What is out of line takes parts of the guard, never its address: so the guard can live in registers.
+        let mutex = self.mutex;
+        match mutex.lock.still_last(self.owner) {
+            Some(thread) if !self.died => {
+                if self.changed {
+                    mutex.write(self.value);
+                }
+                mutex.lock.unlock_fast(thread, self.owner);
+            }
+            _ => mutex.release_slow(self.owner, self.changed.then_some(self.value), self.died),
         }
     }
 }

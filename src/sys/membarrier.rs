@@ -20,8 +20,9 @@ mod real {
     /// Whether this process is registered: it starts as no, and a no costs nothing but fences.
     static REGISTERED: AtomicU32 = AtomicU32::new(0);
 
-    /// Registers this process, once; later calls cost a load. Returns whether it is registered: not where the kernel
-    /// is older than 4.16 or a filter forbids the call.
+    /// Registers this process, once, and returns whether it is registered: it is not where the kernel is older than
+    /// 4.16 or a filter forbids the call. Later calls cost a load. The first takes some microseconds, or, where several
+    /// threads run already, as long as the kernel needs to see every processor pass by (10-20 ms).
     pub fn register() -> bool {
         if !registered() && membarrier(REGISTER_GLOBAL_EXPEDITED) {
             // Release: whoever reads 1 runs after the registration.

@@ -1,7 +1,7 @@
 //! `bench [lock|queue|channel|attach|idle|all] [--quick] [--patient]`: see `benchmarks/README.md`.
 
 use ringfence_benchmarks::table::Book;
-use ringfence_benchmarks::{channel, idle, limits, lock, queue};
+use ringfence_benchmarks::{attach, channel, idle, limits, lock, queue};
 
 const USAGE: &str = "usage: bench [lock|queue|channel|attach|idle|all] [--quick] [--patient]";
 
@@ -34,6 +34,9 @@ fn main() -> std::process::ExitCode {
     }
     if wanted("channel") {
         channel::measure(&mut book);
+    }
+    if wanted("attach") {
+        attach::measure(&mut book);
     }
     if wanted("idle") {
         idle::measure(&mut book);

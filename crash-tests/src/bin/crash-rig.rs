@@ -6,7 +6,7 @@ use ringfence_crash_tests::{catalogue, run};
 
 const USAGE: &str = "\
 crash-rig [--full | --points N] [--stride N] [--offset N] [--only TEXT] [--list]
-  --full       every kill point
+  --full       every kill point (of operations of more than 1000 instructions, a part)
   --points N   about N kill points a scenario (default 60)
   --stride N   kill after every N-th instruction only
   --offset N   and begin with the N-th
