@@ -119,3 +119,17 @@ fn relocking_is_an_error_and_another_thread_waits() {
     drop(guard);
     drop(mutex.lock().unwrap());
 }
+
+#[test]
+fn a_panic_discards_what_was_not_committed() {
+    let (_name, _segment, mutex) = setup("panic");
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut guard = mutex.lock().unwrap();
+        *guard = 1;
+        guard.commit();
+        *guard = 2;
+        panic!("on purpose");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(*mutex.lock().unwrap(), 1);
+}

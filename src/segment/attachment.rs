@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::primitive::{AtomicU32, Ordering};
 use crate::raw::{Fate, Owner, ParticipantId, Peers};
 use crate::sys::ofd::{self, Byte, Mode};
-use crate::sys::process::{self, Identity};
+use crate::sys::process::{self, Identity, Me};
 use crate::sys::shm::{self, Inode, LivePage, Mapping};
 
 /// Where the memory comes from.
@@ -427,14 +427,18 @@ fn take_place(view: View, query: Option<BorrowedFd<'_>>, path: Option<&Path>) ->
         Witness::File(fd, path) => {
             // Locked: a fork by another thread must not inherit the description before it is pinned, or the child
             // would keep our proof of life when we are dead.
-            let _no_fork = registry::lock()?;
-            take_place_in_file(&view, shm::reopen(fd, path)?)
+            let mut no_fork = registry::lock()?;
+            let me = no_fork.me();
+            take_place_in_file(&view, shm::reopen(fd, path)?, &me)
         }
-        Witness::Claims => take_place_by_claim(&view),
+        Witness::Claims => {
+            let me = registry::lock()?.me();
+            take_place_by_claim(&view, &me)
+        }
     }
 }
 
-fn take_place_in_file(view: &View, own: OwnedFd) -> Result<Place, Error> {
+fn take_place_in_file(view: &View, own: OwnedFd, me: &Me) -> Result<Place, Error> {
     for participant in view.participants() {
         let slot = view.slot(participant);
         let state = slot.state.load(Ordering::Acquire);
@@ -459,25 +463,25 @@ fn take_place_in_file(view: &View, own: OwnedFd) -> Result<Place, Error> {
                 return Err(error);
             }
         };
-        describe(view, participant);
+        describe(view, participant, me);
         return Ok(Place { participant, slot_state: state | 1, live: Some(live) });
     }
     Err(Error::TooManyParticipants)
 }
 
-fn take_place_by_claim(view: &View) -> Result<Place, Error> {
+fn take_place_by_claim(view: &View, me: &Me) -> Result<Place, Error> {
     if view.birth().pid_namespace != process::pid_namespace() {
         return Err(Error::NotSupported("participants of adopted memory must share one PID namespace"));
     }
-    let me = Identity::me()?;
+    let claim = me.identity.ok_or(Error::NotSupported("/proc is not mounted"))?.0;
     for participant in view.participants() {
         let slot = view.slot(participant);
         let state = slot.state.load(Ordering::Acquire);
-        if state & 1 != 0 || slot.claim.compare_exchange(0, me.0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        if state & 1 != 0 || slot.claim.compare_exchange(0, claim, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             continue;
         }
         if slot.state.compare_exchange(state, state | 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            describe(view, participant);
+            describe(view, participant, me);
             return Ok(Place { participant, slot_state: state | 1, live: None });
         }
         slot.claim.store(0, Ordering::Release);
@@ -486,20 +490,19 @@ fn take_place_by_claim(view: &View) -> Result<Place, Error> {
 }
 
 /// Fills in what people want to know of a participant.
-fn describe(view: &View, participant: ParticipantId) {
+fn describe(view: &View, participant: ParticipantId, me: &Me) {
     view.clear_open_bits(participant);
     let slot = view.slot(participant);
-    slot.pid.store(process::pid().into(), Ordering::Relaxed);
-    slot.start_time.store(Identity::me().map_or(0, Identity::start_time), Ordering::Relaxed);
-    let name: [u64; 2] = bytemuck::cast(process::name());
+    slot.pid.store(me.pid.into(), Ordering::Relaxed);
+    slot.start_time.store(me.identity.map_or(0, Identity::start_time), Ordering::Relaxed);
+    let name: [u64; 2] = bytemuck::cast(me.name);
     for (word, part) in slot.name.iter().zip(name) {
         word.store(part, Ordering::Relaxed);
     }
 }
 
-/// Joins a file that is open and mapped, with its door held shared by `door` or not at all.
-pub fn join_file(fd: OwnedFd, path: Option<PathBuf>, size: u64) -> Result<Arc<Attachment>, Error> {
-    let (view, mapping) = map(fd.as_fd(), size)?;
+/// Joins a file that is open and mapped.
+pub fn join_file(fd: OwnedFd, path: Option<PathBuf>, view: View, mapping: Mapping) -> Result<Arc<Attachment>, Error> {
     let inode = shm::stat(fd.as_fd())?.inode;
     Attachment::join(view, Backing::File { path, inode, mapping: Some(mapping) }, Some(fd))
 }
@@ -508,10 +511,14 @@ pub fn join_file(fd: OwnedFd, path: Option<PathBuf>, size: u64) -> Result<Arc<At
 pub fn map(fd: BorrowedFd<'_>, size: u64) -> Result<(View, Mapping), Error> {
     let len = usize::try_from(size).ok().filter(|len| *len > 0).ok_or(Error::Corrupted("the file is empty"))?;
     let mapping = Mapping::new(fd, len)?;
+    Ok((view_of(&mapping)?, mapping))
+}
+
+/// Checks the header of a mapped file.
+pub fn view_of(mapping: &Mapping) -> Result<View, Error> {
     // SAFETY: mapped for `len` bytes, page-aligned; the mapping lives as long as the attachment that keeps both. It is
     // accessed through atomics, or while it is unpublished.
-    let view = unsafe { View::new(mapping.base(), len) }?;
-    Ok((view, mapping))
+    unsafe { View::new(mapping.base(), mapping.size()) }
 }
 
 /// Waits until `fd` holds the door as `mode` says.

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::attachment::{Attachment, join_file, map, take_door};
+use super::attachment::{Attachment, join_file, map, take_door, view_of};
 use super::options::{SegmentOptions, Unlink};
 use super::view::View;
 use crate::error::Error;
@@ -79,13 +79,10 @@ pub fn create(path: &Path, options: &SegmentOptions) -> Result<Arc<Attachment>, 
     let size = options.geometry()?.size;
     let file = Unlinked::create(options.checked_mode()?)?;
     shm::reserve(file.fd.as_fd(), size)?;
-    let mapping = shm::Mapping::new(file.fd.as_fd(), usize::try_from(size).map_err(|_| Error::NoSpace)?)?;
-    // SAFETY: a fresh private file of at least a page; nobody else can see it.
-    unsafe { write_birth(mapping.base(), &birth(options, size, false)) };
-    drop(mapping);
+    let (view, mapping) = give_birth(file.fd.as_fd(), options, size)?;
     // We take our place before the name appears: a segment without a living participant is a dead one.
-    let query = shm::reopen(file.fd.as_fd(), None)?;
-    let attachment = join_file(query, Some(path.to_path_buf()), size)?;
+    let query = shm::duplicate(file.fd.as_fd())?;
+    let attachment = join_file(query, Some(path.to_path_buf()), view, mapping)?;
     file.link(path)?;
     Ok(attachment)
 }
@@ -94,11 +91,16 @@ pub fn create(path: &Path, options: &SegmentOptions) -> Result<Arc<Attachment>, 
 pub fn anonymous(options: &SegmentOptions) -> Result<Arc<Attachment>, Error> {
     let size = options.geometry()?.size;
     let fd = shm::memfd("ringfence", size)?;
-    let mapping = shm::Mapping::new(fd.as_fd(), usize::try_from(size).map_err(|_| Error::NoSpace)?)?;
-    // SAFETY: fresh memory of at least a page; nobody else can see it.
+    let (view, mapping) = give_birth(fd.as_fd(), options, size)?;
+    join_file(fd, None, view, mapping)
+}
+
+/// Writes the header of a new file that nobody else can see.
+fn give_birth(fd: BorrowedFd<'_>, options: &SegmentOptions, size: u64) -> Result<(View, shm::Mapping), Error> {
+    let mapping = shm::Mapping::new(fd, usize::try_from(size).map_err(|_| Error::NoSpace)?)?;
+    // SAFETY: mapped, at least a page long, and nobody else can see it.
     unsafe { write_birth(mapping.base(), &birth(options, size, false)) };
-    drop(mapping);
-    join_file(fd, None, size)
+    Ok((view_of(&mapping)?, mapping))
 }
 
 /// Joins the segment behind a descriptor.
@@ -108,7 +110,8 @@ pub fn from_descriptor(fd: OwnedFd) -> Result<Arc<Attachment>, Error> {
     if let Some(attachment) = Attachment::existing(stat.inode)? {
         return Ok(attachment);
     }
-    join_file(fd, None, stat.size)
+    let (view, mapping) = map(fd.as_fd(), stat.size)?;
+    join_file(fd, None, view, mapping)
 }
 
 fn check_file(stat: &Stat) -> Result<(), Error> {
@@ -172,8 +175,7 @@ fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachme
     if let Some(attachment) = Attachment::existing(stat.inode)? {
         return Ok(Some(attachment));
     }
-    // The door's descriptor is not the one kept for questions: it ends with this call.
-    let door = shm::reopen(fd.as_fd(), Some(path))?;
+    let door = shm::duplicate(fd.as_fd())?;
     take_door(door.as_fd(), Mode::Shared)?;
     let door = Held::new(door, Byte::Door);
     let (view, mapping) = map(fd.as_fd(), stat.size)?;
@@ -185,8 +187,7 @@ fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachme
         drop(mapping);
         return Ok(None);
     }
-    drop(mapping);
-    let attachment = join_file(fd, Some(path.to_path_buf()), stat.size)?;
+    let attachment = join_file(fd, Some(path.to_path_buf()), view, mapping)?;
     // While we hold the door nobody unlinks; but somebody may have before we took it.
     let current = shm::stat_path(path).is_ok_and(|now| now.inode == stat.inode);
     // Whoever leaves as the last one wants the door for itself, we too.

@@ -13,6 +13,7 @@ use super::thread::{self, Arena, RecordPtr};
 use crate::error::Error;
 use crate::raw::{ParticipantId, TAG_MASK};
 use crate::sys::fork::{self, ForkWatch};
+use crate::sys::process::Me;
 use crate::sys::shm::{self, Inode, LivePage, Mapping};
 
 /// This process in one segment.
@@ -69,6 +70,8 @@ pub struct Registry {
     generation: u64,
     hooked: bool,
     next_serial: u64,
+    /// Who we are, asked once in each process.
+    me: Option<Me>,
     /// By serial number.
     pub members: BTreeMap<u64, Member>,
     /// Open attachments by file: a process is one participant per segment.
@@ -82,6 +85,7 @@ static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
     generation: 0,
     hooked: false,
     next_serial: 1,
+    me: None,
     members: BTreeMap::new(),
     by_inode: BTreeMap::new(),
     arena: Arena::new(),
@@ -108,6 +112,7 @@ impl Registry {
         let generation = self.watch.generation()?;
         if generation != self.generation {
             self.generation = generation;
+            self.me = None;
             // The records are wiped and may still be pointed at by thread-locals of this thread.
             self.arena.abandon();
             for member in self.members.values_mut() {
@@ -124,6 +129,11 @@ impl Registry {
     /// The fork generation of this process.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Who we are.
+    pub fn me(&mut self) -> Me {
+        *self.me.get_or_insert_with(Me::new)
     }
 
     /// A number for an attachment that no other has had in this process or its parents.

@@ -30,8 +30,8 @@ const LOCK_BYTES: usize = 8;
 /// A lock with a value of type `T`, shared between processes, that survives the death of whoever holds it.
 ///
 /// A guard works on a private copy of the value; the copy is written back in one step when the guard is dropped,
-/// unlocked or [committed](MutexGuard::commit). So whoever dies while holding leaves the value of the last commit, never
-/// a torn one; the next owner is still told, since other things that the lock protects may be half done.
+/// unlocked or [committed](MutexGuard::commit); a panic drops it unwritten. So whoever dies or panics while holding
+/// leaves the value of the last commit, never a torn one; the next owner is still told, since other things that the lock protects may be half done.
 ///
 /// **Progress**: an uncontended lock or unlock is one compare-and-swap and no system call. A contended lock spins briefly
 /// and then sleeps; whoever comes first takes it (no queue), so it is not fair in the strict sense.
@@ -329,6 +329,12 @@ impl<T: Plain> MutexGuard<'_, T> {
         }
     }
 
+    /// Whether there is a change to keep: what a panic left half done is not.
+    #[inline(always)]
+    fn keeps(&self) -> bool {
+        self.changed && !std::thread::panicking()
+    }
+
     /// Declares whatever the lock protects whole again, after [`LockError::OwnerDied`]. `false` if nobody had died.
     pub fn make_consistent(&mut self) -> bool {
         self.died = false;
@@ -365,12 +371,12 @@ impl<T: Plain> Drop for MutexGuard<'_, T> {
         let mutex = self.mutex;
         match mutex.lock.still_last(self.owner) {
             Some(thread) if !self.died => {
-                if self.changed {
+                if self.keeps() {
                     mutex.write(self.value);
                 }
                 mutex.lock.unlock_fast(thread, self.owner);
             }
-            _ => mutex.release_slow(self.owner, self.changed.then_some(self.value), self.died),
+            _ => mutex.release_slow(self.owner, self.keeps().then_some(self.value), self.died),
         }
     }
 }

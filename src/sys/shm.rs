@@ -250,6 +250,11 @@ impl Mapping {
         Ok(Self { base: NonNull::new(base.cast()).ok_or(Error::NoMemory)?, len })
     }
 
+    /// Its length in bytes.
+    pub fn size(&self) -> usize {
+        self.len
+    }
+
     /// Where it starts.
     pub fn base(&self) -> NonNull<u8> {
         self.base
