@@ -252,7 +252,7 @@ fn out(cue: &Cue) -> bool {
     cue.stage.load(Acquire) == stage::OUT
 }
 
-/// A process that enters twice and says how it went.
+/// A process that enters and says how it went, and once more when it is told to go on.
 fn survivor<K: LockKind>(point: &Point<'_>, role: Role) -> Child {
     let board = point.board;
     point.play(role, |cue| {
@@ -274,9 +274,14 @@ fn survivor<K: LockKind>(point: &Point<'_>, role: Role) -> Child {
                     told |= 1 << 8;
                 }
             }
+            cue.result.store(told, Relaxed);
+            if turn == 0 {
+                // Not by itself: a turn before the kill must not be taken for one after it.
+                cue.done.open();
+                cue.go.pass(crate::os::LIMIT);
+            }
         }
-        cue.result.store(told, Relaxed);
-        cue.done.open();
+        cue.ready.open();
     })
 }
 
@@ -478,6 +483,10 @@ fn judge<K: LockKind>(point: &mut Point<'_>, mut staged: Staged, cap: bool) {
         return;
     }
     point.delay(staged.killed_at, cue);
+    cue.go.open();
+    if !cue.ready.pass(point.limit) {
+        return point.fail(Class::Stuck, "the survivor's second turn");
+    }
     let told = cue.result.load(Relaxed);
     let stage = board.cue(Role::Victim).stage.load(Relaxed);
     if told & 1 << 8 != 0 {
@@ -493,8 +502,8 @@ fn judge<K: LockKind>(point: &mut Point<'_>, mut staged: Staged, cap: bool) {
         point.fail(Class::Leaked, "told of a death once more after make_consistent");
     }
     let finished = board.cues.iter().filter(|cue| out(cue)).count() as u64;
-    // Each of those who judge enters twice.
-    let least = finished + 1 + u64::from(staged.before);
+    // Who judges enters twice.
+    let least = finished + 1;
     if cue.value.load(Relaxed) < least {
         point.fail(Class::Lost, format!("{} updates of at least {least}", cue.value.load(Relaxed)));
     }
