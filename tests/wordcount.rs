@@ -200,7 +200,7 @@ fn what_cannot_be_read_is_said() {
         assert!(said.contains(&format!("{name}\" is skipped: ")) && said.contains(why), "{said}");
     }
     // A folder is as good as what can be read in it.
-    fs::set_permissions(folder.file("secret", b"secret words"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(folder.file("secret", b"secret words"), fs::Permissions::from_mode(0o000)).unwrap();
     let mut command = wordcount(&["--all"]);
     // SAFETY: system calls only, between fork and exec.
     unsafe {
