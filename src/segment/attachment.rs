@@ -313,10 +313,12 @@ impl Attachment {
         let slot = self.view.slot(participant);
         // Release: whoever claims the slot next sees what we did.
         let _ = slot.state.compare_exchange(state, state.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed);
-        if self.is_adopted()
-            && let Ok(me) = Identity::me()
-        {
-            let _ = slot.claim.compare_exchange(me.0, 0, Ordering::AcqRel, Ordering::Relaxed);
+        if self.is_adopted() {
+            // The slot was ours, so the claim is; whoever is faster finds the claim of a living process and leaves it.
+            let claim = slot.claim.load(Ordering::Relaxed);
+            if Identity(claim).pid() == process::pid() {
+                let _ = slot.claim.compare_exchange(claim, 0, Ordering::AcqRel, Ordering::Relaxed);
+            }
         }
     }
 
@@ -391,8 +393,10 @@ impl Drop for Attachment {
             // Somebody leaked a guard. The locks stay held, as they would be if the handle lived.
             if let Backing::File { mapping, .. } = &mut self.backing {
                 member.pinned = Some(Pinned { _mapping: mapping.take() });
+                registry.members.insert(self.serial, member);
             }
-            registry.members.insert(self.serial, member);
+            // Adopted memory is not ours to touch from here on: our slot, and with it the locks, is ours until this
+            // process ends.
             return;
         }
         drop(registry);

@@ -41,7 +41,7 @@ pub struct Member {
 /// What is left of an attachment whose handles are gone while locks are held.
 #[derive(Debug)]
 pub struct Pinned {
-    /// Keeps the words of the held locks mapped; `None` for adopted memory.
+    /// Keeps the words of the held locks mapped.
     pub _mapping: Option<Mapping>,
 }
 
