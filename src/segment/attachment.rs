@@ -4,8 +4,9 @@ use core::ptr::NonNull;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use super::recovery::{Probe, Witness, patiently};
+use super::recovery::{PATIENCE, Probe, Witness, patiently};
 use super::registry::{self, Member, Pinned, Registry};
 use super::thread::{self, ThreadRecord};
 use super::view::View;
@@ -246,15 +247,24 @@ impl Attachment {
 
     /// Recovers every dead participant; returns how many this call freed.
     pub fn recover(&self) -> Result<usize, Error> {
-        self.deaths.store(0, Ordering::Relaxed);
-        self.with_probe(|probe| probe.recover_all())?
+        self.recover_within(PATIENCE)
     }
 
-    /// Recovers the dead that slow paths have met since the last call. Errors are left to the next one.
+    fn recover_within(&self, patience: Duration) -> Result<usize, Error> {
+        self.deaths.store(0, Ordering::Relaxed);
+        let result = self.with_probe(|probe| probe.recover_all(patience)).and_then(|result| result);
+        if result.is_err() {
+            self.deaths.store(1, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Recovers the dead that slow paths have met since the last call. What cannot be done at once is left to the next
+    /// one: the caller may hold a lock.
     pub fn settle(&self) {
         // Relaxed: a hint.
         if self.deaths.load(Ordering::Relaxed) != 0 {
-            let _ = self.recover();
+            let _ = self.recover_within(Duration::ZERO);
         }
     }
 
@@ -414,20 +424,26 @@ impl Drop for Attachment {
 fn take_place(view: View, query: Option<BorrowedFd<'_>>, path: Option<&Path>) -> Result<Place, Error> {
     let witness = query.map_or(Witness::Claims, |fd| Witness::File(fd, path));
     let probe = Probe { view, witness };
-    // A stopped sweeper that is in the way delays the reuse of slots, not us.
-    match probe.recover_all() {
-        Ok(_) | Err(Error::Busy) => {}
-        Err(error) => return Err(error),
-    }
-    match witness {
-        Witness::File(fd, path) => {
-            // Locked: a fork by another thread must not inherit the description before it is pinned, or the child
-            // would keep our proof of life when we are dead.
-            let _no_fork = registry::lock()?;
-            take_place_in_file(&view, shm::reopen(fd, path)?)
+    // Somebody who is stopped while giving space back is in the way of recovery, but only a full table makes us wait.
+    for patience in [Duration::ZERO, PATIENCE] {
+        match probe.recover_all(patience) {
+            Ok(_) | Err(Error::Busy) => {}
+            Err(error) => return Err(error),
         }
-        Witness::Claims => take_place_by_claim(&view),
+        let place = match witness {
+            Witness::File(fd, path) => {
+                // Locked: a fork by another thread must not inherit the description before it is pinned, or the child
+                // would keep our proof of life when we are dead.
+                let _no_fork = registry::lock()?;
+                take_place_in_file(&view, shm::reopen(fd, path)?)
+            }
+            Witness::Claims => take_place_by_claim(&view),
+        };
+        if place.as_ref().err() != Some(&Error::TooManyParticipants) {
+            return place;
+        }
     }
+    Err(Error::TooManyParticipants)
 }
 
 fn take_place_in_file(view: &View, own: OwnedFd) -> Result<Place, Error> {
