@@ -498,6 +498,24 @@ fn adopted_memory_refuses_another_pid_namespace() {
     assert_eq!(reap(middle), 0);
 }
 
+/// Whoever opens takes part, also a forked child that could use what it inherited.
+#[test]
+fn a_child_that_opens_is_a_participant() {
+    let name = Name::new("child-opens");
+    let segment = name.create(&small().unlink(Unlink::WithLast));
+    let child = fork(|| {
+        let again = Segment::open(&name.0).unwrap();
+        until("the parent has left", || again.participants().len() == 1);
+        assert!(name.path().exists());
+        drop(unsafe_copy(&segment));
+        drop(again);
+        assert!(!name.path().exists());
+    });
+    until("the child has joined", || segment.participants().len() == 2);
+    drop(segment);
+    assert_eq!(reap(child), 0);
+}
+
 #[test]
 fn many_handles_are_one_participant() {
     let (name, segment, mutex) = setup("handles");

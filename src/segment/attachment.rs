@@ -86,7 +86,10 @@ impl Attachment {
 
     /// The attachment that this process already has of a file.
     pub fn existing(inode: Inode) -> Result<Option<Arc<Self>>, Error> {
-        Ok(registry::lock()?.by_inode.get(&inode).and_then(Weak::upgrade))
+        let Some(attachment) = registry::lock()?.by_inode.get(&inode).and_then(Weak::upgrade) else { return Ok(None) };
+        // In a forked child that inherited it: whoever opens a segment takes part.
+        attachment.enter()?;
+        Ok(Some(attachment))
     }
 
     /// The mapped segment.
@@ -215,6 +218,8 @@ impl Attachment {
         {
             return shm::reopen(query.as_fd(), path.as_deref()).map(Some);
         }
+        // Closed behind our back: the number may be anybody's next.
+        member.drop_query(inode);
         let fd = shm::open(path.as_deref().ok_or(Error::NotSupported("the descriptor of the segment was closed"))?)?;
         if shm::stat(fd.as_fd())?.inode == inode { Ok(Some(fd)) } else { Err(Error::Missing) }
     }
@@ -401,8 +406,8 @@ impl Drop for Attachment {
         }
         if member.holds_any() {
             // Somebody leaked a guard. The locks stay held, as they would be if the handle lived.
-            if let Backing::File { mapping, .. } = &mut self.backing {
-                member.pinned = Some(Pinned { _mapping: mapping.take() });
+            if let Backing::File { mapping, inode, .. } = &mut self.backing {
+                member.pinned = Some(Pinned { _mapping: mapping.take(), inode: *inode });
                 registry.members.insert(self.serial, member);
             }
             // Adopted memory is not ours to touch from here on: our slot, and with it the locks, is ours until this

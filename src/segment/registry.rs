@@ -43,6 +43,8 @@ pub struct Member {
 pub struct Pinned {
     /// Keeps the words of the held locks mapped.
     pub _mapping: Option<Mapping>,
+    /// Of which file.
+    pub inode: Inode,
 }
 
 impl Member {
@@ -180,7 +182,9 @@ pub fn thread_ends(generation: u64, records: &mut Vec<RecordPtr>) {
         if let Some(owner) = owner {
             member.tags.remove(&owner.tag());
         }
-        if member.pinned.is_some() && !member.holds_any() {
+        let pinned = member.pinned.as_ref().map(|pinned| pinned.inode);
+        if let Some(inode) = pinned.filter(|_| !member.holds_any()) {
+            member.drop_query(inode);
             done.extend(members.remove(&serial));
         }
     }

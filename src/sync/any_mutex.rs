@@ -122,9 +122,10 @@ impl AnyMutex {
 
     #[inline]
     fn unlock_as(&self, thread: &ThreadRecord) -> Result<(), LockFailure> {
-        mutex::unlock(self.word(), thread.owner()).map_err(|_| LockFailure::NotOwner)?;
+        let result = mutex::unlock(self.word(), thread.owner());
+        // Also if a faulty peer took the lock from us: the word does not name us, so the list need not.
         thread.unhold(self.word());
-        Ok(())
+        result.map_err(|_| LockFailure::NotOwner)
     }
 
     /// Whether the calling thread is `owner` itself, and not a forked copy of it.
@@ -136,9 +137,9 @@ impl AnyMutex {
     /// Gives the lock back so that the next owner is told of a death.
     pub fn give_back(&self) -> Result<(), LockFailure> {
         let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
-        mutex::give_back(self.word(), thread.owner()).map_err(|_| LockFailure::NotOwner)?;
+        let result = mutex::give_back(self.word(), thread.owner());
         thread.unhold(self.word());
-        Ok(())
+        result.map_err(|_| LockFailure::NotOwner)
     }
 
     /// Declares what the lock protects whole again. `Ok(false)` if nobody had died.
