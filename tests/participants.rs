@@ -400,17 +400,23 @@ fn an_observer_that_closed_every_descriptor_still_sees_deaths() {
 fn an_anonymous_segment_without_descriptors_takes_nobody_for_dead() {
     let segment = Segment::anonymous(&small()).unwrap();
     let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
-    let child = fork(|| {
+    let holder = fork(|| {
+        die_with_parent();
         hold(&mutex);
+        sleep_for_ever();
     });
-    assert_eq!(reap(child), 0);
+    until("held", || mutex.holder().is_some());
     let child = fork(|| {
+        refused(&mutex);
         close_all_descriptors();
         // A stranger's file under the number of our descriptor is not asked.
         let _files: Vec<_> = (0..8).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        kill(holder);
+        until("dead", || matches!(state_of(holder), None | Some('Z')));
         assert!(matches!(mutex.lock_timeout(Duration::from_millis(50)), Err(LockError::TimedOut)));
         assert!(segment.recover().is_err());
     });
+    reap(holder);
     assert_eq!(reap(child), 0);
     told(&mutex);
 }
@@ -490,6 +496,24 @@ fn adopted_memory_refuses_another_pid_namespace() {
         assert_eq!(reap(child), 0);
     });
     assert_eq!(reap(middle), 0);
+}
+
+/// Whoever opens takes part, also a forked child that could use what it inherited.
+#[test]
+fn a_child_that_opens_is_a_participant() {
+    let name = Name::new("child-opens");
+    let segment = name.create(&small().unlink(Unlink::WithLast));
+    let child = fork(|| {
+        let again = Segment::open(&name.0).unwrap();
+        until("the parent has left", || again.participants().len() == 1);
+        assert!(name.path().exists());
+        drop(unsafe_copy(&segment));
+        drop(again);
+        assert!(!name.path().exists());
+    });
+    until("the child has joined", || segment.participants().len() == 2);
+    drop(segment);
+    assert_eq!(reap(child), 0);
 }
 
 #[test]

@@ -4,8 +4,9 @@ use core::ptr::NonNull;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use super::recovery::{Probe, Witness, patiently};
+use super::recovery::{PATIENCE, Probe, Witness, patiently};
 use super::registry::{self, Member, Pinned, Registry};
 use super::thread::{self, ThreadRecord};
 use super::view::View;
@@ -85,7 +86,10 @@ impl Attachment {
 
     /// The attachment that this process already has of a file.
     pub fn existing(inode: Inode) -> Result<Option<Arc<Self>>, Error> {
-        Ok(registry::lock()?.by_inode.get(&inode).and_then(Weak::upgrade))
+        let Some(attachment) = registry::lock()?.by_inode.get(&inode).and_then(Weak::upgrade) else { return Ok(None) };
+        // In a forked child that inherited it: whoever opens a segment takes part.
+        attachment.enter()?;
+        Ok(Some(attachment))
     }
 
     /// The mapped segment.
@@ -222,6 +226,8 @@ impl Attachment {
         {
             return shm::reopen(query.as_fd(), path.as_deref()).map(Some);
         }
+        // Closed behind our back: the number may be anybody's next.
+        member.drop_query(inode);
         let fd = shm::open(path.as_deref().ok_or(Error::NotSupported("the descriptor of the segment was closed"))?)?;
         if shm::stat(fd.as_fd())?.inode == inode { Ok(Some(fd)) } else { Err(Error::Missing) }
     }
@@ -254,15 +260,24 @@ impl Attachment {
 
     /// Recovers every dead participant; returns how many this call freed.
     pub fn recover(&self) -> Result<usize, Error> {
-        self.deaths.store(0, Ordering::Relaxed);
-        self.with_probe(|probe| probe.recover_all())?
+        self.recover_within(PATIENCE)
     }
 
-    /// Recovers the dead that slow paths have met since the last call. Errors are left to the next one.
+    fn recover_within(&self, patience: Duration) -> Result<usize, Error> {
+        self.deaths.store(0, Ordering::Relaxed);
+        let result = self.with_probe(|probe| probe.recover_all(patience)).and_then(|result| result);
+        if result.is_err() {
+            self.deaths.store(1, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Recovers the dead that slow paths have met since the last call. What cannot be done at once is left to the next
+    /// one: the caller may hold a lock.
     pub fn settle(&self) {
         // Relaxed: a hint.
         if self.deaths.load(Ordering::Relaxed) != 0 {
-            let _ = self.recover();
+            let _ = self.recover_within(Duration::ZERO);
         }
     }
 
@@ -321,10 +336,12 @@ impl Attachment {
         let slot = self.view.slot(participant);
         // Release: whoever claims the slot next sees what we did.
         let _ = slot.state.compare_exchange(state, state.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed);
-        if self.is_adopted()
-            && let Ok(me) = Identity::me()
-        {
-            let _ = slot.claim.compare_exchange(me.0, 0, Ordering::AcqRel, Ordering::Relaxed);
+        if self.is_adopted() {
+            // The slot was ours, so the claim is; whoever is faster finds the claim of a living process and leaves it.
+            let claim = slot.claim.load(Ordering::Relaxed);
+            if Identity(claim).pid() == process::pid() {
+                let _ = slot.claim.compare_exchange(claim, 0, Ordering::AcqRel, Ordering::Relaxed);
+            }
         }
     }
 
@@ -397,10 +414,12 @@ impl Drop for Attachment {
         }
         if member.holds_any() {
             // Somebody leaked a guard. The locks stay held, as they would be if the handle lived.
-            if let Backing::File { mapping, .. } = &mut self.backing {
-                member.pinned = Some(Pinned { _mapping: mapping.take() });
+            if let Backing::File { mapping, inode, .. } = &mut self.backing {
+                member.pinned = Some(Pinned { _mapping: mapping.take(), inode: *inode });
+                registry.members.insert(self.serial, member);
             }
-            registry.members.insert(self.serial, member);
+            // Adopted memory is not ours to touch from here on: our slot, and with it the locks, is ours until this
+            // process ends.
             return;
         }
         drop(registry);
@@ -418,24 +437,30 @@ impl Drop for Attachment {
 fn take_place(view: View, query: Option<BorrowedFd<'_>>, path: Option<&Path>) -> Result<Place, Error> {
     let witness = query.map_or(Witness::Claims, |fd| Witness::File(fd, path));
     let probe = Probe { view, witness };
-    // A stopped sweeper that is in the way delays the reuse of slots, not us.
-    match probe.recover_all() {
-        Ok(_) | Err(Error::Busy) => {}
-        Err(error) => return Err(error),
-    }
-    match witness {
-        Witness::File(fd, path) => {
-            // Locked: a fork by another thread must not inherit the description before it is pinned, or the child
-            // would keep our proof of life when we are dead.
-            let mut no_fork = registry::lock()?;
-            let me = no_fork.me();
-            take_place_in_file(&view, shm::reopen(fd, path)?, &me)
+    // Somebody who is stopped while giving space back is in the way of recovery, but only a full table makes us wait.
+    for patience in [Duration::ZERO, PATIENCE] {
+        match probe.recover_all(patience) {
+            Ok(_) | Err(Error::Busy) => {}
+            Err(error) => return Err(error),
         }
-        Witness::Claims => {
-            let me = registry::lock()?.me();
-            take_place_by_claim(&view, &me)
+        let place = match witness {
+            Witness::File(fd, path) => {
+                // Locked: a fork by another thread must not inherit the description before it is pinned, or the child
+                // would keep our proof of life when we are dead.
+                let mut no_fork = registry::lock()?;
+                let me = no_fork.me();
+                take_place_in_file(&view, shm::reopen(fd, path)?, &me)
+            }
+            Witness::Claims => {
+                let me = registry::lock()?.me();
+                take_place_by_claim(&view, &me)
+            }
+        };
+        if place.as_ref().err() != Some(&Error::TooManyParticipants) {
+            return place;
         }
     }
+    Err(Error::TooManyParticipants)
 }
 
 fn take_place_in_file(view: &View, own: OwnedFd, me: &Me) -> Result<Place, Error> {

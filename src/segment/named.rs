@@ -243,7 +243,10 @@ pub fn unlink(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
             }
         }
         // Not a segment that we can read: another version, or torn. The name is in our name space, so it goes.
-        Err(Error::Corrupted(_) | Error::Version { .. }) => shm::unlink(path),
+        Err(Error::Corrupted(_) | Error::Version { .. }) if shm::stat_path(path)?.inode == stat.inode => {
+            shm::unlink(path)
+        }
+        Err(Error::Corrupted(_) | Error::Version { .. }) => Err(Error::Missing),
         Err(error) => Err(error),
     }
 }
@@ -315,7 +318,11 @@ pub fn sweep() -> Result<SweepReport, Error> {
         let Some((fd, size)) = own_file(&path) else { continue };
         let Ok((view, _mapping)) = map(fd.as_fd(), size) else { continue };
         let doomed = view.birth().unlink == 1 || view.header().retired.load(Ordering::Acquire) != 0;
-        if doomed && no_one_lives(fd.as_fd(), &view)? && retire_if_dead(fd.as_fd(), &view, &path)? {
+        if doomed
+            && no_one_lives(fd.as_fd(), &view) == Ok(true)
+            // One that cannot be removed now is not in the way of the others.
+            && retire_if_dead(fd.as_fd(), &view, &path) == Ok(true)
+        {
             report.segments.push(name);
         }
     }
@@ -326,7 +333,7 @@ pub fn sweep() -> Result<SweepReport, Error> {
         let path = shm::path_of_file(&file);
         let Some((fd, _)) = own_file(&path) else { continue };
         // Its maker holds the door as long as it lives.
-        if ofd::try_lock(fd.as_fd(), Byte::Door, Mode::Exclusive)? && shm::unlink(&path).is_ok() {
+        if ofd::try_lock(fd.as_fd(), Byte::Door, Mode::Exclusive) == Ok(true) && shm::unlink(&path).is_ok() {
             report.abandoned += 1;
         }
     }

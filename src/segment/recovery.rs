@@ -29,13 +29,17 @@ use crate::sys::shm;
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tries until `attempt` gives something, for at most [`PATIENCE`]; then the answer is [`Error::Busy`].
-pub fn patiently<R>(mut attempt: impl FnMut() -> Result<Option<R>, Error>) -> Result<R, Error> {
+pub fn patiently<R>(attempt: impl FnMut() -> Result<Option<R>, Error>) -> Result<R, Error> {
+    within(PATIENCE, attempt)
+}
+
+fn within<R>(patience: Duration, mut attempt: impl FnMut() -> Result<Option<R>, Error>) -> Result<R, Error> {
     let start = Instant::now();
     loop {
         if let Some(result) = attempt()? {
             return Ok(result);
         }
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() >= patience {
             return Err(Error::Busy);
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -118,8 +122,9 @@ impl Drop for Permit<'_> {
 }
 
 impl Probe<'_> {
-    /// Recovers every dead participant; returns how many this call freed.
-    pub fn recover_all(&self) -> Result<usize, Error> {
+    /// Recovers every dead participant; returns how many this call freed. `Busy` if somebody gives space back for
+    /// longer than `patience`.
+    pub fn recover_all(&self, patience: Duration) -> Result<usize, Error> {
         let mut recovered = 0;
         for participant in self.view.participants() {
             let slot = self.view.slot(participant);
@@ -129,7 +134,7 @@ impl Probe<'_> {
             if state & 1 == 0 || self.fate(participant) != Fate::Dead {
                 continue;
             }
-            self.sweep(participant)?;
+            self.sweep(participant, patience)?;
             // Release: whoever claims the slot next finds it swept.
             if slot.state.compare_exchange(state, state.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 recovered += 1;
@@ -153,8 +158,8 @@ impl Probe<'_> {
     }
 
     /// Frees what `dead` held, everywhere.
-    fn sweep(&self, dead: ParticipantId) -> Result<(), Error> {
-        let _permit = patiently(|| Permit::take(self, Mode::Shared))?;
+    fn sweep(&self, dead: ParticipantId, patience: Duration) -> Result<(), Error> {
+        let _permit = within(patience, || Permit::take(self, Mode::Shared))?;
         mutex::recover(self.view.directory_lock(), dead, self);
         for record in self.view.entries().flatten() {
             let remains = Remains { base: self.view.object(&record), len: record.len, shape: &record.shape };

@@ -42,8 +42,10 @@ pub struct Member {
 /// What is left of an attachment whose handles are gone while locks are held.
 #[derive(Debug)]
 pub struct Pinned {
-    /// Keeps the words of the held locks mapped; `None` for adopted memory.
+    /// Keeps the words of the held locks mapped.
     pub _mapping: Option<Mapping>,
+    /// Of which file.
+    pub inode: Inode,
 }
 
 impl Member {
@@ -190,7 +192,9 @@ pub fn thread_ends(generation: u64, records: &mut Vec<RecordPtr>) {
         if let Some(owner) = owner {
             member.tags.remove(&owner.tag());
         }
-        if member.pinned.is_some() && !member.holds_any() {
+        let pinned = member.pinned.as_ref().map(|pinned| pinned.inode);
+        if let Some(inode) = pinned.filter(|_| !member.holds_any()) {
+            member.drop_query(inode);
             done.extend(members.remove(&serial));
         }
     }

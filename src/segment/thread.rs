@@ -191,6 +191,8 @@ impl Arena {
     pub fn put(&mut self, record: RecordPtr) {
         record.get().serial.set(0);
         record.get().owner.set(None);
+        // Locks of a segment that is gone may still stand on the list.
+        record.get().held.store(0, Ordering::Relaxed);
         self.free.push(record);
     }
 

@@ -156,9 +156,10 @@ impl AnyMutex {
     /// [`unlock`](Self::unlock) for a caller who knows its record.
     #[inline]
     pub fn unlock_as(&self, thread: &ThreadRecord) -> Result<(), LockFailure> {
-        mutex::unlock(self.word(), thread.owner()).map_err(|_| LockFailure::NotOwner)?;
+        let result = mutex::unlock(self.word(), thread.owner());
+        // Also if a faulty peer took the lock from us: the word does not name us, so the list need not.
         thread.unhold(self.word());
-        Ok(())
+        result.map_err(|_| LockFailure::NotOwner)
     }
 
     /// The calling thread if it is `owner` itself, and not a forked copy of it.
@@ -176,17 +177,16 @@ impl AnyMutex {
     /// [`unlock`](Self::unlock) for a thread that is known to be `owner` and to hold it.
     #[inline(always)]
     pub fn unlock_fast(&self, thread: &ThreadRecord, owner: Owner) {
-        if mutex::unlock(self.word(), owner).is_ok() {
-            thread.unhold(self.word());
-        }
+        let _ = mutex::unlock(self.word(), owner);
+        thread.unhold(self.word());
     }
 
     /// Gives the lock back so that the next owner is told of a death.
     #[cold]
     pub fn give_back_as(&self, thread: &ThreadRecord) -> Result<(), LockFailure> {
-        mutex::give_back(self.word(), thread.owner()).map_err(|_| LockFailure::NotOwner)?;
+        let result = mutex::give_back(self.word(), thread.owner());
         thread.unhold(self.word());
-        Ok(())
+        result.map_err(|_| LockFailure::NotOwner)
     }
 
     /// Declares what the lock protects whole again. `Ok(false)` if nobody had died.

@@ -14,7 +14,11 @@ const PID_BITS: u32 = 22;
 impl Identity {
     /// The calling process.
     pub fn me() -> Result<Self, Error> {
-        let (_, start) = stat("self").ok_or(Error::NotSupported("/proc is not mounted"))?;
+        let Some((_, start)) = stat("self") else {
+            // Told apart without a descriptor, since there may be none left.
+            let mounted = fs::metadata("/proc/self/stat").is_ok();
+            return Err(if mounted { Error::NoDescriptors } else { Error::NotSupported("/proc is not mounted") });
+        };
         Ok(Self(u64::from(pid()) | start << PID_BITS))
     }
 
@@ -37,7 +41,9 @@ impl Identity {
                 // A zombie leader may have living threads behind it.
                 same && (!matches!(state, 'Z' | 'X') || has_other_threads(pid))
             }
-            None => fs::metadata("/proc/self/stat").is_err(),
+            // Hidden from us, no descriptor left to read it with, or gone: only the last is a death.
+            None => rustix::process::Pid::from_raw(pid as i32)
+                .is_none_or(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)),
         }
     }
 }
