@@ -194,9 +194,11 @@ fn many_objects_fill_the_directory_and_come_again() {
     for i in (0..100_u64).step_by(2) {
         drop(Mutex::create(&segment, &i.to_string(), i).unwrap());
     }
-    assert!((1..100_u64).step_by(2).all(|i| {
-        *Mutex::<[u64; 16]>::open(&segment, &i.to_string()).unwrap().lock().unwrap() == [i; 16]
-    }));
+    assert!(
+        (1..100_u64)
+            .step_by(2)
+            .all(|i| { *Mutex::<[u64; 16]>::open(&segment, &i.to_string()).unwrap().lock().unwrap() == [i; 16] })
+    );
 }
 
 /// Killed at random moments in the middle of creating and removing, again and again.

@@ -154,9 +154,7 @@ fn what_is_no_segment_is_refused() {
 }
 
 fn checksum(header: &[u8]) -> u64 {
-    header[..120]
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    header[..120].iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[test]
@@ -258,12 +256,14 @@ fn a_foreign_entry_is_another_object() {
         file.read_exact_at(&mut before, entry + at).unwrap();
         file.write_all_at(&value.to_ne_bytes(), entry + at).unwrap();
         let error = Mutex::<u64>::open(&segment, "m").unwrap_err();
-        let right = if at == 4 { matches!(error, Error::WrongKind { .. }) } else { matches!(error, Error::WrongShape { .. }) };
+        let right =
+            if at == 4 { matches!(error, Error::WrongKind { .. }) } else { matches!(error, Error::WrongShape { .. }) };
         assert!(right && error.to_string().contains(text) && error.to_string().contains("mutex"), "{error}");
         file.write_all_at(&before, entry + at).unwrap();
     }
     // Shorter than its data, outside the heap, of unknown state.
-    for (at, value) in [(40, 8_u32), (40, 0), (32, 0), (32, 1 << 30), (32, 129), (36, u32::MAX), (40, 1 << 31), (0, 7)] {
+    for (at, value) in [(40, 8_u32), (40, 0), (32, 0), (32, 1 << 30), (32, 129), (36, u32::MAX), (40, 1 << 31), (0, 7)]
+    {
         let mut before = [0; 4];
         file.read_exact_at(&mut before, entry + at).unwrap();
         file.write_all_at(&value.to_ne_bytes(), entry + at).unwrap();
@@ -339,7 +339,10 @@ fn few_descriptors(name: &str, spare: u64) {
             }
             drop(segment);
             assert!(std::path::Path::new(&path).exists());
-            Segment::open(name).map(drop).or_else(|error| (error == Error::NoDescriptors).then_some(()).ok_or(error)).unwrap();
+            Segment::open(name)
+                .map(drop)
+                .or_else(|error| (error == Error::NoDescriptors).then_some(()).ok_or(error))
+                .unwrap();
             let _ = Segment::unlink(name);
             let _ = std::fs::remove_file(&path);
         }

@@ -242,7 +242,9 @@ pub fn unlink(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
             }
         }
         // Not a segment that we can read: another version, or torn. The name is in our name space, so it goes.
-        Err(Error::Corrupted(_) | Error::Version { .. }) if shm::stat_path(path)?.inode == stat.inode => shm::unlink(path),
+        Err(Error::Corrupted(_) | Error::Version { .. }) if shm::stat_path(path)?.inode == stat.inode => {
+            shm::unlink(path)
+        }
         Err(Error::Corrupted(_) | Error::Version { .. }) => Err(Error::Missing),
         Err(error) => Err(error),
     }
