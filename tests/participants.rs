@@ -7,8 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
 use common::{
-    Memory, Name, PATIENCE, Parts, Role, close_all_descriptors, die_with_parent, fork, hear, is_root, kill,
-    no_more_descriptors, raw_fork, reap, role, say, skip, state_of, until,
+    Name, PATIENCE, Parts, Role, close_all_descriptors, die_with_parent, fork, hear, is_root, kill, raw_fork, reap,
+    role, say, skip, state_of, until,
 };
 use ringfence::{Error, LockError, Mutex, Segment, SegmentOptions, Unlink};
 
@@ -316,60 +316,6 @@ fn threads_go_on_when_the_main_thread_has_ended() {
     told(&mutex);
 }
 
-/// The same where pid and start time are all there is.
-#[test]
-fn adopted_memory_knows_the_living_threads_of_a_dead_leader() {
-    let memory = Memory::new(1 << 17);
-    // SAFETY: the mapping outlives the handles, and is used as a segment only.
-    let segment = unsafe { Segment::format_at(memory.base, memory.len, &small()) }.unwrap();
-    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
-    let child = fork(|| {
-        die_with_parent();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                hold(&mutex);
-                sleep_for_ever();
-            });
-            until("held", || mutex.holder().is_some());
-            end_thread(0);
-        });
-    });
-    until("the leader has ended", || state_of(child) == Some('Z'));
-    refused(&mutex);
-    kill(child);
-    assert_eq!(reap(child), -libc::SIGKILL);
-    told(&mutex);
-    segment.recover().unwrap();
-    assert_eq!(segment.participants().len(), 1);
-}
-
-/// Adopted memory: a process without descriptors cannot read /proc, and must not take that for a death.
-#[test]
-fn without_descriptors_nobody_is_taken_for_dead() {
-    let memory = Memory::new(1 << 17);
-    // SAFETY: as above.
-    let segment = unsafe { Segment::format_at(memory.base, memory.len, &small()) }.unwrap();
-    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
-    hold(&mutex);
-    let child = fork(|| {
-        // Joined first, and left later, with nothing to read /proc with.
-        refused(&mutex);
-        assert!(no_more_descriptors(0));
-        refused(&mutex);
-        assert!(matches!(mutex.lock_timeout(Duration::from_millis(50)), Err(LockError::TimedOut)));
-        assert_eq!(segment.recover(), Ok(0));
-        drop(unsafe_copy(&mutex));
-        drop(unsafe_copy(&segment));
-    });
-    assert_eq!(reap(child), 0);
-    assert_eq!(segment.participants().len(), 1, "the place was given back");
-    let child = fork(|| {
-        assert!(no_more_descriptors(0));
-        assert!(matches!(mutex.try_lock(), Err(LockError::Segment(Error::NoDescriptors))));
-    });
-    assert_eq!(reap(child), 0);
-}
-
 #[test]
 fn a_victim_that_closed_every_descriptor_is_still_seen_to_die() {
     let (name, segment, mutex) = setup("closed");
@@ -470,32 +416,6 @@ fn another_pid_namespace_makes_no_difference() {
     process.tell("kill");
     process.expect("killed");
     told(&mutex);
-}
-
-/// With pids as the only witness, a foreign namespace is refused.
-#[test]
-fn adopted_memory_refuses_another_pid_namespace() {
-    if !is_root() {
-        return skip("only root may make a PID namespace");
-    }
-    let memory = Memory::new(1 << 17);
-    // SAFETY: as above.
-    let segment = unsafe { Segment::format_at(memory.base, memory.len, &small()) }.unwrap();
-    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
-    let middle = fork(|| {
-        // SAFETY: the next child is the first of a new namespace.
-        if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
-            return skip("this root may not unshare");
-        }
-        let child = fork(|| {
-            assert!(matches!(mutex.lock(), Err(LockError::Segment(Error::NotSupported(_)))));
-            // SAFETY: as above.
-            let other = unsafe { Segment::attach_at(memory.base, memory.len) };
-            assert!(matches!(other, Err(Error::NotSupported(_))));
-        });
-        assert_eq!(reap(child), 0);
-    });
-    assert_eq!(reap(middle), 0);
 }
 
 /// Whoever opens takes part, also a forked child that could use what it inherited.
@@ -618,19 +538,4 @@ fn a_leaked_guard_pins_the_mapping_until_its_thread_ends() {
     told(&mutex);
     segment.recover().unwrap();
     assert_eq!(segment.participants().len(), 1);
-}
-
-/// Adopted memory may be unmapped once the handles are gone, leaked guards or not.
-#[test]
-fn a_leaked_guard_does_not_outlive_adopted_memory() {
-    std::thread::spawn(|| {
-        for _ in 0..3 {
-            let memory = Memory::new(1 << 17);
-            // SAFETY: the mapping outlives the handles.
-            let segment = unsafe { Segment::format_at(memory.base, memory.len, &small()) }.unwrap();
-            hold(&Mutex::create(&segment, "m", 0_u64).unwrap());
-        }
-    })
-    .join()
-    .unwrap();
 }
