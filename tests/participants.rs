@@ -40,6 +40,11 @@ fn sleep_for_ever() -> ! {
 #[test]
 fn role_entry() {
     let Some((role, arguments)) = role() else { return };
+    match role.as_str() {
+        "forks-and-clones" => return forks_and_clones(),
+        "threads-of-children" => return threads_of_children(),
+        _ => {}
+    }
     let segment = Segment::open(&arguments[0]).unwrap();
     let mutex = Mutex::<u64>::open(&segment, "m").unwrap();
     match role.as_str() {
@@ -166,6 +171,11 @@ fn fork_as(raw: bool, child: impl FnOnce()) -> i32 {
 // semantics 81, 3
 #[test]
 fn forks_and_raw_clones_own_nothing_and_join_for_themselves() {
+    // A raw clone must not be made while another thread is inside the library or an allocator, as other tests are.
+    Role::start("forks-and-clones", &[]).finish();
+}
+
+fn forks_and_clones() {
     let name = Name::new("forks");
     let segment = name.create(&small().unlink(Unlink::WithLast));
     let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
@@ -213,6 +223,10 @@ fn unsafe_copy<T>(value: &T) -> T {
 /// All threads of a forked child come to the segment at the same moment: it is one participant all the same.
 #[test]
 fn the_threads_of_a_child_join_once() {
+    Role::start("threads-of-children", &[]).finish();
+}
+
+fn threads_of_children() {
     let name = Name::new("child-threads");
     let segment = name.create(&small());
     let pair = Mutex::create(&segment, "pair", [0_u64; 2]).unwrap();
