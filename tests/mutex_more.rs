@@ -160,7 +160,7 @@ fn signals_run_and_are_reported_on_request() {
 // semantics 60, 61, 3
 #[test]
 fn owners_are_threads() {
-    let (_name, _segment, mutex) = setup("threads");
+    let (name, _segment, mutex) = setup("threads");
     let guard = mutex.lock().unwrap();
     assert!(matches!(mutex.try_lock(), Err(LockError::WouldDeadlock)));
     assert!(matches!(mutex.lock_timeout(PATIENCE), Err(LockError::WouldDeadlock)));
@@ -170,8 +170,16 @@ fn owners_are_threads() {
         drop(guard);
         other.join().unwrap();
     });
-    // A child's copy of a guard unlocks nothing.
-    let guard = mutex.lock().unwrap();
+    // A child's copy of a guard writes and unlocks nothing.
+    let file = std::fs::File::open(name.path()).unwrap();
+    let sequence = || {
+        let mut word = [0; 8];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut word, common::Parts::of(8, 8).heap + 8).unwrap();
+        u64::from_ne_bytes(word)
+    };
+    let mut guard = mutex.lock().unwrap();
+    let before = sequence();
+    *guard = 9;
     let child = fork(|| {
         // SAFETY: the child leaves through _exit: the copy alone is dropped.
         let copy = unsafe { std::ptr::read(&guard) };
@@ -179,9 +187,9 @@ fn owners_are_threads() {
         assert!(matches!(mutex.try_lock(), Err(LockError::WouldBlock)));
     });
     assert_eq!(reap(child), 0);
-    assert_eq!(mutex.holder(), Some(std::process::id()));
+    assert_eq!((mutex.holder(), sequence()), (Some(std::process::id()), before));
     drop(guard);
-    assert_eq!(mutex.holder(), None);
+    assert_eq!((mutex.holder(), sequence()), (None, before + 1));
 }
 
 // semantics 8, 62, 66

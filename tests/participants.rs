@@ -518,6 +518,25 @@ fn threads_draw_distinct_tags() {
     assert_eq!(seen.into_inner().unwrap().len(), 200);
 }
 
+/// Whoever gets the place of a dead process is another owner in every word, however late somebody acts on the dead one.
+#[test]
+fn a_place_used_again_has_other_tags() {
+    let (name, _segment, mutex) = setup("successor");
+    let file = std::fs::File::open(name.path()).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        let mut holder = Role::start("holder", &[&name.0]);
+        holder.expect("held");
+        let mut word = [0; 4];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut word, Parts::of(8, 8).heap).unwrap();
+        let owner = u32::from_ne_bytes(word) & ((1 << 30) - 1);
+        assert_eq!(owner & 0x1fff, 2, "the same place");
+        assert!(seen.insert(owner), "the same owner as one that is dead");
+        holder.kill();
+        told(&mutex);
+    }
+}
+
 // semantics 82
 #[test]
 fn closing_with_a_lock_held_is_busy() {
