@@ -19,7 +19,9 @@ fn role_entry() {
         }),
         "send-for-ever" => {
             say("sending");
-            (0..).for_each(|n| channel.send(&message(9, n)).unwrap());
+            for n in 0.. {
+                channel.send(&message(9, n)).unwrap();
+            }
         }
         "blocked-receiver" => {
             say("ready");

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Name, PATIENCE, Role, die_with_parent, fork, hear, is_root, kill, role, say, skip, until};
+use common::{Name, PATIENCE, Role, die_with_parent, fork, hear, is_root, kill, reap, role, say, skip, until};
 use ringfence::{Error, LockError, Mutex, Segment, SegmentOptions, Unlink};
 
 fn small() -> SegmentOptions {
@@ -97,6 +97,24 @@ fn role_entry() {
             hold(&unsafe { Segment::attach_at(NonNull::new(memory.as_ptr()).unwrap(), memory.len()) }.unwrap());
         }
         "racer" => racer(name, &arguments[1]),
+        "timer" => {
+            // In a process of one thread, which gets all the signals.
+            let child = fork(|| {
+                // SAFETY: the handler does nothing; zero is a valid value of the rest.
+                unsafe {
+                    let mut action: libc::sigaction = std::mem::zeroed();
+                    action.sa_sigaction = nothing as *const () as usize;
+                    assert_eq!(libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()), 0);
+                    let often = libc::timeval { tv_sec: 0, tv_usec: 2000 };
+                    let timer = libc::itimerval { it_interval: often, it_value: often };
+                    assert_eq!(libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()), 0);
+                }
+                die_with_parent();
+                drop(Segment::create(name, &small().size(256 << 20)).unwrap());
+            });
+            assert_eq!(reap(child), 0);
+            Segment::unlink(name).unwrap();
+        }
         "small-shm" => small_shm(),
         _ => panic!("no role {role}"),
     }
@@ -352,6 +370,17 @@ fn a_size_beyond_the_free_space_leaves_nothing() {
     } else {
         skip("only root may mount a small /dev/shm");
     }
+}
+
+extern "C" fn nothing(_signal: i32) {}
+
+/// Before Linux 6.10 a signal undid what a reservation had got so far; a process with a fast timer must get its segment all the same.
+#[test]
+fn signals_do_not_keep_a_large_segment_from_being_made() {
+    let name = Name::new("timer");
+    let mut role = Role::start("timer", &[&name.0]);
+    until("it is made", || role.child.try_wait().unwrap().is_some());
+    role.finish();
 }
 
 fn descriptors() -> BTreeSet<String> {

@@ -498,7 +498,7 @@ fn take_place_by_claim(view: &View, me: &Me) -> Result<Place, Error> {
     if view.birth().pid_namespace != process::pid_namespace() {
         return Err(Error::NotSupported("participants of adopted memory must share one PID namespace"));
     }
-    let claim = me.identity.ok_or(Error::NotSupported("/proc is not mounted"))?.0;
+    let claim = me.identity.clone()?.0;
     for participant in view.participants() {
         let slot = view.slot(participant);
         let state = slot.state.load(Ordering::Acquire);
@@ -519,7 +519,7 @@ fn describe(view: &View, participant: ParticipantId, me: &Me) {
     view.clear_open_bits(participant);
     let slot = view.slot(participant);
     slot.pid.store(me.pid.into(), Ordering::Relaxed);
-    slot.start_time.store(me.identity.map_or(0, Identity::start_time), Ordering::Relaxed);
+    slot.start_time.store(me.identity.as_ref().map_or(0, |me| me.start_time()), Ordering::Relaxed);
     let name: [u64; 2] = bytemuck::cast(me.name);
     for (word, part) in slot.name.iter().zip(name) {
         word.store(part, Ordering::Relaxed);

@@ -44,7 +44,8 @@ pub use options::{SegmentOptions, Unlink};
 /// unlinks the name, except under [`Unlink::WithLast`] when nobody else is left.
 ///
 /// **Threads and processes**: any thread may use a handle. A forked child may go on using inherited handles; its first
-/// call makes it a participant of its own, and nothing that the parent holds is the child's.
+/// call makes it a participant of its own, and nothing that the parent holds is the child's. A child made by a raw
+/// `clone` system call, which runs no fork handlers, may do the same if no other thread was inside the library then.
 ///
 /// **Crash behaviour**: a process may be killed at any instruction. Whoever meets what it held takes it over and is
 /// told; the dead process's place is given back by the next process that joins or calls [`recover`](Self::recover).

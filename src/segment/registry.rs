@@ -135,7 +135,13 @@ impl Registry {
 
     /// Who we are.
     pub fn me(&mut self) -> Me {
-        *self.me.get_or_insert_with(Me::new)
+        if let Some(me) = &self.me {
+            return me.clone();
+        }
+        let me = Me::new();
+        // A process that is out of descriptors now may not be later.
+        self.me = me.identity.is_ok().then(|| me.clone());
+        me
     }
 
     /// A number for an attachment that no other has had in this process or its parents.

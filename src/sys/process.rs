@@ -49,12 +49,12 @@ impl Identity {
 }
 
 /// The calling process, as others are told of it. Costs a dozen system calls to make.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Me {
     /// Pid.
     pub pid: u32,
-    /// Pid and start time; `None` where /proc is not mounted.
-    pub identity: Option<Identity>,
+    /// Pid and start time, or why they cannot be told.
+    pub identity: Result<Identity, Error>,
     /// Short name, NUL-padded.
     pub name: [u8; 16],
 }
@@ -62,7 +62,7 @@ pub struct Me {
 impl Me {
     /// Asks the kernel.
     pub fn new() -> Self {
-        Self { pid: pid(), identity: Identity::me().ok(), name: name() }
+        Self { pid: pid(), identity: Identity::me(), name: name() }
     }
 }
 

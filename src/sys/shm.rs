@@ -181,13 +181,19 @@ pub fn reserve(fd: BorrowedFd<'_>, size: u64) -> Result<(), Error> {
     if i64::try_from(size).is_err() || size > available_memory() {
         return Err(Error::NoSpace);
     }
-    loop {
-        match fs::fallocate(fd, fs::FallocateFlags::empty(), 0, size) {
-            Ok(()) => return Ok(()),
-            Err(Errno::INTR) => {}
+    // At once, so that too much is refused before any is taken. But before Linux 6.10 a signal undoes the call: there a
+    // process with a fast timer needs small steps.
+    const STEP: u64 = 4 << 20;
+    let (mut done, mut step) = (0, size);
+    while done < size {
+        let len = step.min(size - done);
+        match fs::fallocate(fd, fs::FallocateFlags::empty(), done, len) {
+            Ok(()) => done += len,
+            Err(Errno::INTR) => step = (step / 2).clamp(4096, STEP),
             Err(errno) => return Err(errno.into()),
         }
     }
+    Ok(())
 }
 
 /// The bytes of memory and swap that can be had without hurting anybody, as far as the kernel tells. The limit of a

@@ -1,0 +1,137 @@
+//! Memory that the caller has mapped: pid and start time are all that is known of a participant.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Memory, die_with_parent, fork, is_root, kill, no_more_descriptors, reap, skip, state_of, until};
+use ringfence::{Error, LockError, Mutex, Segment, SegmentOptions};
+
+fn small() -> SegmentOptions {
+    SegmentOptions::new().size(1 << 16).participants(8).objects(8)
+}
+
+/// Locks for ever; gives the mutex back when the process ends, one way or another.
+fn hold(mutex: &Mutex<u64>) {
+    std::mem::forget(mutex.lock().unwrap());
+}
+
+/// Sleeps until killed; whatever goes wrong with the test, not for long.
+fn sleep_for_ever() -> ! {
+    // SAFETY: touches no memory.
+    unsafe { libc::alarm(60) };
+    loop {
+        std::thread::park();
+    }
+}
+
+fn told(mutex: &Mutex<u64>) {
+    let Err(LockError::OwnerDied(mut guard)) = mutex.lock_timeout(common::PATIENCE) else { panic!("not told") };
+    assert!(guard.make_consistent());
+}
+
+fn refused(mutex: &Mutex<u64>) {
+    assert!(matches!(mutex.try_lock(), Err(LockError::WouldBlock)));
+}
+
+/// A bitwise copy, for a forked child that drops what it inherited and then ends without dropping it again.
+fn unsafe_copy<T>(value: &T) -> T {
+    // SAFETY: the child leaves through _exit, so each copy is dropped once in its process.
+    unsafe { std::ptr::read(value) }
+}
+
+/// A zombie leader may have living threads behind it.
+#[test]
+fn adopted_memory_knows_the_living_threads_of_a_dead_leader() {
+    let memory = Memory::new(1 << 17);
+    // SAFETY: the mapping outlives the handles, and is used as a segment only.
+    let segment = unsafe { Segment::format_at(memory.base, memory.len, &small()) }.unwrap();
+    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
+    let child = fork(|| {
+        die_with_parent();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                hold(&mutex);
+                sleep_for_ever();
+            });
+            until("held", || mutex.holder().is_some());
+            // SAFETY: ends the calling thread alone, without destructors.
+            unsafe { libc::syscall(libc::SYS_exit, 0) };
+        });
+    });
+    until("the leader has ended", || state_of(child) == Some('Z'));
+    refused(&mutex);
+    kill(child);
+    assert_eq!(reap(child), -libc::SIGKILL);
+    told(&mutex);
+    segment.recover().unwrap();
+    assert_eq!(segment.participants().len(), 1);
+}
+
+/// Adopted memory: a process without descriptors cannot read /proc, and must not take that for a death.
+#[test]
+fn without_descriptors_nobody_is_taken_for_dead() {
+    let memory = Memory::new(1 << 17);
+    // SAFETY: as above.
+    let segment = unsafe { Segment::format_at(memory.base, memory.len, &small()) }.unwrap();
+    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
+    hold(&mutex);
+    let child = fork(|| {
+        // Joined first, and left later, with nothing to read /proc with.
+        refused(&mutex);
+        assert!(no_more_descriptors(0));
+        refused(&mutex);
+        assert!(matches!(mutex.lock_timeout(Duration::from_millis(50)), Err(LockError::TimedOut)));
+        assert_eq!(segment.recover(), Ok(0));
+        drop(unsafe_copy(&mutex));
+        drop(unsafe_copy(&segment));
+    });
+    assert_eq!(reap(child), 0);
+    assert_eq!(segment.participants().len(), 1, "the place was given back");
+    let child = fork(|| {
+        assert!(no_more_descriptors(0));
+        assert!(matches!(mutex.try_lock(), Err(LockError::Segment(Error::NoDescriptors))));
+    });
+    assert_eq!(reap(child), 0);
+}
+
+/// With pids as the only witness, a foreign namespace is refused.
+#[test]
+fn adopted_memory_refuses_another_pid_namespace() {
+    if !is_root() {
+        return skip("only root may make a PID namespace");
+    }
+    let memory = Memory::new(1 << 17);
+    // SAFETY: as above.
+    let segment = unsafe { Segment::format_at(memory.base, memory.len, &small()) }.unwrap();
+    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
+    let middle = fork(|| {
+        // SAFETY: the next child is the first of a new namespace.
+        if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+            return skip("this root may not unshare");
+        }
+        let child = fork(|| {
+            assert!(matches!(mutex.lock(), Err(LockError::Segment(Error::NotSupported(_)))));
+            // SAFETY: as above.
+            let other = unsafe { Segment::attach_at(memory.base, memory.len) };
+            assert!(matches!(other, Err(Error::NotSupported(_))));
+        });
+        assert_eq!(reap(child), 0);
+    });
+    assert_eq!(reap(middle), 0);
+}
+
+/// Adopted memory may be unmapped once the handles are gone, leaked guards or not.
+#[test]
+fn a_leaked_guard_does_not_outlive_adopted_memory() {
+    std::thread::spawn(|| {
+        for _ in 0..3 {
+            let memory = Memory::new(1 << 17);
+            // SAFETY: the mapping outlives the handles.
+            let segment = unsafe { Segment::format_at(memory.base, memory.len, &small()) }.unwrap();
+            hold(&Mutex::create(&segment, "m", 0_u64).unwrap());
+        }
+    })
+    .join()
+    .unwrap();
+}

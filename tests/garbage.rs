@@ -1,0 +1,167 @@
+//! A peer writes garbage into any word of the segment while this process works: an error or a correct result, never a
+//! crash, never an endless loop. (A forged living owner may block a wait without time-out, so every wait has one here.)
+
+mod common;
+
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use common::{Name, Parts, Role, role, say};
+use ringfence::{Error, LockError, Mutex, Segment, SegmentOptions};
+
+const PARTICIPANTS: u64 = 8;
+const OBJECTS: u64 = 8;
+/// How long each victim works.
+const WORK: Duration = Duration::from_secs(2);
+/// After this it hangs. Waits of patience inside a call may take five seconds each.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+fn options() -> SegmentOptions {
+    SegmentOptions::new().size(8192).participants(PARTICIPANTS as u16).objects(OBJECTS as u32)
+}
+
+#[test]
+fn role_entry() {
+    let Some((role, arguments)) = role() else { return };
+    match role.as_str() {
+        "victim" => victim(&arguments[0]),
+        _ => panic!("no role {role}"),
+    }
+}
+
+/// Works with whatever the segment gives; every error is fine, a panic is not.
+fn victim(name: &str) {
+    let segment = Segment::open(name).unwrap();
+    let held = Mutex::<[u64; 8]>::open(&segment, "held").unwrap();
+    say("go");
+    let (start, mut rounds, mut done) = (Instant::now(), 0_u64, 0_u64);
+    while start.elapsed() < WORK {
+        rounds += 1;
+        done += u64::from(lock(&held, rounds));
+        let own = format!("own-{}", rounds % 3);
+        if let Ok(mutex) = Mutex::open_or_create(&segment, &own, [rounds; 3]) {
+            done += u64::from(lock(&mutex, rounds));
+        }
+        let _ = segment.remove(&own);
+        let _ = Mutex::<u8>::create(&segment, "byte", 1).map(|mutex| lock(&mutex, 1));
+        let _ = segment.remove("byte");
+        let _ = (segment.participants(), segment.objects(), held.holder(), Segment::list(), held.reset());
+        if rounds % 16 == 0 {
+            let _ = segment.recover();
+            // By another thread: registration and thread exit.
+            std::thread::scope(|scope| scope.spawn(|| lock(&held, rounds)).join().unwrap());
+        }
+        if rounds % 32 == 0 {
+            // Joining and leaving, in a process of its own.
+            let child = common::fork(|| {
+                let _ = lock(&held, rounds);
+                let _ = segment.recover();
+            });
+            assert_eq!(common::reap(child), 0, "a forked child crashed");
+        }
+    }
+    assert!(done > 0, "nothing ever worked in {rounds} rounds");
+    // Leaves in peace, whatever it finds.
+}
+
+fn lock<T: ringfence::Plain + Default>(mutex: &Mutex<T>, _round: u64) -> bool {
+    let guard = match mutex.lock_timeout(Duration::from_millis(2)) {
+        Ok(guard) => Some(guard),
+        Err(LockError::OwnerDied(mut guard)) => {
+            guard.make_consistent();
+            Some(guard)
+        }
+        Err(_) => None,
+    };
+    guard.map(|mut guard| *guard = T::default()).is_some()
+}
+
+/// Writes garbage into random words of `first..end` while `victim` works; both ends are offsets in the file.
+fn attack(what: &str, ranges: impl Fn(&Parts, u64) -> Vec<(u64, u64)>) {
+    let name = Name::new(what);
+    let segment = name.create(&options());
+    drop(Mutex::create(&segment, "held", [0_u64; 8]).unwrap());
+    let size = segment.size() as u64;
+    let ranges = ranges(&Parts::of(PARTICIPANTS, OBJECTS), size);
+    // The header that never changes is needed by whoever opens; it is checked once.
+    let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
+    let mut victim = Role::start("victim", &[&name.0]);
+    victim.expect("go");
+    let start = Instant::now();
+    let mut state = start.elapsed().as_nanos() as u64 ^ u64::from(std::process::id()) << 32 | 1;
+    println!("{what}: seed {state}");
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let status = loop {
+        if let Some(status) = victim.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(start.elapsed() < WATCHDOG, "{what}: the victim hangs");
+        let (first, end) = ranges[random() as usize % ranges.len()];
+        let at = first + random() % ((end - first) / 4) * 4;
+        let mut word = [0; 4];
+        file.read_exact_at(&mut word, at).unwrap();
+        let old = u32::from_ne_bytes(word);
+        // Small changes do more harm than noise: most noise is refused at once.
+        let new = match random() % 6 {
+            0 => random() as u32,
+            1 => old ^ 1 << (random() % 32),
+            2 => old.wrapping_add(1),
+            3 => 0,
+            4 => random() as u32 % 9,
+            _ => u32::MAX,
+        };
+        file.write_all_at(&new.to_ne_bytes(), at).unwrap();
+        // Not to synchronise: leaves the victim time to get somewhere.
+        std::thread::sleep(Duration::from_micros(random() % 300));
+    };
+    assert!(status.success(), "{what}: the victim ended with {status}");
+    // We have it open ourselves, and go on with what is left.
+    let _ = (segment.recover(), segment.participants(), segment.objects());
+    match Segment::open(&name.0) {
+        Ok(_) | Err(Error::Corrupted(_) | Error::Missing | Error::Busy) => {}
+        Err(error) => panic!("{what}: {error}"),
+    }
+}
+
+#[test]
+fn garbage_in_the_changing_header() {
+    attack("header", |_, _| vec![(128, 256)]);
+}
+
+#[test]
+fn garbage_in_the_slots() {
+    attack("slots", |parts, _| vec![(parts.slots, parts.bitmaps)]);
+}
+
+#[test]
+fn garbage_in_the_bitmaps() {
+    attack("bitmaps", |parts, _| vec![(parts.bitmaps, parts.entries)]);
+}
+
+#[test]
+fn garbage_in_the_directory() {
+    attack("directory", |parts, _| vec![(parts.entries, parts.heap)]);
+}
+
+#[test]
+fn garbage_in_the_objects() {
+    attack("objects", |parts, _| vec![(parts.heap, parts.heap + 256), (parts.heap, parts.heap + 8)]);
+}
+
+#[test]
+fn garbage_everywhere() {
+    attack("everywhere", |parts, size| {
+        vec![
+            (0, size),
+            (128, 144),
+            (parts.slots, parts.bitmaps),
+            (parts.entries, parts.heap),
+            (parts.heap, parts.heap + 256),
+        ]
+    });
+}
