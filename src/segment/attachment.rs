@@ -352,7 +352,7 @@ impl Attachment {
         {
             // A descriptor of our own, since the door must not stay locked in a child that inherits this one.
             let door = shm::reopen(query.as_fd(), Some(path))?;
-            super::named::retire_if_dead(door.as_fd(), &self.view, path)?;
+            super::named::retire_if_dead(door.as_fd(), self.view.geometry().size, path)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`options`] | what a segment is created with |
 //! | [`named`] | birth, opening, unlinking, listing, sweeping |
+//! | [`peek`] | a segment file looked at without mapping it |
 //! | [`view`] | a mapped segment as its parts |
 //! | [`attachment`] | this process as one participant |
 //! | [`registry`], [`thread`] | what the process and its threads know of the segments they have joined |
@@ -15,6 +16,7 @@ pub(crate) mod directory;
 pub(crate) mod kinds;
 mod named;
 mod options;
+mod peek;
 mod recovery;
 mod registry;
 pub(crate) mod thread;

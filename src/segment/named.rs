@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::attachment::{Attachment, join_file, map, take_door, view_of};
 use super::options::{SegmentOptions, Unlink};
+use super::peek::Peek;
 use super::view::View;
 use crate::error::Error;
 use crate::layout::segment::{BYTE_ORDER, Birth, LAYOUT_VERSION, MAGIC};
@@ -178,15 +179,13 @@ fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachme
     let door = shm::duplicate(fd.as_fd())?;
     take_door(door.as_fd(), Mode::Shared)?;
     let door = Held::new(door, Byte::Door);
-    let (view, mapping) = map(fd.as_fd(), stat.size)?;
-    // Acquire: pairs with the Release in `retire`.
-    let retired = view.header().retired.load(Ordering::Acquire) != 0;
-    if retired || (view.birth().unlink == 1 && no_one_lives(door.as_fd(), &view)?) {
+    let peek = Peek::new(fd.as_fd(), stat.size)?;
+    if peek.is_retired()? || (peek.goes_with_last() && peek.is_dead()?) {
         ofd::unlock(door.as_fd(), Byte::Door)?;
-        retire_if_dead(door.as_fd(), &view, path)?;
-        drop(mapping);
+        retire_if_dead(door.as_fd(), stat.size, path)?;
         return Ok(None);
     }
+    let (view, mapping) = map(fd.as_fd(), stat.size)?;
     let attachment = join_file(fd, Some(path.to_path_buf()), view, mapping)?;
     // While we hold the door nobody unlinks; but somebody may have before we took it.
     let current = shm::stat_path(path).is_ok_and(|now| now.inode == stat.inode);
@@ -195,29 +194,25 @@ fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachme
     Ok(current.then_some(attachment))
 }
 
-fn no_one_lives(fd: BorrowedFd<'_>, view: &View) -> Result<bool, Error> {
-    Ok(ofd::any_live(fd, 1, view.geometry().participants)?.is_none())
-}
-
 /// Takes the name away from a segment in which nobody lives, or that is retired already. Says whether it did.
-pub fn retire_if_dead(door: BorrowedFd<'_>, view: &View, path: &Path) -> Result<bool, Error> {
+pub fn retire_if_dead(door: BorrowedFd<'_>, size: u64, path: &Path) -> Result<bool, Error> {
     take_door(door, Mode::Exclusive)?;
     let result = (|| {
-        let retired = view.header().retired.load(Ordering::Acquire) != 0;
-        if retired || no_one_lives(door, view)? { retire(door, view, path) } else { Ok(false) }
+        let peek = Peek::new(door, size)?;
+        if peek.is_retired()? || peek.is_dead()? { retire(door, &peek, path) } else { Ok(false) }
     })();
     ofd::unlock(door, Byte::Door)?;
     result
 }
 
 /// With the door held exclusively: takes the name away, if it is still this segment's.
-fn retire(door: BorrowedFd<'_>, view: &View, path: &Path) -> Result<bool, Error> {
+fn retire(door: BorrowedFd<'_>, peek: &Peek<'_>, path: &Path) -> Result<bool, Error> {
     match shm::stat_path(path) {
         Ok(stat) if stat.inode == shm::stat(door)?.inode => {}
         Ok(_) | Err(Error::Missing) => return Ok(false),
         Err(error) => return Err(error),
     }
-    view.header().retired.store(1, Ordering::Release);
+    peek.retire()?;
     shm::unlink(path)?;
     Ok(true)
 }
@@ -234,9 +229,9 @@ pub fn unlink(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
     }
     take_door(fd.as_fd(), Mode::Exclusive)?;
     let fd = Held::new(fd, Byte::Door);
-    match map(fd.as_fd(), stat.size) {
-        Ok((view, _mapping)) => {
-            if retire(fd.as_fd(), &view, path)? {
+    match Peek::new(fd.as_fd(), stat.size) {
+        Ok(peek) => {
+            if retire(fd.as_fd(), &peek, path)? {
                 Ok(())
             } else {
                 Err(Error::Missing)
@@ -287,13 +282,13 @@ pub fn list() -> Result<Vec<SegmentInfo>, Error> {
         if check_file(&stat).is_err() {
             continue;
         }
-        let Ok((view, _mapping)) = map(fd.as_fd(), stat.size) else { continue };
+        let Ok(peek) = Peek::new(fd.as_fd(), stat.size) else { continue };
         infos.push(SegmentInfo {
             name,
             size: stat.size,
             owner: stat.owner,
-            participants: ofd::count_live(fd.as_fd(), 1, view.geometry().participants)?,
-            unlink: if view.birth().unlink == 1 { Unlink::WithLast } else { Unlink::Keep },
+            participants: peek.living()?,
+            unlink: if peek.goes_with_last() { Unlink::WithLast } else { Unlink::Keep },
         });
     }
     infos.sort_by(|a, b| a.name.cmp(&b.name));
@@ -316,12 +311,11 @@ pub fn sweep() -> Result<SweepReport, Error> {
     let mut report = SweepReport::default();
     for (name, path) in names()? {
         let Some((fd, size)) = own_file(&path) else { continue };
-        let Ok((view, _mapping)) = map(fd.as_fd(), size) else { continue };
-        let doomed = view.birth().unlink == 1 || view.header().retired.load(Ordering::Acquire) != 0;
-        if doomed
-            && no_one_lives(fd.as_fd(), &view) == Ok(true)
+        let Ok(peek) = Peek::new(fd.as_fd(), size) else { continue };
+        if (peek.goes_with_last() || peek.is_retired() == Ok(true))
+            && peek.is_dead() == Ok(true)
             // One that cannot be removed now is not in the way of the others.
-            && retire_if_dead(fd.as_fd(), &view, &path) == Ok(true)
+            && retire_if_dead(fd.as_fd(), size, &path) == Ok(true)
         {
             report.segments.push(name);
         }

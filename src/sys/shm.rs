@@ -218,6 +218,21 @@ fn available_memory() -> u64 {
     info.totalram.saturating_add(info.totalswap).saturating_mul(info.mem_unit.into())
 }
 
+/// Fills `bytes` from byte `offset` of the file on.
+pub fn read_at(fd: BorrowedFd<'_>, bytes: &mut [u8], offset: u64) -> Result<(), Error> {
+    if rustix::io::pread(fd, &mut *bytes, offset)? == bytes.len() {
+        Ok(())
+    } else {
+        Err(Error::Corrupted("the file is shorter than a header"))
+    }
+}
+
+/// Writes `bytes` over what the file has from byte `offset` on.
+pub fn write_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<(), Error> {
+    rustix::io::pwrite(fd, bytes, offset)?;
+    Ok(())
+}
+
 /// Removes a name.
 pub fn unlink(path: &Path) -> Result<(), Error> {
     Ok(fs::unlink(path)?)
