@@ -15,7 +15,7 @@ use super::attachment::{Attachment, join_file, map, take_door};
 use super::options::{SegmentOptions, Unlink};
 use super::view::View;
 use crate::error::Error;
-use crate::layout::segment::{BYTE_ORDER, Birth, LAYOUT_VERSION, MAGIC};
+use crate::layout::segment::{BYTE_ORDER, Birth, Geometry, LAYOUT_VERSION, MAGIC};
 use crate::primitive::{AtomicU64, Ordering};
 use crate::sys::ofd::{self, Byte, Held, Mode};
 use crate::sys::process;
@@ -286,17 +286,28 @@ pub fn list() -> Result<Vec<SegmentInfo>, Error> {
         if check_file(&stat).is_err() {
             continue;
         }
-        let Ok((view, _mapping)) = map(fd.as_fd(), stat.size) else { continue };
+        let Ok((birth, geometry, _)) = look(fd.as_fd(), stat.size) else { continue };
         infos.push(SegmentInfo {
             name,
             size: stat.size,
             owner: stat.owner,
-            participants: ofd::count_live(fd.as_fd(), 1, view.geometry().participants)?,
-            unlink: if view.birth().unlink == 1 { Unlink::WithLast } else { Unlink::Keep },
+            participants: ofd::count_live(fd.as_fd(), 1, geometry.participants)?,
+            unlink: if birth.unlink == 1 { Unlink::WithLast } else { Unlink::Keep },
         });
     }
     infos.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(infos)
+}
+
+/// Reads and checks the header of a segment that nobody here has joined; says whether it is retired. Does not map the
+/// file, which may be a stranger's, who could cut it short and so end us with SIGBUS.
+fn look(fd: BorrowedFd<'_>, size: u64) -> Result<(Birth, Geometry, bool), Error> {
+    let mut bytes = [0; size_of::<Birth>() + 4];
+    shm::read_start(fd, &mut bytes)?;
+    let (birth, retired) = bytes.split_at(size_of::<Birth>());
+    let birth: Birth = bytemuck::pod_read_unaligned(birth);
+    let geometry = birth.validate(size)?;
+    Ok((birth, geometry, retired != [0; 4]))
 }
 
 fn names() -> Result<Vec<(String, PathBuf)>, Error> {
@@ -315,11 +326,11 @@ pub fn sweep() -> Result<SweepReport, Error> {
     let mut report = SweepReport::default();
     for (name, path) in names()? {
         let Some((fd, size)) = own_file(&path) else { continue };
-        let Ok((view, _mapping)) = map(fd.as_fd(), size) else { continue };
-        let doomed = view.birth().unlink == 1 || view.header().retired.load(Ordering::Acquire) != 0;
-        if doomed
-            && no_one_lives(fd.as_fd(), &view) == Ok(true)
-            // One that cannot be removed now is not in the way of the others.
+        let Ok((birth, geometry, retired)) = look(fd.as_fd(), size) else { continue };
+        let dead = (birth.unlink == 1 || retired) && ofd::any_live(fd.as_fd(), 1, geometry.participants) == Ok(None);
+        // One that cannot be removed now is not in the way of the others.
+        if dead
+            && let Ok((view, _mapping)) = map(fd.as_fd(), size)
             && retire_if_dead(fd.as_fd(), &view, &path) == Ok(true)
         {
             report.segments.push(name);

@@ -156,6 +156,18 @@ pub fn reopen(fd: BorrowedFd<'_>, path: Option<&Path>) -> Result<OwnedFd, Error>
     }
 }
 
+/// Fills `bytes` from the start of a file, without mapping it: the file may be cut short meanwhile.
+pub fn read_start(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<(), Error> {
+    loop {
+        match rustix::io::pread(fd, &mut *bytes, 0) {
+            Ok(read) if read == bytes.len() => return Ok(()),
+            Ok(_) => return Err(Error::Corrupted("the file is shorter than a header")),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
 /// Another descriptor of the same open file description.
 pub fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
