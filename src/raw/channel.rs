@@ -40,9 +40,10 @@
 //! Source: M. M. Michael, M. L. Scott, "Simple, Fast, and Practical Non-Blocking and Blocking Concurrent Queue
 //! Algorithms" (1996) for a queue with two locks; the ring and its commit are ours.
 
+use super::backoff::Backoff;
 use super::{Owner, ParticipantId, Peers, eventcount, mutex, words};
 use crate::layout::channel::{ChannelHeader, Geometry, Shared, Side};
-use crate::primitive::{AtomicU64, Ordering, SPIN, spin_loop};
+use crate::primitive::{AtomicU64, Ordering};
 use crate::sys::nap::{Deadline, Wait};
 use core::time::Duration;
 
@@ -54,9 +55,6 @@ const CLOSED: u32 = 1;
 
 /// How long a try waits for a lock. Its holder copies one message, unless it is stopped or was preempted.
 const TRY_FOR: Duration = Duration::from_millis(20);
-
-/// Looks before the first sleep: a wake-up across cores costs 25-60 us.
-const LOOKS: u32 = 200;
 
 /// Why a message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -474,11 +472,8 @@ fn unlock(side: &Side, me: Owner) {
     let _ = mutex::unlock(&side.lock, me);
 }
 
-/// Spins while `unchanged`, for a while.
+/// Waits a little while `unchanged`.
 fn spin_while(unchanged: impl Fn() -> bool) {
-    let mut looks = if SPIN { LOOKS } else { 0 };
-    while looks > 0 && unchanged() {
-        looks -= 1;
-        spin_loop();
-    }
+    let mut backoff = Backoff::new();
+    while unchanged() && backoff.pause() {}
 }

@@ -3,6 +3,7 @@
 //! What loom checks is exactly this code. An algorithm is told who it runs as ([`Owner`]) and asks who is dead
 //! ([`Peers`]); everything else it needs lies in the shared words it is handed.
 
+pub mod backoff;
 pub mod cell;
 pub mod channel;
 pub mod eventcount;

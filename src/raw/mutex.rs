@@ -39,9 +39,10 @@
 //!
 //! Source: U. Drepper, "Futexes Are Tricky" (2011) for the three-state futex lock; invariants 3 and 4 are ours.
 
+use super::backoff::Backoff;
 use super::{Fate, Owner, ParticipantId, Peers};
 use crate::layout::mutex::LockWord;
-use crate::primitive::{Ordering, SPIN, spin_loop};
+use crate::primitive::Ordering;
 use crate::sys::futex;
 use crate::sys::nap::{Deadline, Nap, Slept, Wait};
 
@@ -50,18 +51,6 @@ const OWNER_DIED: u32 = 1 << 30;
 const WAITERS: u32 = 1 << 31;
 /// The word of a lock that was given up: participant 0 with every tag bit set, which no thread can be.
 pub const NOT_RECOVERABLE: u32 = OWNER_MASK & !0x1fff;
-
-/// Looks at a held word before each sleep: about 20 us in all with the pauses between them, half of what a wake-up
-/// across cores costs.
-const LOOKS: u32 = 20;
-
-/// Pauses after the first look; doubled after each, up to [`MAX_PAUSES`]. A look takes the cache line from the owner,
-/// who needs it back to unlock and may well lock again in the 100 ns that takes: whoever looks all the time slows
-/// down everybody (measured with two workers: 7 M/s with a pause a look, 24 M/s so).
-const FIRST_PAUSES: u32 = 8;
-
-/// Pauses between two looks at the most, about 1 us: what a waiter may oversleep a free lock by.
-const MAX_PAUSES: u32 = 64;
 
 /// How a lock was acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,8 +102,7 @@ pub fn lock(word: &LockWord, me: Owner, peers: &impl Peers, wait: Wait) -> Resul
 pub fn lock_slow(word: &LockWord, me: Owner, peers: &impl Peers, wait: Wait) -> Result<Acquired, Refused> {
     let mut nap = Nap::new();
     let mut slept = false;
-    let looks = if SPIN && wait.deadline != Deadline::Now { LOOKS } else { 0 };
-    let (mut looked, mut pauses) = (0, FIRST_PAUSES);
+    let mut backoff = Backoff::new();
     loop {
         // Relaxed: the value is only an operand of the CASes below, which order what follows.
         let seen = word.0.load(Ordering::Relaxed);
@@ -133,12 +121,7 @@ pub fn lock_slow(word: &LockWord, me: Owner, peers: &impl Peers, wait: Wait) -> 
             return Err(Refused::WouldDeadlock);
         }
         // WAITERS or not: a sleeper is woken at the next unlock, we can have the lock before that.
-        if looked < looks {
-            looked += 1;
-            for _ in 0..pauses {
-                spin_loop();
-            }
-            pauses = (pauses * 2).min(MAX_PAUSES);
+        if wait.deadline != Deadline::Now && backoff.pause() {
             continue;
         }
         match peers.fate((owner & 0x1fff) as ParticipantId) {
@@ -161,7 +144,7 @@ pub fn lock_slow(word: &LockWord, me: Owner, peers: &impl Peers, wait: Wait) -> 
         match nap.sleep(&word.0, seen | WAITERS, wait) {
             Slept::Recheck => {
                 slept = true;
-                (looked, pauses) = (0, FIRST_PAUSES);
+                backoff = Backoff::new();
             }
             // A wake-up that we take with us is not lost: whoever holds the lock now found WAITERS and will wake
             // another, and if nobody holds it we have just been through the loop and would have taken it.

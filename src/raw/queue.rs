@@ -56,6 +56,7 @@
 //!
 //! Source: our own; per-slot laps as in D. Vyukov's bounded queue (2010), claiming by the slot's word alone.
 
+use super::backoff::Backoff;
 use super::eventcount::{self, Expired};
 use super::{Fate, Owner, ParticipantId, Peers, words};
 use crate::layout::eventcount::EventCount;
@@ -63,10 +64,8 @@ use crate::layout::queue::{Geometry, QueueHeader, Shared};
 use crate::primitive::{AtomicU64, Ordering, SPIN, spin_loop};
 use crate::sys::nap::{Deadline, Wait};
 
-/// Looks before the first sleep. A wake-up across cores costs 25-60 us; a look about 40 ns.
-const SPINS: u32 = 100;
 /// Looks at a slot that is being written before asking whether its producer lives: a copy takes less.
-const WRITER_SPINS: u32 = 64;
+const WRITER_LOOKS: u32 = 64;
 /// Looks that a call may lose to others beyond two rounds of the queue. Each one lost means that somebody else finished
 /// an operation meanwhile, so honest company never comes near; only a faulty peer that keeps writing does.
 const PATIENCE: u64 = 1 << 16;
@@ -374,7 +373,9 @@ impl<'a> Queue<'a> {
         producer: ParticipantId,
         peers: &impl Peers,
     ) -> Result<(), PopFailure> {
-        for _ in 0..if SPIN { WRITER_SPINS } else { 0 } {
+        let mut looks = if SPIN { WRITER_LOOKS } else { 0 };
+        while looks > 0 {
+            looks -= 1;
             // Relaxed: a change is looked at again with Acquire.
             if slot.word.load(Ordering::Relaxed) != seen {
                 return Ok(());
@@ -420,8 +421,8 @@ impl<'a> Queue<'a> {
             Err(PushFailure::Full) => None,
             done => Some(done),
         };
-        for _ in 0..if SPIN { SPINS } else { 0 } {
-            spin_loop();
+        let mut backoff = Backoff::new();
+        while backoff.pause() {
             // A look before the attempt, whose swap would take the line away from the consumers.
             if !self.seems_full()
                 && let Some(done) = attempt()
@@ -451,8 +452,8 @@ impl<'a> Queue<'a> {
 
     #[cold]
     fn pop_slow(&self, item: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<(), PopFailure> {
-        for _ in 0..if SPIN { SPINS } else { 0 } {
-            spin_loop();
+        let mut backoff = Backoff::new();
+        while backoff.pause() {
             match self.try_pop(item, peers) {
                 Err(PopFailure::Empty) => {}
                 Err(PopFailure::Busy) => break, // has spun itself, and asked whether the producer lives
