@@ -243,7 +243,7 @@ fn a_thread_that_ends_gives_back_everything_it_held() {
     // More than the held list has room for without allocating, given back in several orders.
     let mutexes: Vec<_> = (0..40).map(|i| Mutex::create(&segment, &i.to_string(), 0_u64).unwrap()).collect();
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let thread = scope.spawn(|| {
             let mut guards: Vec<_> = mutexes.iter().map(|mutex| mutex.lock().unwrap()).collect();
             drop(guards.remove(3));
             drop(guards.remove(20));
@@ -251,6 +251,8 @@ fn a_thread_that_ends_gives_back_everything_it_held() {
             drop(guards.remove(0));
             guards.into_iter().for_each(std::mem::forget);
         });
+        // The end of a scope waits for the closure, a join for the thread's destructors too.
+        thread.join().unwrap();
     });
     let told: Vec<_> = mutexes.iter().map(|mutex| matches!(mutex.try_lock(), Err(LockError::OwnerDied(_)))).collect();
     let clean: Vec<_> = (0..40).filter(|i| !told[*i]).collect();
