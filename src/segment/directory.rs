@@ -159,7 +159,6 @@ impl Object {
     }
 
     /// What the directory says it is.
-    #[allow(dead_code)] // for kinds with a capacity
     pub fn shape(&self) -> &StoredShape {
         &self.shape
     }

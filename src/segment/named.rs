@@ -190,7 +190,7 @@ fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachme
     // While we hold the door nobody unlinks; but somebody may have before we took it.
     let current = shm::stat_path(path).is_ok_and(|now| now.inode == stat.inode);
     // Whoever leaves as the last one wants the door for itself, we too.
-    ofd::unlock(door.as_fd(), Byte::Door)?;
+    drop(door);
     Ok(current.then_some(attachment))
 }
 
