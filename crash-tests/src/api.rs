@@ -80,7 +80,7 @@ pub fn digest(board: &Board) -> Digest {
 pub struct ApiMutex;
 
 impl LockKind for ApiMutex {
-    type Session = (Segment, Mutex<[u64; 2]>);
+    type Joined = (Segment, Mutex<[u64; 2]>);
 
     const NEVER_TORN: bool = true;
 
@@ -91,7 +91,7 @@ impl LockKind for ApiMutex {
         });
     }
 
-    fn session(board: &'static Board, _: Role) -> Self::Session {
+    fn join(board: &'static Board, _: Role) -> Self::Joined {
         let segment = join(board);
         // The thread's registration is a scenario of its own.
         drop(Mutex::<u64>::open(&segment, "warm").expect("it is there").lock());
@@ -99,7 +99,7 @@ impl LockKind for ApiMutex {
         (segment, mutex)
     }
 
-    fn critical((_, mutex): &mut Self::Session, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String> {
+    fn critical((_, mutex): &mut Self::Joined, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String> {
         cue.stage.store(stage::ASKED, Release);
         let (mut guard, died) = match mutex.lock() {
             Ok(guard) => (guard, false),
@@ -119,7 +119,7 @@ impl LockKind for ApiMutex {
         Ok(count)
     }
 
-    fn recover((segment, _): &mut Self::Session, _: Role) {
+    fn recover((segment, _): &mut Self::Joined, _: Role) {
         segment.recover().expect("recovery is possible");
     }
 
@@ -133,7 +133,7 @@ impl LockKind for ApiMutex {
 pub struct ApiQueue;
 
 impl Fifo for ApiQueue {
-    type Session = (Segment, Queue<[u64; WORDS]>);
+    type Joined = (Segment, Queue<[u64; WORDS]>);
 
     const IN_ARENA: bool = false;
 
@@ -143,7 +143,7 @@ impl Fifo for ApiQueue {
         });
     }
 
-    fn session(board: &'static Board, _: usize, _: Role) -> Self::Session {
+    fn join(board: &'static Board, _: usize, _: Role) -> Self::Joined {
         let segment = join(board);
         let queue = Queue::open(&segment, "queue").expect("it is there");
         // The thread's registration is a scenario of its own.
@@ -151,7 +151,7 @@ impl Fifo for ApiQueue {
         (segment, queue)
     }
 
-    fn push((_, queue): &mut Self::Session, value: u64, wait: Wait) -> Result<(), No> {
+    fn push((_, queue): &mut Self::Joined, value: u64, wait: Wait) -> Result<(), No> {
         let item = message(value);
         let pushed = if wait.deadline == Deadline::Now { queue.try_push(item) } else { queue.push(item) };
         pushed.map_err(|error| match error {
@@ -161,7 +161,7 @@ impl Fifo for ApiQueue {
         })
     }
 
-    fn pop((_, queue): &mut Self::Session, wait: Wait) -> Result<u64, No> {
+    fn pop((_, queue): &mut Self::Joined, wait: Wait) -> Result<u64, No> {
         let popped = if wait.deadline == Deadline::Now { queue.try_pop() } else { queue.pop() };
         whole(popped.map_err(|error| match error {
             PopError::Empty => No::Empty,
@@ -171,15 +171,15 @@ impl Fifo for ApiQueue {
         })?)
     }
 
-    fn recover((segment, _): &mut Self::Session, _: Role) {
+    fn recover((segment, _): &mut Self::Joined, _: Role) {
         segment.recover().expect("recovery is possible");
     }
 
-    fn len((_, queue): &mut Self::Session) -> usize {
+    fn len((_, queue): &mut Self::Joined) -> usize {
         queue.len()
     }
 
-    fn shutdown((_, queue): &mut Self::Session) -> bool {
+    fn shutdown((_, queue): &mut Self::Joined) -> bool {
         queue.shutdown().is_ok()
     }
 
@@ -193,7 +193,7 @@ impl Fifo for ApiQueue {
 pub struct ApiChannel;
 
 impl Fifo for ApiChannel {
-    type Session = (Segment, Channel);
+    type Joined = (Segment, Channel);
 
     const IN_ARENA: bool = false;
 
@@ -203,7 +203,7 @@ impl Fifo for ApiChannel {
         });
     }
 
-    fn session(board: &'static Board, _: usize, _: Role) -> Self::Session {
+    fn join(board: &'static Board, _: usize, _: Role) -> Self::Joined {
         let segment = join(board);
         let channel = Channel::open(&segment, "channel").expect("it is there");
         // The thread's registration is a scenario of its own.
@@ -211,7 +211,7 @@ impl Fifo for ApiChannel {
         (segment, channel)
     }
 
-    fn push((_, channel): &mut Self::Session, value: u64, wait: Wait) -> Result<(), No> {
+    fn push((_, channel): &mut Self::Joined, value: u64, wait: Wait) -> Result<(), No> {
         let message = bytes(value);
         let sent = if wait.deadline == Deadline::Now { channel.try_send(&message) } else { channel.send(&message) };
         sent.map_err(|error| match error {
@@ -221,7 +221,7 @@ impl Fifo for ApiChannel {
         })
     }
 
-    fn pop((_, channel): &mut Self::Session, wait: Wait) -> Result<u64, No> {
+    fn pop((_, channel): &mut Self::Joined, wait: Wait) -> Result<u64, No> {
         let mut buffer = [0; 8 * WORDS + 8];
         let now = wait.deadline == Deadline::Now;
         let received = if now { channel.try_recv_into(&mut buffer) } else { channel.recv_into(&mut buffer) };
@@ -233,15 +233,15 @@ impl Fifo for ApiChannel {
         value(&buffer[..len])
     }
 
-    fn recover((segment, _): &mut Self::Session, _: Role) {
+    fn recover((segment, _): &mut Self::Joined, _: Role) {
         segment.recover().expect("recovery is possible");
     }
 
-    fn len((_, channel): &mut Self::Session) -> usize {
+    fn len((_, channel): &mut Self::Joined) -> usize {
         channel.len()
     }
 
-    fn shutdown((_, channel): &mut Self::Session) -> bool {
+    fn shutdown((_, channel): &mut Self::Joined) -> bool {
         channel.shutdown().is_ok()
     }
 

@@ -80,10 +80,10 @@ fn run<F: Fifo>(case: Case, cap: bool, options: &Options) -> Outcome {
 }
 
 /// One whole operation of the kind, without waiting, into the cue.
-fn operate<F: Fifo>(session: &mut F::Session, wants: Wants, role: Role, wait: ringfence::sys::nap::Wait, cue: &Cue) {
+fn operate<F: Fifo>(joined: &mut F::Joined, wants: Wants, role: Role, wait: ringfence::sys::nap::Wait, cue: &Cue) {
     let outcome = match wants {
-        Wants::Message => F::pop(session, wait),
-        Wants::Room => F::push(session, 100 + u64::from(role.id()), wait).map(|()| 0),
+        Wants::Message => F::pop(joined, wait),
+        Wants::Room => F::push(joined, 100 + u64::from(role.id()), wait).map(|()| 0),
     };
     match outcome {
         Ok(value) => {
@@ -98,9 +98,9 @@ fn operate<F: Fifo>(session: &mut F::Session, wants: Wants, role: Role, wait: ri
 fn sleeper<F: Fifo>(point: &Point<'_>, role: Role, wants: Wants) -> Option<Child> {
     let board = point.board;
     let mut child = point.play(role, |cue| {
-        let mut session = F::session(board, CAPACITY, role);
+        let mut joined = F::join(board, CAPACITY, role);
         cue.asked.store(now_ns(), Relaxed);
-        operate::<F>(&mut session, wants, role, FOREVER, cue);
+        operate::<F>(&mut joined, wants, role, FOREVER, cue);
         cue.got.store(now_ns(), Relaxed);
         cue.done.open();
     });
@@ -108,15 +108,15 @@ fn sleeper<F: Fifo>(point: &Point<'_>, role: Role, wants: Wants) -> Option<Child
 }
 
 /// Somebody does one thing, and is gone.
-fn once<F: Fifo>(point: &mut Point<'_>, body: impl FnOnce(&mut F::Session)) -> Option<()> {
+fn once<F: Fifo>(point: &mut Point<'_>, body: impl FnOnce(&mut F::Joined)) -> Option<()> {
     let board = point.board;
-    let mut child = point.play(Role::Script, |_| body(&mut F::session(board, CAPACITY, Role::Script)));
+    let mut child = point.play(Role::Script, |_| body(&mut F::join(board, CAPACITY, Role::Script)));
     (child.wait(point.limit) == Some(Ended::Exit(0))).then_some(())
 }
 
 /// Messages, or free places: what `wants` wants.
-fn there<F: Fifo>(session: &mut F::Session, wants: Wants) -> usize {
-    let len = F::len(session);
+fn there<F: Fifo>(joined: &mut F::Joined, wants: Wants) -> usize {
+    let len = F::len(joined);
     if wants == Wants::Message { len } else { CAPACITY.saturating_sub(len) }
 }
 
@@ -128,7 +128,7 @@ fn staged<F: Fifo>(point: &mut Point<'_>, case: Case, cap: bool) -> Option<()> {
         _ => Wants::Message,
     };
     if wants == Wants::Room {
-        once::<F>(point, |session| (0..CAPACITY as u64).for_each(|n| assert!(F::push(session, n, NOW).is_ok())))?;
+        once::<F>(point, |joined| (0..CAPACITY as u64).for_each(|n| assert!(F::push(joined, n, NOW).is_ok())))?;
     }
     let woken = matches!(case, Case::WokenConsumer | Case::WokenProducer);
     let mut dead = vec![Role::Victim];
@@ -138,14 +138,14 @@ fn staged<F: Fifo>(point: &mut Point<'_>, case: Case, cap: bool) -> Option<()> {
     }
     let half = (case == Case::Recoverer).then_some(Role::Holder);
     let mut victim = point.victim(Role::Victim, |cue| {
-        let mut session = F::session(board, CAPACITY, Role::Victim);
+        let mut joined = F::join(board, CAPACITY, Role::Victim);
         marker();
         match case {
-            _ if woken => operate::<F>(&mut session, wants, Role::Victim, FOREVER, cue),
-            Case::Shutdown => drop(F::shutdown(&mut session)),
-            Case::Recoverer => half.iter().for_each(|&dead| F::recover(&mut session, dead)),
-            Case::ProducerAsleep => operate::<F>(&mut session, Wants::Message, Role::Victim, NOW, cue),
-            _ => operate::<F>(&mut session, Wants::Room, Role::Victim, NOW, cue),
+            _ if woken => operate::<F>(&mut joined, wants, Role::Victim, FOREVER, cue),
+            Case::Shutdown => drop(F::shutdown(&mut joined)),
+            Case::Recoverer => half.iter().for_each(|&dead| F::recover(&mut joined, dead)),
+            Case::ProducerAsleep => operate::<F>(&mut joined, Wants::Message, Role::Victim, NOW, cue),
+            _ => operate::<F>(&mut joined, Wants::Room, Role::Victim, NOW, cue),
         }
         cue.stage.store(1, Release);
     })?;
@@ -162,7 +162,7 @@ fn staged<F: Fifo>(point: &mut Point<'_>, case: Case, cap: bool) -> Option<()> {
     }
     if woken {
         // Both wake up and the other is faster, so there is something for two.
-        once::<F>(point, |session| (0..2).for_each(|_| serve::<F>(session, wants)))?;
+        once::<F>(point, |joined| (0..2).for_each(|_| serve::<F>(joined, wants)))?;
         if victim.awaken(Duration::from_millis(100)) != Stop::Trapped {
             return None;
         }
@@ -173,8 +173,8 @@ fn staged<F: Fifo>(point: &mut Point<'_>, case: Case, cap: bool) -> Option<()> {
     point.outcome.states.insert(state.value());
     if !cap {
         let mut bystander = point.play(Role::Bystander, |_| {
-            let mut session = F::session(board, CAPACITY, Role::Bystander);
-            dead.iter().for_each(|&dead| F::recover(&mut session, dead));
+            let mut joined = F::join(board, CAPACITY, Role::Bystander);
+            dead.iter().for_each(|&dead| F::recover(&mut joined, dead));
         });
         if bystander.wait(point.limit) != Some(Ended::Exit(0)) {
             point.fail(Class::Stuck, "the bystander's recovery failed");
@@ -189,9 +189,9 @@ fn half_push<F: Fifo>(point: &Point<'_>) -> Option<()> {
     let board = point.board;
     let body = || {
         victim(board, Role::Holder, |cue| {
-            let mut session = F::session(board, CAPACITY, Role::Holder);
+            let mut joined = F::join(board, CAPACITY, Role::Holder);
             marker();
-            operate::<F>(&mut session, Wants::Room, Role::Holder, NOW, cue);
+            operate::<F>(&mut joined, Wants::Room, Role::Holder, NOW, cue);
             cue.stage.store(1, Release);
         })
         .ok()
@@ -209,23 +209,23 @@ fn half_push<F: Fifo>(point: &Point<'_>) -> Option<()> {
 }
 
 /// Makes `wants` come true for one.
-fn serve<F: Fifo>(session: &mut F::Session, wants: Wants) {
+fn serve<F: Fifo>(joined: &mut F::Joined, wants: Wants) {
     match wants {
-        Wants::Message => assert!(F::push(session, 77, NOW).is_ok(), "no room for the sleeper's message"),
-        Wants::Room => assert!(F::pop(session, NOW).is_ok(), "no message to make room for the sleeper"),
+        Wants::Message => assert!(F::push(joined, 77, NOW).is_ok(), "no room for the sleeper's message"),
+        Wants::Room => assert!(F::pop(joined, NOW).is_ok(), "no message to make room for the sleeper"),
     }
 }
 
 fn judge<F: Fifo>(point: &mut Point<'_>, case: Case, wants: Wants, killed_at: u64, mut sleepers: Vec<(Role, Child)>) {
     let board = point.board;
     // Read off in this process, which is nobody: reading changes nothing.
-    let mut session = F::session(board, CAPACITY, Role::Script);
-    if case == Case::Shutdown && once::<F>(point, |session| assert!(F::shutdown(session))).is_none() {
+    let mut joined = F::join(board, CAPACITY, Role::Script);
+    if case == Case::Shutdown && once::<F>(point, |joined| assert!(F::shutdown(joined))).is_none() {
         point.fail(Class::Stuck, "the second shutdown failed");
     }
     let end = Instant::now() + point.limit;
     while !sleepers.is_empty() {
-        let wanted = there::<F>(&mut session, wants) > 0 || case == Case::Shutdown;
+        let wanted = there::<F>(&mut joined, wants) > 0 || case == Case::Shutdown;
         let place = sleepers.iter().position(|(role, _)| board.cue(*role).done.is_open());
         match place {
             Some(place) => {
@@ -242,7 +242,7 @@ fn judge<F: Fifo>(point: &mut Point<'_>, case: Case, wants: Wants, killed_at: u6
                 }
             }
             None if Instant::now() > end => {
-                let left = there::<F>(&mut session, wants);
+                let left = there::<F>(&mut joined, wants);
                 point.fail(Class::Stuck, format!("{} asleep with {left} there", sleepers.len()));
                 return;
             }
@@ -255,7 +255,7 @@ fn judge<F: Fifo>(point: &mut Point<'_>, case: Case, wants: Wants, killed_at: u6
                 if sleepers.iter().any(|(role, _)| board.cue(*role).done.pass(Duration::from_millis(3))) {
                     continue;
                 }
-                if once::<F>(point, |session| serve::<F>(session, wants)).is_none() {
+                if once::<F>(point, |joined| serve::<F>(joined, wants)).is_none() {
                     point.fail(Class::Leaked, "a whole operation beside the sleeper failed");
                     return;
                 }

@@ -170,10 +170,10 @@ impl<F: Fifo> Chain<'_, F> {
         let rounds = if filled % 2 == 0 { 0 } else { capacity + capacity / 2 };
         board.clear();
         F::reset(board, capacity);
-        let begun = self.act(|session, cue| {
-            let round = |session: &mut F::Session| F::push(session, 1, NOW).is_ok() && F::pop(session, NOW) == Ok(1);
-            let done = (0..rounds).all(|_| round(session))
-                && (0..filled as u64).all(|value| F::push(session, 100 + value, NOW).is_ok());
+        let begun = self.act(|joined, cue| {
+            let round = |joined: &mut F::Joined| F::push(joined, 1, NOW).is_ok() && F::pop(joined, NOW) == Ok(1);
+            let done = (0..rounds).all(|_| round(joined))
+                && (0..filled as u64).all(|value| F::push(joined, 100 + value, NOW).is_ok());
             cue.result.store(u64::from(done), Relaxed);
         });
         let begun = begun && board.cue(Role::Script).result.load(Relaxed) == 1;
@@ -188,12 +188,12 @@ impl<F: Fifo> Chain<'_, F> {
     }
 
     /// A whole operation in a process of its own; `false` (a failure) if it does not end.
-    fn act(&mut self, body: impl FnOnce(&mut F::Session, &crate::board::Cue)) -> bool {
+    fn act(&mut self, body: impl FnOnce(&mut F::Joined, &crate::board::Cue)) -> bool {
         self.board.clear_cast();
         let (board, capacity) = (self.board, self.capacity);
         let mut child = play(board, Role::Script, |cue| {
-            let mut session = F::session(board, capacity, Role::Script);
-            body(&mut session, cue);
+            let mut joined = F::join(board, capacity, Role::Script);
+            body(&mut joined, cue);
             cue.done.open();
         });
         let done = self.done(&board.cue(Role::Script).done, &mut child);
@@ -219,8 +219,8 @@ impl<F: Fifo> Chain<'_, F> {
             Push => {
                 let value = 500 + model.pushes;
                 model.pushes += 1;
-                if !self.act(|session, cue| {
-                    let no = F::push(session, value, NOW).map_or_else(No::code, |()| 1);
+                if !self.act(|joined, cue| {
+                    let no = F::push(joined, value, NOW).map_or_else(No::code, |()| 1);
                     cue.result.store(no, Relaxed);
                 }) {
                     return;
@@ -234,7 +234,7 @@ impl<F: Fifo> Chain<'_, F> {
                 }
             }
             Pop => {
-                if !self.act(|session, cue| pop::<F>(session, cue)) {
+                if !self.act(|joined, cue| pop::<F>(joined, cue)) {
                     return;
                 }
                 if let Err((class, why)) = self.popped(&mut model, Role::Script) {
@@ -242,7 +242,7 @@ impl<F: Fifo> Chain<'_, F> {
                 }
             }
             Recover => {
-                if !self.act(|session, _| dead.iter().for_each(|&dead| F::recover(session, dead))) {
+                if !self.act(|joined, _| dead.iter().for_each(|&dead| F::recover(joined, dead))) {
                     return;
                 }
             }
@@ -296,7 +296,7 @@ impl<F: Fifo> Chain<'_, F> {
                     Ok(()) => {
                         // The rest of the script is played by others.
                         board.bury(role);
-                        if act != KillShutdown || self.act(|session, _| assert!(F::shutdown(session))) {
+                        if act != KillShutdown || self.act(|joined, _| assert!(F::shutdown(joined))) {
                             self.go_on(line + 1, after);
                         }
                     }
@@ -324,13 +324,13 @@ impl<F: Fifo> Chain<'_, F> {
         let value = 900 + u64::from(role.id());
         let begun = Victim::fork(|| {
             let cue = board.cue(role);
-            let mut session = F::session(board, capacity, role);
+            let mut joined = F::join(board, capacity, role);
             marker();
             match act {
-                KillPush => cue.result.store(F::push(&mut session, value, NOW).map_or_else(No::code, |()| 1), Relaxed),
-                KillPop => pop::<F>(&mut session, cue),
-                KillShutdown => drop(F::shutdown(&mut session)),
-                _ => dead.iter().for_each(|&dead| F::recover(&mut session, dead)),
+                KillPush => cue.result.store(F::push(&mut joined, value, NOW).map_or_else(No::code, |()| 1), Relaxed),
+                KillPop => pop::<F>(&mut joined, cue),
+                KillShutdown => drop(F::shutdown(&mut joined)),
+                _ => dead.iter().for_each(|&dead| F::recover(&mut joined, dead)),
             }
             cue.stage.store(1, Release);
             park();
@@ -385,20 +385,20 @@ impl<F: Fifo> Chain<'_, F> {
         let (board, capacity) = (self.board, self.capacity);
         let dead = model.dead.clone();
         let closed = model.closed;
-        let judged = self.act(|session, _| {
-            drain::<F>(board, session, capacity);
-            dead.iter().for_each(|&dead| F::recover(session, dead));
-            drain::<F>(board, session, capacity);
+        let judged = self.act(|joined, _| {
+            drain::<F>(board, joined, capacity);
+            dead.iter().for_each(|&dead| F::recover(joined, dead));
+            drain::<F>(board, joined, capacity);
             if closed {
-                board.note(u64::from(F::push(session, 7, NOW) != Err(No::Closed)));
+                board.note(u64::from(F::push(joined, 7, NOW) != Err(No::Closed)));
                 return;
             }
             let mut pushed = 0;
-            while pushed < 2 * capacity as u64 + 8 && F::push(session, 10_000 + pushed, NOW).is_ok() {
+            while pushed < 2 * capacity as u64 + 8 && F::push(joined, 10_000 + pushed, NOW).is_ok() {
                 pushed += 1;
             }
             board.note(pushed);
-            drain::<F>(board, session, capacity);
+            drain::<F>(board, joined, capacity);
         });
         if !judged {
             return;
@@ -457,8 +457,8 @@ impl<F: Fifo> Chain<'_, F> {
 
 const END: u64 = 1 << 63;
 
-fn pop<F: Fifo>(session: &mut F::Session, cue: &crate::board::Cue) {
-    match F::pop(session, NOW) {
+fn pop<F: Fifo>(joined: &mut F::Joined, cue: &crate::board::Cue) {
+    match F::pop(joined, NOW) {
         Ok(value) => {
             cue.value.store(value, Relaxed);
             cue.result.store(1, Relaxed);
@@ -468,9 +468,9 @@ fn pop<F: Fifo>(session: &mut F::Session, cue: &crate::board::Cue) {
 }
 
 /// Pops until there is nothing, and logs all of it.
-fn drain<F: Fifo>(board: &Board, session: &mut F::Session, capacity: usize) {
+fn drain<F: Fifo>(board: &Board, joined: &mut F::Joined, capacity: usize) {
     for _ in 0..4 * capacity + 8 {
-        match F::pop(session, NOW) {
+        match F::pop(joined, NOW) {
             Ok(value) => board.note(value),
             Err(no) => return board.note(END | no.code()),
         }

@@ -18,7 +18,7 @@ pub struct Shipped;
 
 /// A process of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Session {
+pub struct Joined {
     channel: Channel<'static>,
     board: &'static Board,
     role: Role,
@@ -53,7 +53,7 @@ pub fn value(bytes: &[u8]) -> Result<u64, No> {
 }
 
 impl Fifo for Shipped {
-    type Session = Session;
+    type Joined = Joined;
 
     fn reset(board: &'static Board, capacity: usize) {
         let geometry = Geometry::new(8 * ring_words(capacity) as u64).expect("a small ring");
@@ -61,15 +61,15 @@ impl Fifo for Shipped {
         unsafe { header(board).write(ChannelHeader::new(geometry)) };
     }
 
-    fn session(board: &'static Board, capacity: usize, role: Role) -> Session {
+    fn join(board: &'static Board, capacity: usize, role: Role) -> Joined {
         let ring: &[AtomicU64] = &board.arena[RING..][..ring_words(capacity)];
         // SAFETY: `reset` wrote a header there, which consists of atomics.
         let header = unsafe { &*header(board) };
-        Session { channel: Channel::attach(header, ring).expect("the header fits"), board, role }
+        Joined { channel: Channel::attach(header, ring).expect("the header fits"), board, role }
     }
 
-    fn push(session: &mut Session, value: u64, wait: Wait) -> Result<(), No> {
-        let sent = session.channel.send(session.role.owner(), &bytes(value), &Oracle(session.board), wait);
+    fn push(joined: &mut Joined, value: u64, wait: Wait) -> Result<(), No> {
+        let sent = joined.channel.send(joined.role.owner(), &bytes(value), &Oracle(joined.board), wait);
         sent.map_err(|failure| match failure {
             SendFailure::Full => No::Full,
             SendFailure::Closed => No::Closed,
@@ -77,9 +77,9 @@ impl Fifo for Shipped {
         })
     }
 
-    fn pop(session: &mut Session, wait: Wait) -> Result<u64, No> {
+    fn pop(joined: &mut Joined, wait: Wait) -> Result<u64, No> {
         let mut buffer = [0; 8 * WORDS + 8];
-        let received = session.channel.recv(session.role.owner(), &mut buffer, &Oracle(session.board), wait);
+        let received = joined.channel.recv(joined.role.owner(), &mut buffer, &Oracle(joined.board), wait);
         let len = received.map_err(|failure| match failure {
             RecvFailure::Empty => No::Empty,
             RecvFailure::Closed => No::Closed,
@@ -88,15 +88,15 @@ impl Fifo for Shipped {
         value(&buffer[..len])
     }
 
-    fn recover(session: &mut Session, dead: Role) {
-        session.channel.recover(dead.id(), &Oracle(session.board));
+    fn recover(joined: &mut Joined, dead: Role) {
+        joined.channel.recover(dead.id(), &Oracle(joined.board));
     }
 
-    fn len(session: &mut Session) -> usize {
-        session.channel.len()
+    fn len(joined: &mut Joined) -> usize {
+        joined.channel.len()
     }
 
-    fn shutdown(session: &mut Session) -> bool {
-        session.channel.shutdown(session.role.owner(), &Oracle(session.board), crate::locks::FOREVER).is_ok()
+    fn shutdown(joined: &mut Joined) -> bool {
+        joined.channel.shutdown(joined.role.owner(), &Oracle(joined.board), crate::locks::FOREVER).is_ok()
     }
 }

@@ -48,23 +48,23 @@ impl No {
 /// A queue of messages of [`WORDS`] words under test, made of words of the arena or of anything else.
 pub trait Fifo: 'static {
     /// What a process needs to use it.
-    type Session;
+    type Joined;
     /// Whether all of it lies in the arena, so that its state can be put back.
     const IN_ARENA: bool = true;
     /// A fresh one, for exactly `capacity` messages. The board is cleared. Called in the rig's own process.
     fn reset(board: &'static Board, capacity: usize);
     /// Joins.
-    fn session(board: &'static Board, capacity: usize, role: Role) -> Self::Session;
+    fn join(board: &'static Board, capacity: usize, role: Role) -> Self::Joined;
     /// Appends a message that consists of `value`.
-    fn push(session: &mut Self::Session, value: u64, wait: Wait) -> Result<(), No>;
+    fn push(joined: &mut Self::Joined, value: u64, wait: Wait) -> Result<(), No>;
     /// Takes the first message.
-    fn pop(session: &mut Self::Session, wait: Wait) -> Result<u64, No>;
+    fn pop(joined: &mut Self::Joined, wait: Wait) -> Result<u64, No>;
     /// What a participant does for the dead.
-    fn recover(session: &mut Self::Session, dead: Role);
+    fn recover(joined: &mut Self::Joined, dead: Role);
     /// How many messages there are, nearly.
-    fn len(session: &mut Self::Session) -> usize;
+    fn len(joined: &mut Self::Joined) -> usize;
     /// Shuts it down for all; `false` if it knows no such thing.
-    fn shutdown(_session: &mut Self::Session) -> bool {
+    fn shutdown(_joined: &mut Self::Joined) -> bool {
         false
     }
     /// The state after a kill.

@@ -58,15 +58,15 @@ pub struct Entry {
 /// A lock under test.
 pub trait LockKind: 'static {
     /// What a process needs to use it.
-    type Session;
+    type Joined;
     /// A fresh lock. The board is cleared. Called in the rig's own process.
     fn reset(_board: &'static Board) {}
     /// Joins.
-    fn session(board: &'static Board, role: Role) -> Self::Session;
+    fn join(board: &'static Board, role: Role) -> Self::Joined;
     /// Lock; `inside`, which marks the stages; repair if somebody died; add one to both; unlock.
-    fn critical(session: &mut Self::Session, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String>;
+    fn critical(joined: &mut Self::Joined, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String>;
     /// What a participant does for the dead.
-    fn recover(session: &mut Self::Session, dead: Role);
+    fn recover(joined: &mut Self::Joined, dead: Role);
     /// The state after a kill.
     fn digest(board: &'static Board) -> Digest;
     /// Whether the data is whole even when its owner died.
@@ -90,13 +90,13 @@ pub trait RawLock: 'static {
 pub struct Raw<L>(PhantomData<L>);
 
 impl<L: RawLock> LockKind for Raw<L> {
-    type Session = (&'static Board, Role);
+    type Joined = (&'static Board, Role);
 
-    fn session(board: &'static Board, role: Role) -> Self::Session {
+    fn join(board: &'static Board, role: Role) -> Self::Joined {
         (board, role)
     }
 
-    fn critical(&mut (board, role): &mut Self::Session, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String> {
+    fn critical(&mut (board, role): &mut Self::Joined, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String> {
         let [first, second] = &board.pair;
         cue.stage.store(stage::ASKED, Release);
         let died = L::lock(board, role)?;
@@ -116,7 +116,7 @@ impl<L: RawLock> LockKind for Raw<L> {
         Ok(count)
     }
 
-    fn recover(&mut (board, role): &mut Self::Session, dead: Role) {
+    fn recover(&mut (board, role): &mut Self::Joined, dead: Role) {
         L::recover(board, role, dead);
     }
 
@@ -242,9 +242,9 @@ struct Staged {
 
 fn section<K: LockKind>(board: &'static Board, role: Role) -> impl FnOnce(&'static Cue) {
     move |cue| {
-        let mut session = K::session(board, role);
+        let mut joined = K::join(board, role);
         marker();
-        let _ = K::critical(&mut session, cue, |_| {});
+        let _ = K::critical(&mut joined, cue, |_| {});
     }
 }
 
@@ -256,11 +256,11 @@ fn out(cue: &Cue) -> bool {
 fn survivor<K: LockKind>(point: &Point<'_>, role: Role) -> Child {
     let board = point.board;
     point.play(role, |cue| {
-        let mut session = K::session(board, role);
+        let mut joined = K::join(board, role);
         cue.asked.store(now_ns(), Relaxed);
         let mut told = 0;
         for turn in 0..2 {
-            let outcome = K::critical(&mut session, cue, |entry| {
+            let outcome = K::critical(&mut joined, cue, |entry| {
                 if turn == 0 {
                     cue.got.store(now_ns(), Relaxed);
                 }
@@ -294,8 +294,8 @@ fn sleeper<K: LockKind>(point: &Point<'_>) -> Option<Child> {
 fn holder<K: LockKind>(point: &Point<'_>, role: Role) -> Child {
     let (board, limit) = (point.board, crate::os::LIMIT);
     point.play(role, move |cue| {
-        let mut session = K::session(board, role);
-        let _ = K::critical(&mut session, cue, |_| {
+        let mut joined = K::join(board, role);
+        let _ = K::critical(&mut joined, cue, |_| {
             cue.ready.open();
             cue.go.pass(limit);
         });
@@ -425,9 +425,9 @@ fn recoverer<K: LockKind>(point: &mut Point<'_>) -> Option<Staged> {
     let mut holder_child = holder::<K>(point, Role::Holder);
     board.cue(Role::Holder).ready.pass(point.limit).then_some(())?;
     let mut victim = point.victim(Role::Victim, move |cue| {
-        let mut session = K::session(board, Role::Victim);
+        let mut joined = K::join(board, Role::Victim);
         marker();
-        K::recover(&mut session, Role::Holder);
+        K::recover(&mut joined, Role::Holder);
         cue.stage.store(stage::RECOVERED, Release);
     })?;
     let survivor = sleeper::<K>(point)?;
@@ -446,9 +446,9 @@ fn recoverer<K: LockKind>(point: &mut Point<'_>) -> Option<Staged> {
 fn bystander<K: LockKind>(point: &mut Point<'_>, dead: &[Role]) {
     let board = point.board;
     let mut child = point.play(Role::Bystander, |_| {
-        let mut session = K::session(board, Role::Bystander);
+        let mut joined = K::join(board, Role::Bystander);
         for &role in dead {
-            K::recover(&mut session, role);
+            K::recover(&mut joined, role);
         }
     });
     if child.wait(point.limit) != Some(crate::os::Ended::Exit(0)) {

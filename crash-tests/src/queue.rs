@@ -16,7 +16,7 @@ pub struct Shipped;
 
 /// A process of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Session {
+pub struct Joined {
     queue: Queue<'static>,
     board: &'static Board,
     role: Role,
@@ -30,7 +30,7 @@ fn header(board: &'static Board) -> *mut QueueHeader {
 }
 
 impl Fifo for Shipped {
-    type Session = Session;
+    type Joined = Joined;
 
     fn reset(board: &'static Board, capacity: usize) {
         let geometry = Geometry::new(capacity as u64, 8 * WORDS as u64).expect("a small queue");
@@ -38,28 +38,28 @@ impl Fifo for Shipped {
         unsafe { header(board).write(QueueHeader::new(geometry)) };
     }
 
-    fn session(board: &'static Board, capacity: usize, role: Role) -> Session {
+    fn join(board: &'static Board, capacity: usize, role: Role) -> Joined {
         let slots: &[AtomicU64] = &board.arena[SLOTS..][..capacity * (1 + WORDS)];
         // SAFETY: `reset` wrote a header there, which consists of atomics.
         let header = unsafe { &*header(board) };
-        Session { queue: Queue::attach(header, slots).expect("the header fits"), board, role }
+        Joined { queue: Queue::attach(header, slots).expect("the header fits"), board, role }
     }
 
-    fn push(session: &mut Session, value: u64, wait: Wait) -> Result<(), No> {
+    fn push(joined: &mut Joined, value: u64, wait: Wait) -> Result<(), No> {
         let mut item = [0; 8 * WORDS];
         for (bytes, word) in item.chunks_exact_mut(8).zip(message(value)) {
             bytes.copy_from_slice(&word.to_ne_bytes());
         }
-        session.queue.push(session.role.owner(), &item, &Oracle(session.board), wait).map_err(|failure| match failure {
+        joined.queue.push(joined.role.owner(), &item, &Oracle(joined.board), wait).map_err(|failure| match failure {
             PushFailure::Full => No::Full,
             PushFailure::Closed => No::Closed,
             _ => No::Other,
         })
     }
 
-    fn pop(session: &mut Session, wait: Wait) -> Result<u64, No> {
+    fn pop(joined: &mut Joined, wait: Wait) -> Result<u64, No> {
         let mut item = [0; 8 * WORDS];
-        session.queue.pop(&mut item, &Oracle(session.board), wait).map_err(|failure| match failure {
+        joined.queue.pop(&mut item, &Oracle(joined.board), wait).map_err(|failure| match failure {
             PopFailure::Empty => No::Empty,
             PopFailure::Busy => No::Busy,
             PopFailure::Closed => No::Closed,
@@ -68,16 +68,16 @@ impl Fifo for Shipped {
         whole(std::array::from_fn(|n| u64::from_ne_bytes(item[8 * n..][..8].try_into().unwrap_or_default())))
     }
 
-    fn recover(session: &mut Session, dead: Role) {
-        session.queue.recover(dead.id(), &Oracle(session.board));
+    fn recover(joined: &mut Joined, dead: Role) {
+        joined.queue.recover(dead.id(), &Oracle(joined.board));
     }
 
-    fn len(session: &mut Session) -> usize {
-        session.queue.len() as usize
+    fn len(joined: &mut Joined) -> usize {
+        joined.queue.len() as usize
     }
 
-    fn shutdown(session: &mut Session) -> bool {
-        session.queue.shutdown();
+    fn shutdown(joined: &mut Joined) -> bool {
+        joined.queue.shutdown();
         true
     }
 }

@@ -20,7 +20,7 @@ pub struct Hidden;
 
 /// A process of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Session {
+pub struct Joined {
     board: &'static Board,
     capacity: u64,
     me: u64,
@@ -34,7 +34,7 @@ fn word(lap: u64, state: u64) -> u64 {
     lap << 16 | state
 }
 
-impl Session {
+impl Joined {
     fn tail(&self) -> &'static AtomicU64 {
         &self.board.arena[0]
     }
@@ -56,15 +56,15 @@ impl Session {
 }
 
 impl Fifo for Hidden {
-    type Session = Session;
+    type Joined = Joined;
 
     fn reset(_: &'static Board, _: usize) {}
 
-    fn session(board: &'static Board, capacity: usize, role: Role) -> Session {
-        Session { board, capacity: capacity as u64, me: u64::from(role.id()) }
+    fn join(board: &'static Board, capacity: usize, role: Role) -> Joined {
+        Joined { board, capacity: capacity as u64, me: u64::from(role.id()) }
     }
 
-    fn push(queue: &mut Session, value: u64, _: Wait) -> Result<(), No> {
+    fn push(queue: &mut Joined, value: u64, _: Wait) -> Result<(), No> {
         let mut position = queue.tail().load(Acquire);
         loop {
             let (slot, lap) = (queue.slot(position), position / queue.capacity);
@@ -82,7 +82,7 @@ impl Fifo for Hidden {
         }
     }
 
-    fn pop(queue: &mut Session, _: Wait) -> Result<u64, No> {
+    fn pop(queue: &mut Joined, _: Wait) -> Result<u64, No> {
         let mut position = queue.head().load(Acquire);
         loop {
             let (slot, lap) = (queue.slot(position), position / queue.capacity);
@@ -105,7 +105,7 @@ impl Fifo for Hidden {
         }
     }
 
-    fn recover(queue: &mut Session, dead: Role) {
+    fn recover(queue: &mut Joined, dead: Role) {
         for position in 0..queue.capacity {
             let slot = queue.slot(position);
             let seen = slot[0].load(Acquire);
@@ -115,7 +115,7 @@ impl Fifo for Hidden {
         }
     }
 
-    fn len(queue: &mut Session) -> usize {
+    fn len(queue: &mut Joined) -> usize {
         queue.tail().load(Relaxed).saturating_sub(queue.head().load(Relaxed)) as usize
     }
 }

@@ -14,15 +14,15 @@ use crate::fifos::{Fifo, No, WORDS, message, whole};
 pub struct Vyukov;
 
 /// Arena and capacity. Word 0 is the tail, 16 the head; cells of {sequence, data} from 32 on.
-type Session = (&'static [AtomicU64], u64);
+type Joined = (&'static [AtomicU64], u64);
 
-fn cell((arena, capacity): Session, position: u64) -> (&'static AtomicU64, &'static [AtomicU64]) {
+fn cell((arena, capacity): Joined, position: u64) -> (&'static AtomicU64, &'static [AtomicU64]) {
     let at = 32 + (position % capacity) as usize * (WORDS + 1);
     (&arena[at], &arena[at + 1..at + 1 + WORDS])
 }
 
 impl Fifo for Vyukov {
-    type Session = Session;
+    type Joined = Joined;
 
     fn reset(board: &'static Board, capacity: usize) {
         for position in 0..capacity as u64 {
@@ -30,11 +30,11 @@ impl Fifo for Vyukov {
         }
     }
 
-    fn session(board: &'static Board, capacity: usize, _: Role) -> Session {
+    fn join(board: &'static Board, capacity: usize, _: Role) -> Joined {
         (&board.arena, capacity as u64)
     }
 
-    fn push(&mut queue: &mut Session, value: u64, _: Wait) -> Result<(), No> {
+    fn push(&mut queue: &mut Joined, value: u64, _: Wait) -> Result<(), No> {
         let tail = &queue.0[0];
         loop {
             let position = tail.load(Relaxed);
@@ -51,7 +51,7 @@ impl Fifo for Vyukov {
         }
     }
 
-    fn pop(&mut queue: &mut Session, _: Wait) -> Result<u64, No> {
+    fn pop(&mut queue: &mut Joined, _: Wait) -> Result<u64, No> {
         let head = &queue.0[16];
         loop {
             let position = head.load(Relaxed);
@@ -68,9 +68,9 @@ impl Fifo for Vyukov {
         }
     }
 
-    fn recover(_: &mut Session, _: Role) {}
+    fn recover(_: &mut Joined, _: Role) {}
 
-    fn len(queue: &mut Session) -> usize {
+    fn len(queue: &mut Joined) -> usize {
         queue.0[0].load(Relaxed).saturating_sub(queue.0[16].load(Relaxed)) as usize
     }
 }
