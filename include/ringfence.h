@@ -1268,7 +1268,7 @@ int rf_channel_capacity(const struct rf_channel *channel, size_t *capacity);
  * so too. Sleepers wake up. Shutting down twice is fine; there is no way back but `rf_segment_remove`.
  *
  * @param channel  the channel
- * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
+ * @return RF_OK, RF_E_INTERRUPTED (while another was in the middle of a send), RF_E_CORRUPTED, RF_E_INVALID
  */
 int rf_channel_shutdown(const struct rf_channel *channel);
 

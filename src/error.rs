@@ -57,6 +57,8 @@ pub enum Error {
     NoDescriptors,
     /// An object that a forked child inherited was removed before the child's first call.
     Stale,
+    /// A signal handler ran during a wait, on a handle that asked to be told.
+    Interrupted,
     /// Another error of the operating system: the number is `errno`.
     Os(i32),
 }
@@ -83,6 +85,7 @@ impl fmt::Display for Error {
             Self::NotSupported(what) => write!(f, "not supported: {what}"),
             Self::NoDescriptors => f.write_str("no file descriptor left; raise the limit or close some"),
             Self::Stale => f.write_str("an inherited object was removed before the forked child first used it"),
+            Self::Interrupted => f.write_str("a signal interrupted the wait"),
             Self::Os(errno) => write!(f, "{}", std::io::Error::from_raw_os_error(*errno)),
         }
     }

@@ -2,13 +2,14 @@
 
 mod common;
 
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Name, Role, hear, role, say};
-use ringfence::{Error, LockError, Mutex, PopError, Queue, Segment, SegmentOptions, Unlink, Value};
+use common::{Name, Parts, Role, hear, role, say};
+use ringfence::{Channel, Error, LockError, Mutex, PopError, Queue, Segment, SegmentOptions, Unlink, Value};
 
 /// Long enough for anything that should happen on the most loaded machine.
 const LONG: Duration = Duration::from_secs(10);
@@ -97,6 +98,27 @@ fn signals_move_no_deadline_and_are_reported_on_request() {
     assert!(waited >= time && waited < LONG, "{waited:?}");
     bombard(std::thread::spawn(move || assert!(matches!(interruptible.lock(), Err(LockError::Interrupted)))));
     drop(guard);
+}
+
+// semantics 6
+#[test]
+fn a_shutdown_that_waits_for_a_sender_can_be_interrupted() {
+    let segment = Segment::anonymous(&SegmentOptions::new().participants(4).objects(4)).unwrap();
+    let channel = Channel::create(&segment, "c", 64).unwrap();
+    channel.set_interruptible(true);
+    // As a thread of this process would leave it that is stopped in the middle of a send; the tag is any other.
+    let owner: u32 = 1 << 29 | u32::from(segment.participants()[0].id);
+    let lock = Parts::of(4, 4).heap + 128;
+    let file = std::fs::File::from(segment.try_clone_fd().unwrap());
+    file.write_all_at(&owner.to_ne_bytes(), lock).unwrap();
+    let channel = bombard(std::thread::spawn(move || {
+        assert_eq!(channel.shutdown(), Err(Error::Interrupted));
+        channel
+    }));
+    assert!(!channel.is_shut_down());
+    file.write_all_at(&[0; 4], lock).unwrap();
+    channel.shutdown().unwrap();
+    assert!(channel.is_shut_down());
 }
 
 // semantics 4

@@ -188,7 +188,7 @@ pub unsafe extern "C" fn rf_channel_capacity(channel: *const rf_channel, capacit
 /// so too. Sleepers wake up. Shutting down twice is fine; there is no way back but `rf_segment_remove`.
 ///
 /// @param channel  the channel
-/// @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
+/// @return RF_OK, RF_E_INTERRUPTED (while another was in the middle of a send), RF_E_CORRUPTED, RF_E_INVALID
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_channel_shutdown(channel: *const rf_channel) -> c_int {
     boundary(|| {

@@ -28,6 +28,7 @@ impl From<Error> for Failure {
             Error::NotSupported(_) => RF_E_NOT_SUPPORTED,
             Error::NoDescriptors => RF_E_NO_DESCRIPTORS,
             Error::Stale => RF_E_STALE,
+            Error::Interrupted => RF_E_INTERRUPTED,
             Error::Os(_) => RF_E_SYSTEM,
         };
         let errno = if let Error::Os(errno) = &error { *errno } else { 0 };

@@ -294,14 +294,20 @@ impl Channel {
     /// Shuts the channel down for everybody: sends fail from now on, receivers drain what is there and then fail. Doing
     /// it twice is fine. Dropping a handle closes that handle only.
     ///
+    /// Waits for a sender that is in the middle of a copy.
+    ///
     /// # Errors
-    /// Those of a send that waits for another sender.
-    pub fn shutdown(&self) -> Result<(), SendError> {
-        let owner = self.object.enter().map_err(SendError::Segment)?.owner();
-        let channel = self.raw().map_err(SendError::Segment)?;
-        channel.shutdown(owner, self.object.peers(), self.wait(Deadline::Forever)).map_err(|failure| match failure {
-            SendFailure::Interrupted => SendError::Interrupted,
-            _ => SendError::Corrupted,
+    /// [`Error::Interrupted`] if [asked for](Self::set_interruptible), [`Error::Corrupted`], and those of a forked child
+    /// that joins the segment.
+    pub fn shutdown(&self) -> Result<(), Error> {
+        let owner = self.object.enter()?.owner();
+        let closed = self.raw()?.shutdown(owner, self.object.peers(), self.wait(Deadline::Forever));
+        closed.map_err(|failure| {
+            self.object.settle();
+            match failure {
+                SendFailure::Interrupted => Error::Interrupted,
+                _ => Error::Corrupted("a channel's lock"),
+            }
         })
     }
 
