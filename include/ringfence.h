@@ -228,7 +228,7 @@ typedef enum rf_status {
      * until a reset.
      */
     RF_E_NOT_RECOVERABLE = -33,
-    /** A release would raise a bounded semaphore, or a count of nested locks, above its maximum. */
+    /** A release would raise a bounded semaphore, or a lock the count of nested locks, above its maximum. */
     RF_E_MAXIMUM_REACHED = -34,
     /** The barrier is broken. */
     RF_E_BROKEN = -35,
@@ -806,7 +806,7 @@ int rf_value_set(const struct rf_value *value, const void *new_);
  * @param timeout_ns  how long to wait; RF_FOREVER, 0 to try
  * @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: what it was about to change in several steps may be
  * half done; everything that was set is whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT,
- * RF_E_INTERRUPTED, RF_E_MAXIMUM_REACHED (locked too often), RF_E_CORRUPTED
+ * RF_E_INTERRUPTED, RF_E_MAXIMUM_REACHED (the calling thread has locked it 2^32 - 1 times), RF_E_CORRUPTED
  *
  * Crash: a thread or process that ends while holding the lock passes it on with RF_OWNER_DIED.
  */
@@ -1034,7 +1034,7 @@ int rf_array_pointer(const struct rf_array *array,
  * @param timeout_ns  how long to wait; RF_FOREVER, 0 to try
  * @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: a row that it was about to write may
  * be half done; each element is whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED,
- * RF_E_MAXIMUM_REACHED (locked too often), RF_E_CORRUPTED
+ * RF_E_MAXIMUM_REACHED (the calling thread has locked it 2^32 - 1 times), RF_E_CORRUPTED
  *
  * Crash: a thread or process that ends while holding the lock passes it on with RF_OWNER_DIED.
  */

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use common::{Name, Role, hear, role, say};
 use ringfence::{Array, CChar, ElementError, Error, LockError, OutOfRange, RawArray, Segment, SegmentOptions, Value};
 
@@ -55,6 +57,26 @@ fn a_child_sets_a_double_and_negates_ten_ints() {
     Role::start("negate", &[&name.0]).finish();
     assert_eq!(value.get(), 2.5);
     assert_eq!(array.to_vec().unwrap(), [0, -1, -2, -3, -4, -5, -6, -7, -8, -9]);
+}
+
+// semantics 89
+#[test]
+fn locks_are_counted_up_to_a_maximum() {
+    let segment = Segment::anonymous(&SegmentOptions::new()).unwrap();
+    let array = Array::<u8>::create(&segment, "a", 1).unwrap();
+    // SAFETY: 124 bytes before the elements of an array lies the count of its lock (docs/layout.md), accessed atomically.
+    let count = unsafe { array.as_ptr().sub(124).cast::<AtomicU32>().as_ref() };
+    let first = array.lock().unwrap();
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+    count.store(u32::MAX - 1, Ordering::Relaxed);
+    let last = array.try_lock().unwrap();
+    let refused = array.lock().unwrap_err();
+    assert!(matches!(refused, LockError::TooOften), "{refused}");
+    drop(last);
+    assert_eq!(count.load(Ordering::Relaxed), u32::MAX - 1);
+    count.store(1, Ordering::Relaxed);
+    drop(first);
+    assert_eq!(array.holder(), None);
 }
 
 // semantics 42

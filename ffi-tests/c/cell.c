@@ -1,5 +1,5 @@
 /* Values and arrays: arithmetic in one step, locks that survive, types that are told apart.
- * semantics 3, 8, 42, 43 and 78 */
+ * semantics 3, 8, 42, 43, 78 and 89 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>
@@ -97,6 +97,12 @@ static void arrays(rf_segment *segment) {
     TRUE(got[0] == -3 && got[5] == -3);
     OK(rf_array_lock(row, RF_FOREVER));
     OK(rf_array_lock(row, 0));
+    uint32_t *locked = (uint32_t *)elements - 31; /* the count of the lock, as docs/layout.md has it */
+    TRUE(*locked == 2);
+    *locked = UINT32_MAX;
+    EXPECT(rf_array_lock(row, 0), RF_E_MAXIMUM_REACHED);
+    TRUE(*locked == UINT32_MAX);
+    *locked = 2;
     OK(rf_array_unlock(row));
     OK(rf_array_unlock(row));
     EXPECT(rf_array_unlock(row), RF_E_NOT_OWNER);

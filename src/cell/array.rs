@@ -205,7 +205,8 @@ impl<T: Plain> Array<T> {
     /// Locks, waiting for as long as it takes; a thread that holds the lock already locks it once more.
     ///
     /// # Errors
-    /// [`LockError::OwnerDied`] with the guard, told once; [`LockError::Corrupted`], [`LockError::Segment`].
+    /// [`LockError::OwnerDied`] with the guard, told once; [`LockError::TooOften`], [`LockError::Corrupted`],
+    /// [`LockError::Segment`].
     pub fn lock(&self) -> Result<ArrayGuard<'_>, LockError<ArrayGuard<'_>>> {
         self.lock_until(Deadline::Forever)
     }

@@ -7,7 +7,7 @@ use crate::layout::mutex::LockWord;
 use crate::primitive::AtomicU32;
 use crate::raw::Owner;
 use crate::raw::mutex::{self, Acquired};
-use crate::raw::reentrant::{Reentrant, Unlocked};
+use crate::raw::reentrant::{Reentrant, TooOften, Unlocked};
 use crate::segment::directory::Object;
 use crate::sync::LockFailure;
 use crate::sys::nap::{Deadline, Wait};
@@ -62,7 +62,7 @@ fn acquire(object: &Object, wait: Wait) -> Result<Acquired, LockFailure> {
     let thread = object.enter().map_err(LockFailure::Segment)?;
     let lock = lock_of(object);
     if let Some(relocked) = lock.relock(thread.owner()) {
-        return Ok(relocked?);
+        return relocked.map(|()| Acquired::Clean).map_err(|TooOften| LockFailure::TooOften);
     }
     thread.hold(lock.word);
     let result = lock.lock(thread.owner(), object.peers(), wait);

@@ -123,7 +123,8 @@ impl<T: Plain> Value<T> {
     /// Locks, waiting for as long as it takes; a thread that holds the lock already locks it once more.
     ///
     /// # Errors
-    /// [`LockError::OwnerDied`] with the guard, told once; [`LockError::Corrupted`], [`LockError::Segment`].
+    /// [`LockError::OwnerDied`] with the guard, told once; [`LockError::TooOften`], [`LockError::Corrupted`],
+    /// [`LockError::Segment`].
     pub fn lock(&self) -> Result<ValueGuard<'_, T>, LockError<ValueGuard<'_, T>>> {
         self.lock_until(Deadline::Forever)
     }

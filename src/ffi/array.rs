@@ -200,7 +200,7 @@ pub unsafe extern "C" fn rf_array_pointer(array: *const rf_array, elements: *mut
 /// @param timeout_ns  how long to wait; RF_FOREVER, 0 to try
 /// @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: a row that it was about to write may
 /// be half done; each element is whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED,
-/// RF_E_MAXIMUM_REACHED (locked too often), RF_E_CORRUPTED
+/// RF_E_MAXIMUM_REACHED (the calling thread has locked it 2^32 - 1 times), RF_E_CORRUPTED
 ///
 /// Crash: a thread or process that ends while holding the lock passes it on with RF_OWNER_DIED.
 #[unsafe(no_mangle)]

@@ -76,7 +76,7 @@ pub enum rf_status {
     /// An owner that was told of a death unlocked without making it consistent: the lock is given up for everybody,
     /// until a reset.
     RF_E_NOT_RECOVERABLE = -33,
-    /// A release would raise a bounded semaphore, or a count of nested locks, above its maximum.
+    /// A release would raise a bounded semaphore, or a lock the count of nested locks, above its maximum.
     RF_E_MAXIMUM_REACHED = -34,
     /// The barrier is broken.
     RF_E_BROKEN = -35,

@@ -126,7 +126,7 @@ pub unsafe extern "C" fn rf_value_set(value: *const rf_value, new: *const c_void
 /// @param timeout_ns  how long to wait; RF_FOREVER, 0 to try
 /// @return RF_OK; RF_OWNER_DIED (locked, but its last owner died: what it was about to change in several steps may be
 /// half done; everything that was set is whole); RF_E_BUSY (somebody has it, and not to wait), RF_E_TIMED_OUT,
-/// RF_E_INTERRUPTED, RF_E_MAXIMUM_REACHED (locked too often), RF_E_CORRUPTED
+/// RF_E_INTERRUPTED, RF_E_MAXIMUM_REACHED (the calling thread has locked it 2^32 - 1 times), RF_E_CORRUPTED
 ///
 /// Crash: a thread or process that ends while holding the lock passes it on with RF_OWNER_DIED.
 #[unsafe(no_mangle)]

@@ -27,6 +27,10 @@ pub struct Reentrant<'a> {
     pub count: &'a AtomicU32,
 }
 
+/// The calling thread has locked it as often as can be counted, 2^32 - 1 times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooOften;
+
 /// What an unlock left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unlocked {
@@ -39,15 +43,15 @@ pub enum Unlocked {
 impl Reentrant<'_> {
     /// Locks once more if the calling thread holds the lock already. `None` if it does not.
     #[inline]
-    pub fn relock(&self, me: Owner) -> Option<Result<Acquired, Refused>> {
+    pub fn relock(&self, me: Owner) -> Option<Result<(), TooOften>> {
         if !mutex::is_owner(self.word, me) {
             return None;
         }
         let Some(count) = self.count.load(Ordering::Relaxed).checked_add(1) else {
-            return Some(Err(Refused::WouldDeadlock));
+            return Some(Err(TooOften));
         };
         self.count.store(count, Ordering::Relaxed);
-        Some(Ok(Acquired::Clean))
+        Some(Ok(()))
     }
 
     /// Acquires the lock, which the calling thread does not hold.

@@ -26,6 +26,8 @@ pub enum LockFailure {
     Interrupted,
     /// The calling thread holds it.
     WouldDeadlock,
+    /// The calling thread has locked a reentrant lock 2^32 - 1 times already.
+    TooOften,
     /// It was given up by an owner that could not make it consistent.
     NotRecoverable,
     /// The calling thread does not hold it.
@@ -43,6 +45,7 @@ impl fmt::Display for LockFailure {
             Self::TimedOut => f.write_str("the lock was not free in time"),
             Self::Interrupted => f.write_str("a signal interrupted the wait for the lock"),
             Self::WouldDeadlock => f.write_str("the calling thread holds the lock already"),
+            Self::TooOften => f.write_str("the calling thread has locked it too often already; unlock it first"),
             Self::NotRecoverable => f.write_str("the lock was given up after a death; reset it when nobody uses it"),
             Self::NotOwner => f.write_str("the calling thread does not hold the lock"),
             Self::Corrupted => f.write_str("the lock's word is not one that a participant writes"),

@@ -250,6 +250,8 @@ pub enum LockError<G> {
     Interrupted,
     /// The calling thread holds it.
     WouldDeadlock,
+    /// The calling thread has locked a value or an array 2^32 - 1 times already.
+    TooOften,
     /// It was given up by an owner that could not make it consistent; see [`Mutex::reset`].
     NotRecoverable,
     /// The lock holds something that no participant writes.
@@ -265,6 +267,7 @@ impl<G> From<LockFailure> for LockError<G> {
             LockFailure::TimedOut => Self::TimedOut,
             LockFailure::Interrupted => Self::Interrupted,
             LockFailure::WouldDeadlock => Self::WouldDeadlock,
+            LockFailure::TooOften => Self::TooOften,
             LockFailure::NotRecoverable => Self::NotRecoverable,
             LockFailure::NotOwner | LockFailure::Corrupted => Self::Corrupted,
             LockFailure::Segment(error) => Self::Segment(error),
@@ -290,6 +293,7 @@ impl<G> fmt::Display for LockError<G> {
             Self::TimedOut => f.write_str("the lock was not free in time"),
             Self::Interrupted => f.write_str("a signal interrupted the wait for the lock"),
             Self::WouldDeadlock => f.write_str("the calling thread holds the lock already"),
+            Self::TooOften => f.write_str("the calling thread has locked it too often already; unlock it first"),
             Self::NotRecoverable => f.write_str("the lock was given up after a death; reset it when nobody uses it"),
             Self::Corrupted => f.write_str("the lock's word is not one that a participant writes"),
             Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
