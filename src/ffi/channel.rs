@@ -11,6 +11,7 @@ use core::ffi::{c_char, c_int, c_void};
 
 use super::argument::{self, Out, reference};
 use super::boundary::{Failure, boundary};
+use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
 use crate::queue::{Channel, RecvError, SendError};
@@ -74,13 +75,10 @@ pub unsafe extern "C" fn rf_channel_open(
 ) -> c_int {
     boundary(|| {
         // SAFETY: the caller's promise, for every pointer.
-        let (segment, name, out) =
-            unsafe { (reference(segment, "segment")?, argument::name(name, "name")?, Out::required(out, "out")?) };
-        let flags = argument::flags(flags)?;
-        let core = Channel::with(&segment.core, name, flags.mode, ring_bytes)?;
-        core.set_interruptible(flags.interruptible);
-        out.write_handle(rf_channel { core });
-        Ok(RF_OK)
+        let open = unsafe { opening(segment, name, flags, out)? };
+        let core = Channel::with(open.segment, open.name, open.flags.mode, ring_bytes)?;
+        core.set_interruptible(open.flags.interruptible);
+        open.give(rf_channel { core })
     })
 }
 

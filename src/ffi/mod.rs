@@ -108,6 +108,7 @@ mod element;
 mod flag;
 mod listing;
 mod mutex;
+mod opening;
 mod queue;
 mod segment;
 mod status;

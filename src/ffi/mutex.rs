@@ -21,8 +21,9 @@
 
 use core::ffi::{c_char, c_int};
 
-use super::argument::{self, Out, reference};
+use super::argument::{self, reference};
 use super::boundary::boundary;
+use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
 use crate::sync::AnyMutex;
@@ -51,13 +52,10 @@ pub unsafe extern "C" fn rf_mutex_open(
 ) -> c_int {
     boundary(|| {
         // SAFETY: the caller's promise, for every pointer.
-        let (segment, name, out) =
-            unsafe { (reference(segment, "segment")?, argument::name(name, "name")?, Out::required(out, "out")?) };
-        let flags = argument::flags(flags)?;
-        let core = AnyMutex::open_plain(&segment.core, name, flags.mode)?;
-        core.set_interruptible(flags.interruptible);
-        out.write_handle(rf_mutex { core });
-        Ok(RF_OK)
+        let open = unsafe { opening(segment, name, flags, out)? };
+        let core = AnyMutex::open_plain(open.segment, open.name, open.flags.mode)?;
+        core.set_interruptible(open.flags.interruptible);
+        open.give(rf_mutex { core })
     })
 }
 

@@ -13,8 +13,9 @@
 
 use core::ffi::{c_char, c_int, c_void};
 
-use super::argument::{self, Out, reference};
+use super::argument::{self, reference};
 use super::boundary::{Failure, boundary};
+use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
 use crate::queue::{AnyQueue, Item};
@@ -78,20 +79,11 @@ pub unsafe extern "C" fn rf_queue_open(
 ) -> c_int {
     boundary(|| {
         // SAFETY: the caller's promise, for every pointer.
-        let (segment, name, tag, out) = unsafe {
-            (
-                reference(segment, "segment")?,
-                argument::name(name, "name")?,
-                argument::tag(tag)?,
-                Out::required(out, "out")?,
-            )
-        };
-        let flags = argument::flags(flags)?;
+        let (open, tag) = unsafe { (opening(segment, name, flags, out)?, argument::tag(tag)?) };
         let item = Item { size: item_size, align: item_align, tag: directory::tag(tag)? };
-        let core = AnyQueue::open(&segment.core, name, flags.mode, item, capacity)?;
-        core.set_interruptible(flags.interruptible);
-        out.write_handle(rf_queue { core });
-        Ok(RF_OK)
+        let core = AnyQueue::open(open.segment, open.name, open.flags.mode, item, capacity)?;
+        core.set_interruptible(open.flags.interruptible);
+        open.give(rf_queue { core })
     })
 }
 
