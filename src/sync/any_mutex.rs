@@ -10,6 +10,7 @@ use crate::raw::Owner;
 use crate::raw::mutex::{self, Acquired, Refused};
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape};
+#[cfg(feature = "capi")]
 use crate::segment::kinds::Kind;
 use crate::segment::thread::ThreadRecord;
 use crate::sys::nap::{Deadline, Wait};
@@ -77,13 +78,6 @@ pub struct AnyMutex {
 }
 
 impl AnyMutex {
-    /// Opens or creates the mutex without data called `name`.
-    #[allow(dead_code)] // for the C ABI
-    pub fn open_plain(segment: &Segment, name: &str, mode: Mode) -> Result<Self, Error> {
-        let shape = Shape { kind: Kind::Mutex, element: 0, size: 0, align: 1, tag: [0; 32], capacity: 1, bytes: 128 };
-        Self::open(segment, name, mode, &shape, |_| {})
-    }
-
     /// Opens or creates the mutex called `name`, with `shape` for its data; `init` fills a new one's.
     pub fn open(
         segment: &Segment,
@@ -124,17 +118,8 @@ impl AnyMutex {
         None
     }
 
-    /// Locks. On success the calling thread holds the lock, also for [`Acquired::OwnerDied`].
-    #[inline]
-    #[allow(dead_code)] // for the C ABI
-    pub fn lock(&self, deadline: Deadline) -> Result<(Owner, Acquired), LockFailure> {
-        match self.lock_fast() {
-            Some(owner) => Ok((owner, Acquired::Clean)),
-            None => self.lock_slow(deadline),
-        }
-    }
-
-    /// The rest of [`lock`](Self::lock), once [`lock_fast`](Self::lock_fast) has failed.
+    /// Locks, once [`lock_fast`](Self::lock_fast) has failed. On success the calling thread holds the lock, also for
+    /// [`Acquired::OwnerDied`].
     #[cold]
     pub fn lock_slow(&self, deadline: Deadline) -> Result<(Owner, Acquired), LockFailure> {
         let thread = self.object.enter().map_err(LockFailure::Segment)?;
@@ -149,14 +134,6 @@ impl AnyMutex {
     }
 
     /// Unlocks. If the lock's last owner died and it was not made consistent, it is given up for ever.
-    #[inline]
-    #[allow(dead_code)] // for the C ABI
-    pub fn unlock(&self) -> Result<(), LockFailure> {
-        let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
-        self.unlock_as(thread)
-    }
-
-    /// [`unlock`](Self::unlock) for a caller who knows its record.
     #[inline]
     pub fn unlock_as(&self, thread: &ThreadRecord) -> Result<(), LockFailure> {
         let result = mutex::unlock(self.word(), thread.owner());
@@ -177,7 +154,7 @@ impl AnyMutex {
         self.object.entered_last().filter(|thread| thread.is(owner))
     }
 
-    /// [`unlock`](Self::unlock) for a thread that is known to be `owner` and to hold it.
+    /// Unlocks for a thread that is known to be `owner` and to hold it.
     #[inline(always)]
     pub fn unlock_fast(&self, thread: &ThreadRecord, owner: Owner) {
         let _ = mutex::unlock(self.word(), owner);
@@ -213,5 +190,31 @@ impl AnyMutex {
     /// Whether a signal handler that ran ends a blocked call with [`LockFailure::Interrupted`]. Off at first.
     pub fn set_interruptible(&self, interruptible: bool) {
         self.interruptible.store(interruptible.into(), Ordering::Relaxed);
+    }
+}
+
+/// The lock alone, as C uses it.
+#[cfg(feature = "capi")]
+impl AnyMutex {
+    /// Opens or creates the mutex without data called `name`.
+    pub fn open_plain(segment: &Segment, name: &str, mode: Mode) -> Result<Self, Error> {
+        let shape = Shape { kind: Kind::Mutex, element: 0, size: 0, align: 1, tag: [0; 32], capacity: 1, bytes: 128 };
+        Self::open(segment, name, mode, &shape, |_| {})
+    }
+
+    /// Locks. On success the calling thread holds the lock, also for [`Acquired::OwnerDied`].
+    #[inline]
+    pub fn lock(&self, deadline: Deadline) -> Result<(Owner, Acquired), LockFailure> {
+        match self.lock_fast() {
+            Some(owner) => Ok((owner, Acquired::Clean)),
+            None => self.lock_slow(deadline),
+        }
+    }
+
+    /// Unlocks as [`unlock_as`](Self::unlock_as) does.
+    #[inline]
+    pub fn unlock(&self) -> Result<(), LockFailure> {
+        let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
+        self.unlock_as(thread)
     }
 }

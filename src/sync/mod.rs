@@ -3,6 +3,7 @@
 mod any_mutex;
 mod mutex;
 
-#[allow(unused_imports)] // for the C ABI
-pub use any_mutex::{AnyMutex, LockFailure};
+#[cfg(feature = "capi")]
+pub use any_mutex::AnyMutex;
+pub use any_mutex::LockFailure;
 pub use mutex::{LockError, Mutex, MutexGuard};

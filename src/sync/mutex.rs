@@ -287,17 +287,18 @@ impl<G> LockError<G> {
 
 impl<G> fmt::Display for LockError<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OwnerDied(_) => f.write_str("the last owner died; the lock is held, make it consistent"),
-            Self::WouldBlock => f.write_str("the lock is held by somebody else"),
-            Self::TimedOut => f.write_str("the lock was not free in time"),
-            Self::Interrupted => f.write_str("a signal interrupted the wait for the lock"),
-            Self::WouldDeadlock => f.write_str("the calling thread holds the lock already"),
-            Self::TooOften => f.write_str("the calling thread has locked it too often already; unlock it first"),
-            Self::NotRecoverable => f.write_str("the lock was given up after a death; reset it when nobody uses it"),
-            Self::Corrupted => f.write_str("the lock's word is not one that a participant writes"),
-            Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
-        }
+        let failure = match self {
+            Self::OwnerDied(_) => return f.write_str("the last owner died; the lock is held, make it consistent"),
+            Self::WouldBlock => LockFailure::WouldBlock,
+            Self::TimedOut => LockFailure::TimedOut,
+            Self::Interrupted => LockFailure::Interrupted,
+            Self::WouldDeadlock => LockFailure::WouldDeadlock,
+            Self::TooOften => LockFailure::TooOften,
+            Self::NotRecoverable => LockFailure::NotRecoverable,
+            Self::Corrupted => LockFailure::Corrupted,
+            Self::Segment(error) => LockFailure::Segment(error.clone()),
+        };
+        failure.fmt(f)
     }
 }
 
