@@ -3,10 +3,12 @@
 use std::ptr::NonNull;
 
 use super::any_value::Type;
-use super::lock::{self, Held, ValueFailure};
+#[cfg(feature = "capi")]
+use super::array::ElementError;
+use super::array::OutOfRange;
+use super::lock::Lockable;
 use super::slot::{Slot, is_atomic, stride};
 use crate::error::Error;
-use crate::raw::mutex::Acquired;
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object};
 use crate::segment::kinds::Kind;
@@ -19,7 +21,8 @@ const START: u64 = 128;
 /// An open array.
 #[derive(Debug)]
 pub struct AnyArray {
-    object: Object,
+    /// The object: lock and elements.
+    pub object: Lockable,
     size: u32,
     len: usize,
 }
@@ -35,7 +38,7 @@ impl AnyArray {
         let found = element.shape(Kind::Array, object.shape().capacity, START);
         if found.is_ok_and(|found| found.bytes <= object.len()) {
             let len = object.shape().capacity as usize;
-            Ok(Self { object, size: shape.size, len })
+            Ok(Self { object: Lockable::new(object)?, size: shape.size, len })
         } else {
             Err(Error::Corrupted("an array is shorter than its elements"))
         }
@@ -63,15 +66,12 @@ impl AnyArray {
         Some(unsafe { Slot::new(self.as_ptr().add(index * stride(self.size) as usize), self.size) })
     }
 
-    #[allow(dead_code)] // for the C ABI
-    /// The slots for `bytes` bytes from element `first` on, each with its index into the bytes.
-    fn range(&self, first: usize, bytes: usize) -> Result<impl Iterator<Item = Slot>, ValueFailure> {
-        let size = self.size as usize;
-        let count = bytes.checked_div(size).unwrap_or(0);
-        if count * size != bytes || first.checked_add(count).is_none_or(|end| end > self.len) {
-            return Err(ValueFailure::OutOfRange);
-        }
-        Ok((first..first + count).filter_map(|index| self.slot(index)))
+    /// `count` elements from `first` on.
+    pub fn slots(&self, first: usize, count: usize) -> Result<impl Iterator<Item = Slot>, OutOfRange> {
+        let end = first.checked_add(count).filter(|end| *end <= self.len);
+        let index = first.saturating_add(count) - usize::from(count > 0);
+        let end = end.ok_or(OutOfRange { index, len: self.len })?;
+        Ok((first..end).filter_map(|index| self.slot(index)))
     }
 
     /// Reads an element; takes the lock if writers are faster time after time.
@@ -80,7 +80,7 @@ impl AnyArray {
         if slot.read(value) {
             return Ok(());
         }
-        lock::with_lock(&self.object, Wait::until(Deadline::Forever), || slot.read_locked(value))
+        self.object.with_lock(Wait::until(Deadline::Forever), || slot.read_locked(value))
     }
 
     /// Runs `write`, which writes elements; under the lock if they are larger than an atomic word.
@@ -89,44 +89,24 @@ impl AnyArray {
             write();
             return Ok(());
         }
-        lock::with_lock(&self.object, Wait::until(Deadline::Forever), write)
+        self.object.with_lock(Wait::until(Deadline::Forever), write)
     }
+}
 
+/// Elements whose type only the caller knows, as bytes.
+#[cfg(feature = "capi")]
+impl AnyArray {
     /// Reads whole elements from `first` on. Each is whole; together they are one moment's only under the lock.
-    #[allow(dead_code)] // for the C ABI
-    pub fn read_bytes(&self, first: usize, out: &mut [u8]) -> Result<(), ValueFailure> {
-        for (slot, value) in self.range(first, out.len())?.zip(out.chunks_exact_mut(self.size.max(1) as usize)) {
-            self.read_slot(slot, value)?;
-        }
-        Ok(())
+    pub fn read_bytes(&self, first: usize, out: &mut [u8]) -> Result<(), ElementError> {
+        let size = self.size as usize;
+        let mut slots = self.slots(first, out.len() / size)?.zip(out.chunks_exact_mut(size));
+        Ok(slots.try_for_each(|(slot, value)| self.read_slot(slot, value))?)
     }
 
     /// Writes whole elements from `first` on; takes the lock for elements larger than an atomic word.
-    #[allow(dead_code)] // for the C ABI
-    pub fn write_bytes(&self, first: usize, elements: &[u8]) -> Result<(), ValueFailure> {
-        let slots = self.range(first, elements.len())?.zip(elements.chunks_exact(self.size.max(1) as usize));
+    pub fn write_bytes(&self, first: usize, elements: &[u8]) -> Result<(), ElementError> {
+        let size = self.size as usize;
+        let slots = self.slots(first, elements.len() / size)?.zip(elements.chunks_exact(size));
         Ok(self.writing(|| slots.for_each(|(slot, value)| slot.write_locked(value)))?)
-    }
-
-    /// Locks; a thread that holds the lock already locks it once more.
-    #[allow(dead_code)] // for the C ABI
-    pub fn lock(&self, wait: Wait) -> Result<Acquired, LockFailure> {
-        lock::lock(&self.object, wait)
-    }
-
-    /// Locks until the result is dropped.
-    pub fn held(&self, deadline: Deadline) -> Result<(Held<'_>, Acquired), LockFailure> {
-        Held::new(&self.object, deadline)
-    }
-
-    /// Unlocks once.
-    #[allow(dead_code)] // for the C ABI
-    pub fn unlock(&self) -> Result<(), LockFailure> {
-        lock::unlock(&self.object)
-    }
-
-    /// The pid of the process that holds the lock now, if any.
-    pub fn holder(&self) -> Option<u32> {
-        lock::holder(&self.object)
     }
 }

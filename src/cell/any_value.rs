@@ -1,10 +1,12 @@
 //! A value object whose type is known by code and size alone: what [`Value`](super::Value) and the C ABI are made of.
 
-use super::lock::{self, Held, LOCK_BYTES, ValueFailure};
-use super::scalar::as_i64;
-use super::slot::{Change, Slot, is_atomic, stride};
+use super::lock::{LOCK_BYTES, Lockable};
+#[cfg(feature = "capi")]
+use super::slot::Change;
+use super::slot::{Slot, is_atomic, stride};
 use crate::error::Error;
-use crate::raw::mutex::Acquired;
+#[cfg(feature = "capi")]
+use crate::plain::Element;
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape, Tag};
 use crate::segment::kinds::Kind;
@@ -45,7 +47,8 @@ impl Type {
 /// An open value.
 #[derive(Debug)]
 pub struct AnyValue {
-    object: Object,
+    /// The object: lock and element.
+    pub object: Lockable,
     size: u32,
 }
 
@@ -68,7 +71,7 @@ impl AnyValue {
         if object.len() < shape.bytes {
             return Err(Error::Corrupted("a value is shorter than its data"));
         }
-        Ok(Self { object, size: shape.size })
+        Ok(Self { object: Lockable::new(object)?, size: shape.size })
     }
 
     /// The element.
@@ -79,70 +82,54 @@ impl AnyValue {
         unsafe { Slot::new(self.object.base().add(LOCK_BYTES as usize), self.size) }
     }
 
-    /// Reads the value, of exactly its size.
-    pub fn get_bytes(&self, value: &mut [u8]) -> Result<(), ValueFailure> {
-        if value.len() != self.size as usize {
-            return Err(ValueFailure::OutOfRange);
+    /// Reads the value into as many bytes as it has; takes the lock if writers are faster time after time.
+    pub fn get_bytes(&self, value: &mut [u8]) -> Result<(), LockFailure> {
+        if self.slot().read(value) {
+            return Ok(());
         }
-        if !self.slot().read(value) {
-            lock::with_lock(&self.object, Wait::until(Deadline::Forever), || self.slot().read_locked(value))?;
-        }
-        Ok(())
+        self.object.with_lock(Wait::until(Deadline::Forever), || self.slot().read_locked(value))
     }
 
-    /// Replaces the value; takes the lock if it is larger than an atomic word.
-    pub fn set_bytes(&self, value: &[u8], interruptible: bool) -> Result<(), ValueFailure> {
-        if value.len() != self.size as usize {
-            return Err(ValueFailure::OutOfRange);
-        }
+    /// Replaces the value by as many bytes as it has; takes the lock if it is larger than an atomic word.
+    pub fn set_bytes(&self, value: &[u8], interruptible: bool) -> Result<(), LockFailure> {
         if is_atomic(self.size) {
             self.slot().write_locked(value);
             return Ok(());
         }
         let wait = Wait { deadline: Deadline::Forever, interruptible };
-        Ok(lock::with_lock(&self.object, wait, || self.slot().write_locked(value))?)
+        self.object.with_lock(wait, || self.slot().write_locked(value))
     }
+}
 
-    /// Locks; a thread that holds the lock already locks it once more.
-    #[allow(dead_code)] // for the C ABI
-    pub fn lock(&self, wait: Wait) -> Result<Acquired, LockFailure> {
-        lock::lock(&self.object, wait)
-    }
-
-    /// Locks until the result is dropped.
-    pub fn held(&self, deadline: Deadline) -> Result<(Held<'_>, Acquired), LockFailure> {
-        Held::new(&self.object, deadline)
-    }
-
-    /// Unlocks once.
-    #[allow(dead_code)] // for the C ABI
-    pub fn unlock(&self) -> Result<(), LockFailure> {
-        lock::unlock(&self.object)
-    }
-
-    /// The pid of the process that holds the lock now, if any.
-    pub fn holder(&self) -> Option<u32> {
-        lock::holder(&self.object)
-    }
-
-    /// Changes an integer; returns what it was.
-    #[allow(dead_code)] // for the C ABI
-    pub fn change(&self, change: Change, operand: i64) -> Result<i64, ValueFailure> {
+/// Integers whose type only the directory knows. `None`: it is no integer.
+#[cfg(feature = "capi")]
+impl AnyValue {
+    /// Changes the integer; returns what it was.
+    pub fn change(&self, change: Change, operand: i64) -> Option<i64> {
         self.integer(0)?;
         self.integer(self.slot().change(change, operand.cast_unsigned()))
     }
 
-    /// Replaces an integer if it is `expected`; what it was either way.
-    #[allow(dead_code)] // for the C ABI
-    pub fn compare_exchange(&self, expected: i64, new: i64) -> Result<Result<i64, i64>, ValueFailure> {
+    /// Replaces the integer if it is `expected`; what it was either way.
+    pub fn compare_exchange(&self, expected: i64, new: i64) -> Option<Result<i64, i64>> {
         self.integer(0)?;
-        match self.slot().compare_exchange(expected.cast_unsigned(), new.cast_unsigned()) {
-            Ok(found) => Ok(Ok(self.integer(found)?)),
-            Err(found) => Ok(Err(self.integer(found)?)),
-        }
+        Some(match self.slot().compare_exchange(expected.cast_unsigned(), new.cast_unsigned()) {
+            Ok(found) => Ok(self.integer(found)?),
+            Err(found) => Err(self.integer(found)?),
+        })
     }
 
-    fn integer(&self, bits: u64) -> Result<i64, ValueFailure> {
-        as_i64(self.object.shape().element, bits).ok_or(ValueFailure::NotSupported("arithmetic on what is no integer"))
+    /// The bits of the integer as a signed number, as C converts them.
+    fn integer(&self, bits: u64) -> Option<i64> {
+        Some(match Element::from_code(self.object.shape().element)? {
+            Element::I8 => (bits as i8).into(),
+            Element::I16 => (bits as i16).into(),
+            Element::I32 => (bits as i32).into(),
+            Element::U8 | Element::Char => (bits as u8).into(),
+            Element::U16 => (bits as u16).into(),
+            Element::U32 => (bits as u32).into(),
+            Element::I64 | Element::U64 => bits.cast_signed(),
+            _ => return None,
+        })
     }
 }

@@ -22,7 +22,7 @@ use bytemuck::Zeroable;
 /// There is no element of that number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfRange {
-    /// Number of the first element beyond the end that was asked for.
+    /// Number of the last element that was asked for.
     pub index: usize,
     /// Number of elements there are.
     pub len: usize,
@@ -132,13 +132,6 @@ impl<T: Plain> Array<T> {
         self.array.len()
     }
 
-    fn slots(&self, first: usize, count: usize) -> Result<impl Iterator<Item = Slot>, OutOfRange> {
-        let len = self.len();
-        let end = first.checked_add(count).filter(|end| *end <= len);
-        let end = end.ok_or(OutOfRange { index: first.saturating_add(count) - usize::from(count > 0), len })?;
-        Ok((first..end).filter_map(|index| self.array.slot(index)))
-    }
-
     fn read_slot(&self, slot: Slot) -> Result<T, LockFailure> {
         let mut bits = T::Bits::zeroed();
         self.array.read_slot(slot, bytemuck::bytes_of_mut(&mut bits))?;
@@ -150,7 +143,7 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// [`ElementError::OutOfRange`]; those of waiting for the lock, for types that are no scalars.
     pub fn read(&self, first: usize, out: &mut [T]) -> Result<(), ElementError> {
-        for (slot, element) in self.slots(first, out.len())?.zip(out) {
+        for (slot, element) in self.array.slots(first, out.len())?.zip(out) {
             *element = self.read_slot(slot)?;
         }
         Ok(())
@@ -161,7 +154,7 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn write(&self, first: usize, elements: &[T]) -> Result<(), ElementError> {
-        let slots = self.slots(first, elements.len())?.zip(elements);
+        let slots = self.array.slots(first, elements.len())?.zip(elements);
         Ok(self.array.writing(|| {
             slots.for_each(|(slot, element)| slot.write_locked(bytemuck::bytes_of(&element.to_bits())));
         })?)
@@ -197,7 +190,7 @@ impl<T: Plain> Array<T> {
     }
 
     fn lock_until(&self, deadline: Deadline) -> Result<ArrayGuard<'_>, LockError<ArrayGuard<'_>>> {
-        let (held, acquired) = self.array.held(deadline)?;
+        let (held, acquired) = self.array.object.held(deadline)?;
         let guard = ArrayGuard { _held: held };
         if acquired == Acquired::OwnerDied { Err(LockError::OwnerDied(guard)) } else { Ok(guard) }
     }
@@ -238,7 +231,7 @@ impl<T: Plain> Array<T> {
     /// The pid of the process that holds the lock now, if any; a hint.
     #[must_use]
     pub fn holder(&self) -> Option<u32> {
-        self.array.holder()
+        self.array.object.holder()
     }
 }
 

@@ -12,16 +12,12 @@ mod scalar;
 mod slot;
 mod value;
 
-#[allow(unused_imports)] // for the C ABI
+#[cfg(feature = "capi")]
 pub use any_array::AnyArray;
-#[allow(unused_imports)] // for the C ABI
-pub use any_value::AnyValue;
-#[allow(unused_imports)] // for the C ABI
-pub use any_value::Type;
+#[cfg(feature = "capi")]
+pub use any_value::{AnyValue, Type};
 pub use array::{Array, ArrayGuard, ElementError, OutOfRange, RawArray};
-#[allow(unused_imports)] // for the C ABI
-pub use lock::ValueFailure;
 pub use scalar::{Integer, Scalar};
-#[allow(unused_imports)] // for the C ABI
+#[cfg(feature = "capi")]
 pub use slot::Change;
 pub use value::{RawValue, Value, ValueGuard};

@@ -1,6 +1,6 @@
 //! Scalars: elements that are one atomic word.
 
-use crate::plain::{CChar, Element, Plain};
+use crate::plain::{CChar, Plain};
 
 mod sealed {
     pub trait Sealed {}
@@ -61,17 +61,3 @@ others!(
     bool, value => value, word => word as u8 != 0;
     CChar, value => value.0, word => Self(word as u8)
 );
-
-/// The bits of an integer element as a signed number, as C converts them. `None` if it is no integer.
-pub fn as_i64(element: u32, bits: u64) -> Option<i64> {
-    Some(match Element::from_code(element)? {
-        Element::I8 => (bits as i8).into(),
-        Element::I16 => (bits as i16).into(),
-        Element::I32 => (bits as i32).into(),
-        Element::U8 | Element::Char => (bits as u8).into(),
-        Element::U16 => (bits as u16).into(),
-        Element::U32 => (bits as u32).into(),
-        Element::I64 | Element::U64 => bits.cast_signed(),
-        _ => return None,
-    })
-}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytemuck::Zeroable;
 
 use super::any_value::{AnyValue, Type};
-use super::lock::{Held, ValueFailure};
+use super::lock::Held;
 use super::scalar::{Integer, Scalar};
 use super::slot::Change;
 use crate::error::Error;
@@ -21,15 +21,6 @@ use crate::sys::nap::Deadline;
 /// The type of `T` as the directory records it.
 pub fn type_of<T: Plain>() -> Result<Type, Error> {
     Ok(Type { element: T::ELEMENT as u32, size: size_of::<T::Bits>(), align: align_of::<T::Bits>(), tag: tag(T::TAG)? })
-}
-
-/// What a lock that an untyped operation took gave instead.
-pub fn lock_failure(failure: ValueFailure) -> LockFailure {
-    match failure {
-        ValueFailure::Lock(failure) => failure,
-        // Typed handles ask for nothing that does not exist.
-        ValueFailure::NotSupported(_) | ValueFailure::OutOfRange => LockFailure::Corrupted,
-    }
 }
 
 /// A typed value that processes share, with a lock for changes of more than one step.
@@ -102,7 +93,7 @@ impl<T: Plain> Value<T> {
     /// Those of waiting for the lock, for types that are no scalars.
     pub fn read(&self) -> Result<T, LockFailure> {
         let mut bits = T::Bits::zeroed();
-        self.value.get_bytes(bytemuck::bytes_of_mut(&mut bits)).map_err(lock_failure)?;
+        self.value.get_bytes(bytemuck::bytes_of_mut(&mut bits))?;
         Ok(T::from_bits(bits))
     }
 
@@ -111,11 +102,11 @@ impl<T: Plain> Value<T> {
     /// # Errors
     /// Those of waiting for the lock, for types that are no scalars.
     pub fn write(&self, value: T) -> Result<(), LockFailure> {
-        self.value.set_bytes(bytemuck::bytes_of(&value.to_bits()), false).map_err(lock_failure)
+        self.value.set_bytes(bytemuck::bytes_of(&value.to_bits()), false)
     }
 
     fn lock_until(&self, deadline: Deadline) -> Result<ValueGuard<'_, T>, LockError<ValueGuard<'_, T>>> {
-        let (held, acquired) = self.value.held(deadline)?;
+        let (held, acquired) = self.value.object.held(deadline)?;
         let guard = ValueGuard { value: self, _held: held };
         if acquired == Acquired::OwnerDied { Err(LockError::OwnerDied(guard)) } else { Ok(guard) }
     }
@@ -156,7 +147,7 @@ impl<T: Plain> Value<T> {
     /// The pid of the process that holds the lock now, if any; a hint.
     #[must_use]
     pub fn holder(&self) -> Option<u32> {
-        self.value.holder()
+        self.value.object.holder()
     }
 }
 

@@ -8,12 +8,13 @@
 
 use core::ffi::{c_char, c_int, c_void};
 
-use super::argument::{self, Out, reference};
+use super::argument::{self, reference};
 use super::boundary::{Failure, boundary};
 use super::element::element;
+use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
-use crate::cell::AnyArray;
+use crate::cell::{AnyArray, OutOfRange};
 
 /// A handle to an array.
 pub struct rf_array {
@@ -51,19 +52,11 @@ pub unsafe extern "C" fn rf_array_open(
 ) -> c_int {
     boundary(|| {
         // SAFETY: the caller's promise, for every pointer.
-        let (segment, name, tag, out) = unsafe {
-            (
-                reference(segment, "segment")?,
-                argument::name(name, "name")?,
-                argument::tag(tag)?,
-                Out::required(out, "out")?,
-            )
-        };
-        let flags = argument::flags(flags)?;
+        let (open, tag) = unsafe { (opening(segment, name, flags, out)?, argument::tag(tag)?) };
         let element = element(r#type, size, align, tag)?;
-        let core = AnyArray::open(&segment.core, name, flags.mode, element, len)?;
-        out.write_handle(rf_array { core, size: element.size, interruptible: flags.interruptible });
-        Ok(RF_OK)
+        let core = AnyArray::open(open.segment, open.name, open.flags.mode, element, len)?;
+        let interruptible = open.flags.interruptible;
+        open.give(rf_array { core, size: element.size, interruptible })
     })
 }
 
@@ -208,7 +201,7 @@ pub unsafe extern "C" fn rf_array_lock(array: *const rf_array, timeout_ns: i64) 
     boundary(|| {
         // SAFETY: the caller's promise.
         let array = unsafe { reference(array, "array")? };
-        Ok(array.core.lock(argument::wait(timeout_ns, array.interruptible))?.into())
+        Ok(array.core.object.lock(argument::wait(timeout_ns, array.interruptible))?.into())
     })
 }
 
@@ -220,7 +213,7 @@ pub unsafe extern "C" fn rf_array_lock(array: *const rf_array, timeout_ns: i64) 
 pub unsafe extern "C" fn rf_array_unlock(array: *const rf_array) -> c_int {
     boundary(|| {
         // SAFETY: the caller's promise.
-        unsafe { reference(array, "array")? }.core.unlock()?;
+        unsafe { reference(array, "array")? }.core.object.unlock()?;
         Ok(RF_OK)
     })
 }
@@ -239,12 +232,8 @@ pub unsafe extern "C" fn rf_array_close(array: *mut rf_array) -> c_int {
 
 impl rf_array {
     /// The length in bytes of a row that lies inside the array.
-    fn bytes(&self, first: usize, count: usize) -> Result<usize, Failure> {
-        if first.checked_add(count).is_none_or(|end| end > self.core.len()) {
-            let text = format!("elements {first} and {count} on, of {}", self.core.len());
-            return Err(Failure::new(RF_E_INVALID, text));
-        }
+    fn bytes(&self, first: usize, count: usize) -> Result<usize, OutOfRange> {
         // No overflow: the array lies in memory.
-        Ok(count * self.size)
+        self.core.slots(first, count).map(|_| count * self.size)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::boundary::Failure;
 use super::status::rf_status::{self, *};
-use crate::cell::ValueFailure;
+use crate::cell::{ElementError, OutOfRange};
 use crate::error::Error;
 use crate::raw::mutex::Acquired;
 use crate::sync::LockFailure;
@@ -61,12 +61,17 @@ impl From<LockFailure> for Failure {
     }
 }
 
-impl From<ValueFailure> for Failure {
-    fn from(failure: ValueFailure) -> Self {
-        match failure {
-            ValueFailure::Lock(failure) => failure.into(),
-            ValueFailure::NotSupported(why) => Self::new(RF_E_NOT_SUPPORTED, why),
-            ValueFailure::OutOfRange => Self::new(RF_E_INVALID, "no such element"),
+impl From<OutOfRange> for Failure {
+    fn from(error: OutOfRange) -> Self {
+        Self::new(RF_E_INVALID, error.to_string())
+    }
+}
+
+impl From<ElementError> for Failure {
+    fn from(error: ElementError) -> Self {
+        match error {
+            ElementError::OutOfRange(error) => error.into(),
+            ElementError::Lock(failure) => failure.into(),
         }
     }
 }

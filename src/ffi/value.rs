@@ -14,8 +14,9 @@
 use core::ffi::{c_char, c_int, c_void};
 
 use super::argument::{self, Out, reference};
-use super::boundary::{Outcome, boundary};
+use super::boundary::{Failure, Outcome, boundary};
 use super::element::element;
+use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
 use crate::cell::{AnyValue, Change};
@@ -56,15 +57,7 @@ pub unsafe extern "C" fn rf_value_open(
 ) -> c_int {
     boundary(|| {
         // SAFETY: the caller's promise, for every pointer.
-        let (segment, name, tag, out) = unsafe {
-            (
-                reference(segment, "segment")?,
-                argument::name(name, "name")?,
-                argument::tag(tag)?,
-                Out::required(out, "out")?,
-            )
-        };
-        let flags = argument::flags(flags)?;
+        let (open, tag) = unsafe { (opening(segment, name, flags, out)?, argument::tag(tag)?) };
         let element = element(r#type, size, align, tag)?;
         let initial = if initial.is_null() {
             None
@@ -72,9 +65,9 @@ pub unsafe extern "C" fn rf_value_open(
             // SAFETY: the caller's promise.
             Some(unsafe { argument::bytes(initial, element.size, "initial")? })
         };
-        let core = AnyValue::open(&segment.core, name, flags.mode, element, initial)?;
-        out.write_handle(rf_value { core, size: element.size, interruptible: flags.interruptible });
-        Ok(RF_OK)
+        let core = AnyValue::open(open.segment, open.name, open.flags.mode, element, initial)?;
+        let interruptible = open.flags.interruptible;
+        open.give(rf_value { core, size: element.size, interruptible })
     })
 }
 
@@ -134,7 +127,7 @@ pub unsafe extern "C" fn rf_value_lock(value: *const rf_value, timeout_ns: i64) 
     boundary(|| {
         // SAFETY: the caller's promise.
         let value = unsafe { reference(value, "value")? };
-        Ok(value.core.lock(argument::wait(timeout_ns, value.interruptible))?.into())
+        Ok(value.core.object.lock(argument::wait(timeout_ns, value.interruptible))?.into())
     })
 }
 
@@ -146,7 +139,7 @@ pub unsafe extern "C" fn rf_value_lock(value: *const rf_value, timeout_ns: i64) 
 pub unsafe extern "C" fn rf_value_unlock(value: *const rf_value) -> c_int {
     boundary(|| {
         // SAFETY: the caller's promise.
-        unsafe { reference(value, "value")? }.core.unlock()?;
+        unsafe { reference(value, "value")? }.core.object.unlock()?;
         Ok(RF_OK)
     })
 }
@@ -245,7 +238,7 @@ pub unsafe extern "C" fn rf_value_compare_exchange(
     boundary(|| {
         // SAFETY: the caller's promise.
         let (value, previous) = unsafe { (reference(value, "value")?, Out::optional(previous, "previous")?) };
-        let (found, status) = match value.core.compare_exchange(expected, new)? {
+        let (found, status) = match value.core.compare_exchange(expected, new).ok_or_else(no_integer)? {
             Ok(found) => (found, RF_OK),
             Err(found) => (found, RF_DIFFERENT),
         };
@@ -273,6 +266,11 @@ pub unsafe extern "C" fn rf_value_close(value: *mut rf_value) -> c_int {
 unsafe fn change(value: *const rf_value, previous: *mut i64, change: Change, operand: i64) -> Outcome {
     // SAFETY: the caller's promise.
     let (value, previous) = unsafe { (reference(value, "value")?, Out::optional(previous, "previous")?) };
-    previous.write(value.core.change(change, operand)?);
+    previous.write(value.core.change(change, operand).ok_or_else(no_integer)?);
     Ok(RF_OK)
+}
+
+#[cold]
+fn no_integer() -> Failure {
+    Failure::new(RF_E_NOT_SUPPORTED, "arithmetic on what is no integer")
 }
