@@ -577,6 +577,19 @@ typedef struct rf_object_info {
     uint64_t capacity;
     /** Bytes that it takes of the segment. */
     uint64_t bytes;
+    /**
+     * The type of its elements, of `rf_type`: RF_STRUCT for a queue, a channel and a mutex without data. -1 if another
+     * version of the library wrote a type that this one does not know.
+     */
+    int type;
+    /** Bytes of an element; 0 for a mutex without data. */
+    uint32_t element_size;
+    /** Alignment of an element. */
+    uint32_t element_align;
+    /** 0. */
+    uint32_t reserved;
+    /** The tag of the elements' type, or "". */
+    char tag[32];
 } rf_object_info;
 
 /**
@@ -591,9 +604,12 @@ typedef struct rf_object_info {
 int rf_segment_list(size_t info_size, size_t capacity, struct rf_segment_info *infos, size_t *count);
 
 /**
- * Removes what the dead left in /dev/shm: segments of this user that were made with RF_UNLINK_WITH_LAST and whose
- * participants all died at once, and unfinished files of makers. Never touches what lives, what was to be kept, or what
- * belongs to another user.
+ * Removes what the dead left in /dev/shm, of this user's: the name of a segment in which nobody lives, if it was made
+ * with RF_UNLINK_WITH_LAST or an `rf_segment_unlink` was killed in the middle; and unfinished files of makers that were
+ * killed.
+ *
+ * What stays: a segment with a living participant; one made with RF_UNLINK_KEEP, the default, dead or alive, until
+ * `rf_segment_unlink`; what belongs to another user; a file that is no sound segment of this layout version.
  *
  * @param report  what was done; may be NULL
  * @return RF_OK, RF_E_PERMISSION, RF_E_NO_DESCRIPTORS, RF_E_SYSTEM

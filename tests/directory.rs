@@ -4,8 +4,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Name, PATIENCE, Role, fork, hear, kill, reap, role, say, until};
-use ringfence::{Error, Mutex, ObjectInfo, Segment, SegmentOptions};
+use common::{Name, PATIENCE, Parts, Role, fork, hear, kill, reap, role, say, until};
+use ringfence::{Array, CChar, Channel, Element, Error, Mutex, ObjectInfo, Queue, Segment, SegmentOptions, Value};
 
 /// About 8 KiB.
 type Big = [u64; 512];
@@ -103,6 +103,45 @@ fn object_names_are_taken_free_or_either() {
     let second = Mutex::create(&segment, "m", 2_u64).unwrap();
     *first.lock().unwrap() = 10;
     assert_eq!((*first.lock().unwrap(), *second.lock().unwrap()), (10, 2));
+}
+
+#[derive(Clone, Copy, ringfence::bytemuck::Pod, ringfence::bytemuck::Zeroable)]
+#[bytemuck(crate = "ringfence::bytemuck")]
+#[repr(C)]
+struct Point([f32; 3]);
+ringfence::plain!(Point, tag = "point/1");
+
+#[test]
+fn the_list_says_what_objects_are_made_of() {
+    let segment = Segment::anonymous(&options(8, 1 << 14)).unwrap();
+    let _mutex = Mutex::create(&segment, "mutex", Point([0.0; 3])).unwrap();
+    let _value = Value::create(&segment, "value", true).unwrap();
+    let _array = Array::<CChar>::create(&segment, "array", 7).unwrap();
+    let _queue = Queue::<u64>::create(&segment, "queue", 3).unwrap();
+    let _channel = Channel::create(&segment, "channel", 64).unwrap();
+    let mut objects: Vec<_> = segment.objects().unwrap();
+    objects.sort_by(|a, b| a.name.cmp(&b.name));
+    let all: Vec<_> = objects
+        .iter()
+        .map(|o| (o.kind, o.capacity, o.element, o.element_size, o.element_align, o.tag.as_str()))
+        .collect();
+    assert_eq!(
+        all,
+        [
+            ("array", 7, Some(Element::Char), 1, 1, ""),
+            ("channel", 64, Some(Element::Struct), 1, 1, ""),
+            ("mutex", 1, Some(Element::Struct), 12, 4, "point/1"),
+            ("queue", 3, Some(Element::Struct), 8, 8, ""),
+            ("value", 1, Some(Element::Bool), 1, 1, ""),
+        ]
+    );
+
+    // A type that only another version knows: 8 bytes into the entry (docs/layout.md) of the value, the second object.
+    let file = std::fs::File::from(segment.try_clone_fd().unwrap());
+    let element = Parts::of(8, 8).entries + 256 + 8;
+    std::os::unix::fs::FileExt::write_all_at(&file, &99_u32.to_ne_bytes(), element).unwrap();
+    let objects = segment.objects().unwrap();
+    assert_eq!(objects.iter().find(|object| object.name == "value").unwrap().element, None);
 }
 
 // semantics 76

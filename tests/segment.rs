@@ -256,6 +256,23 @@ fn a_group_killed_at_once_is_recovered_or_swept() {
     }
 }
 
+/// As a process leaves it that is killed in the middle of unlinking: marked, and the name still there.
+#[test]
+fn half_an_unlink_is_swept_and_a_kept_segment_is_not() {
+    let (marked, kept, lived_in) = (Name::new("marked"), Name::new("kept"), Name::new("lived-in"));
+    let segment = lived_in.create(&small());
+    for name in [&marked, &kept] {
+        drop(name.create(&small()));
+    }
+    for name in [&marked, &lived_in] {
+        let file = std::fs::File::options().write(true).open(name.path()).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &1_u32.to_ne_bytes(), 128).unwrap(); // docs/layout.md: retired
+    }
+    Segment::sweep().unwrap(); // or another test has done it
+    assert_eq!([&marked, &kept, &lived_in].map(|name| name.path().exists()), [false, true, true]);
+    drop(segment);
+}
+
 #[test]
 fn a_creator_killed_anywhere_leaves_a_whole_segment_or_none() {
     let name = Name::new("creator");

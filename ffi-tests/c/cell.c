@@ -110,12 +110,35 @@ static void arrays(rf_segment *segment) {
     OK(rf_array_close(other));
 }
 
+/* The directory says what objects are made of; a program with a shorter struct gets the first fields. */
+static void listing(rf_segment *segment) {
+    rf_object_info objects[3], first;
+    const size_t older = offsetof(rf_object_info, type);
+    size_t count;
+    OK(rf_segment_objects(segment, sizeof objects[0], 3, objects, &count));
+    TRUE(count == 3);
+    for (size_t i = 0; i < count; i++) {
+        const rf_object_info *info = &objects[i];
+        if (strcmp(info->name, "where") == 0)
+            TRUE(info->type == RF_STRUCT && info->element_size == sizeof(point)
+                 && info->element_align == _Alignof(point) && strcmp(info->tag, "point") == 0);
+        else if (strcmp(info->name, "total") == 0)
+            TRUE(info->type == RF_U8 && info->element_size == 1 && info->element_align == 1 && !info->tag[0]);
+        else
+            TRUE(strcmp(info->name, "row") == 0 && info->type == RF_I32 && info->capacity == 10);
+    }
+    memset(&first, 0x5a, sizeof first);
+    OK(rf_segment_objects(segment, older, 1, &first, &count));
+    TRUE(count == 3 && memcmp(&first, &objects[0], older) == 0 && first.tag[0] == 0x5a);
+}
+
 int main(int argc, char **argv) {
     TRUE(argc == 2);
     rf_segment *segment;
     OK(rf_segment_open(argv[1], RF_CREATE, 1 << 16, NULL, &segment));
     values(segment);
     arrays(segment);
+    listing(segment);
     OK(rf_segment_close(segment));
     OK(rf_segment_unlink(argv[1]));
     puts("cell: ok");

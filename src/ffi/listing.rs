@@ -59,6 +59,17 @@ pub struct rf_object_info {
     pub capacity: u64,
     /// Bytes that it takes of the segment.
     pub bytes: u64,
+    /// The type of its elements, of `rf_type`: RF_STRUCT for a queue, a channel and a mutex without data. -1 if another
+    /// version of the library wrote a type that this one does not know.
+    pub r#type: c_int,
+    /// Bytes of an element; 0 for a mutex without data.
+    pub element_size: u32,
+    /// Alignment of an element.
+    pub element_align: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The tag of the elements' type, or "".
+    pub tag: [c_char; 32],
 }
 
 /// What a sweep has removed.
@@ -103,9 +114,12 @@ pub unsafe extern "C" fn rf_segment_list(
     })
 }
 
-/// Removes what the dead left in /dev/shm: segments of this user that were made with RF_UNLINK_WITH_LAST and whose
-/// participants all died at once, and unfinished files of makers. Never touches what lives, what was to be kept, or what
-/// belongs to another user.
+/// Removes what the dead left in /dev/shm, of this user's: the name of a segment in which nobody lives, if it was made
+/// with RF_UNLINK_WITH_LAST or an `rf_segment_unlink` was killed in the middle; and unfinished files of makers that were
+/// killed.
+///
+/// What stays: a segment with a living participant; one made with RF_UNLINK_KEEP, the default, dead or alive, until
+/// `rf_segment_unlink`; what belongs to another user; a file that is no sound segment of this layout version.
 ///
 /// @param report  what was done; may be NULL
 /// @return RF_OK, RF_E_PERMISSION, RF_E_NO_DESCRIPTORS, RF_E_SYSTEM
@@ -177,6 +191,11 @@ pub unsafe extern "C" fn rf_segment_objects(
                 kind: text(info.kind),
                 capacity: info.capacity,
                 bytes: info.bytes,
+                r#type: info.element.map_or(-1, |element| element as c_int),
+                element_size: info.element_size,
+                element_align: info.element_align,
+                reserved: 0,
+                tag: text(&info.tag),
             }))
         };
         // SAFETY: the caller's promise.
@@ -222,7 +241,7 @@ unsafe fn list<T: Copy, I: Iterator<Item = T>>(
 const _: () = {
     assert!(size_of::<rf_segment_info>() == 208 + 8 + 4 * 4);
     assert!(size_of::<rf_participant_info>() == 4 + 4 + 4 + 20);
-    assert!(size_of::<rf_object_info>() == 64 + 16 + 2 * 8);
+    assert!(size_of::<rf_object_info>() == 64 + 16 + 2 * 8 + 4 * 4 + 32);
 };
 
 /// A text as C has it: cut to fit, NUL-terminated, NUL-padded.

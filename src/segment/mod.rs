@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::layout::segment::ALIGN;
+use crate::plain::Element;
 use crate::primitive::{AtomicU64, Ordering};
 use crate::raw::Peers;
 use attachment::{Attachment, Backing};
@@ -92,6 +93,15 @@ pub struct ObjectInfo {
     pub kind: &'static str,
     /// Its capacity in the kind's own unit.
     pub capacity: u64,
+    /// The type of its elements: [`Element::Struct`] for a queue, a channel and a mutex without data. `None` if another
+    /// version of the library wrote a type that this one does not know.
+    pub element: Option<Element>,
+    /// Bytes of an element; 0 for a mutex without data.
+    pub element_size: u32,
+    /// Alignment of an element.
+    pub element_align: u32,
+    /// The [tag](crate::Plain::TAG) of the element's type, or nothing.
+    pub tag: String,
     /// Its length in bytes.
     pub bytes: u64,
 }
@@ -241,8 +251,12 @@ impl Segment {
         named::list()
     }
 
-    /// Removes what the dead left: segments of this user to be [unlinked with the last](Unlink::WithLast) participant,
-    /// all of whose participants died at once, and unfinished files of creators. Never a living or foreign one.
+    /// Removes what the dead left, of this user's: the name of a segment in which nobody lives, if it is to be [unlinked
+    /// with the last](Unlink::WithLast) participant or an [`unlink`](Self::unlink) was killed in the middle; and
+    /// unfinished files of creators that were killed.
+    ///
+    /// What stays: a segment with a living participant; one to be [kept](Unlink::Keep), the default, dead or alive,
+    /// until it is unlinked; what belongs to another user; a file that is no sound segment of this layout version.
     ///
     /// # Errors
     /// Those of reading the directory.
@@ -280,11 +294,10 @@ impl Segment {
         used.map(|id| {
             let slot = view.slot(id);
             let name: [u8; 16] = bytemuck::cast(slot.name.each_ref().map(|word| word.load(Ordering::Relaxed)));
-            let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
             ParticipantInfo {
                 id,
                 pid: slot.pid.load(Ordering::Relaxed) as u32,
-                name: String::from_utf8_lossy(&name[..end]).into_owned(),
+                name: text(&name),
                 alive: self.attachment.fate(id) == crate::raw::Fate::Alive,
             }
         })
@@ -303,6 +316,10 @@ impl Segment {
                 name: record.name_lossy(),
                 kind: Kind::from_code(record.shape.kind).map_or("unknown", Kind::name),
                 capacity: record.shape.capacity,
+                element: Element::from_code(record.shape.element),
+                element_size: record.shape.element_size,
+                element_align: record.shape.element_align,
+                tag: text(&record.shape.tag),
                 bytes: record.len,
             })
             .collect())
@@ -333,6 +350,12 @@ impl Segment {
     pub(crate) fn attachment(&self) -> &Arc<Attachment> {
         &self.attachment
     }
+}
+
+/// What is NUL-padded, as text for people.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
 fn checked_memory(base: NonNull<u8>, len: usize) -> Result<u64, Error> {
