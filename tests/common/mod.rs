@@ -31,6 +31,17 @@ impl Drop for Name {
     }
 }
 
+/// Options for a segment that takes little.
+pub fn small() -> SegmentOptions {
+    SegmentOptions::new().size(4096).participants(4).objects(2)
+}
+
+/// The names of segments that start like that.
+pub fn listed(start: &str) -> Vec<String> {
+    let all = Segment::list().unwrap();
+    all.into_iter().map(|info| info.name).filter(|name| name.starts_with(start)).collect()
+}
+
 /// A child process that runs one role of this test binary. Killed and reaped when dropped.
 pub struct Role {
     pub child: Child,
