@@ -63,6 +63,17 @@ fn the_layout_page_has_the_layout_version() {
 }
 
 #[test]
+fn the_programs_shown_are_the_examples() {
+    let readme = text("README.md");
+    let shown = |fence: &str| readme.split_once(fence).unwrap().1.split_once("```\n").unwrap().0.to_owned();
+    assert!(text("examples/hello.rs").ends_with(&format!("\n\n{}", shown("```rust,no_run\n"))));
+    let hello = text("examples/c/hello.c");
+    assert_eq!(shown("```c\n"), hello);
+    let commented: String = hello.lines().map(|line| format!("//! {line}").trim_end().to_owned() + "\n").collect();
+    assert!(text("src/ffi/mod.rs").contains(&format!("//! ```c\n{commented}//! ```\n")));
+}
+
+#[test]
 fn the_readme_has_the_minimum_rust_version() {
     let manifest = text("Cargo.toml");
     let line = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();

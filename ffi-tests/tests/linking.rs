@@ -1,13 +1,17 @@
-//! hello.c, built the three ways that a program may find the library.
+//! The README's hello.c, built the three ways that a program may find the library, takes what Rust has pushed.
 
 use std::process::Command;
 
+use ringfence::{Error, Queue, Segment, SegmentOptions};
 use ringfence_ffi_tests::lab::{Lab, Linking, run_well, text};
 
 fn hello(linking: Linking, name: &str) -> (Lab, std::path::PathBuf) {
     let lab = Lab::new(name);
-    let program = lab.compile("c/hello.c", linking);
-    assert_eq!(run_well(Command::new(&program).arg(lab.segment())), "hello 42 from ringfence 0.1.0\n");
+    let program = lab.compile("../examples/c/hello.c", linking);
+    let segment = Segment::create(lab.segment(), &SegmentOptions::new().size(16 << 20)).expect("a segment");
+    Queue::<u64>::create(&segment, "tasks", 1024).expect("a queue").push(42).expect("room");
+    assert_eq!(run_well(Command::new(&program).arg(lab.segment())), "task 42\n");
+    assert_eq!(Segment::unlink(lab.segment()), Err(Error::Missing), "hello.c has unlinked it");
     (lab, program)
 }
 

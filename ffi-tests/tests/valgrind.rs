@@ -12,7 +12,7 @@ fn valgrind_finds_nothing() {
         return;
     }
     let programs = [
-        "c/hello.c",
+        "../examples/c/hello.c",
         "c/segment.c",
         "c/mutex.c",
         "c/cell.c",
