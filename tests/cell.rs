@@ -59,6 +59,22 @@ fn a_child_sets_a_double_and_negates_ten_ints() {
     assert_eq!(array.to_vec().unwrap(), [0, -1, -2, -3, -4, -5, -6, -7, -8, -9]);
 }
 
+/// A peer that frees a lock which somebody holds: its holder is told, and keeps nothing.
+#[test]
+fn a_lock_that_is_taken_away_is_not_held() {
+    let segment = Segment::anonymous(&SegmentOptions::new()).unwrap();
+    let array = Array::<u8>::create(&segment, "a", 1).unwrap();
+    // SAFETY: 128 bytes before the elements of an array lies its lock word (docs/layout.md), accessed atomically.
+    let word = unsafe { array.as_ptr().sub(128).cast::<AtomicU32>().as_ref() };
+    for _ in 0..100 {
+        let guard = array.lock().unwrap();
+        word.store(0, Ordering::Relaxed);
+        drop(guard);
+    }
+    drop(array.lock().unwrap());
+    segment.close().unwrap();
+}
+
 // semantics 89
 #[test]
 fn locks_are_counted_up_to_a_maximum() {

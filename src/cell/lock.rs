@@ -91,10 +91,12 @@ impl Lockable {
     pub fn unlock(&self) -> Result<(), LockFailure> {
         let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
         let lock = self.raw();
-        if lock.unlock(thread.owner()).map_err(|_| LockFailure::NotOwner)? == Unlocked::Free {
+        let unlocked = lock.unlock(thread.owner());
+        if unlocked != Ok(Unlocked::Still) {
+            // Also if a faulty peer took the lock from us: the word does not name us, so the list need not.
             thread.unhold(lock.word);
         }
-        Ok(())
+        unlocked.map(drop).map_err(|_| LockFailure::NotOwner)
     }
 
     /// Runs `change` under the lock without taking note of a death: if its last owner died, the next to lock is still
@@ -102,14 +104,16 @@ impl Lockable {
     pub fn with_lock<R>(&self, wait: Wait, change: impl FnOnce() -> R) -> Result<R, LockFailure> {
         let acquired = self.acquire(wait)?;
         let result = change();
+        // Not the owner any more: a faulty peer took the lock from us.
         if acquired == Acquired::OwnerDied {
-            let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
+            let thread = self.object.entered().ok_or(LockFailure::Corrupted)?;
             let word = self.raw().word;
-            mutex::give_back(word, thread.owner()).map_err(|_| LockFailure::NotOwner)?;
+            let given = mutex::give_back(word, thread.owner());
             thread.unhold(word);
             self.object.settle();
+            given.map_err(|_| LockFailure::Corrupted)?;
         } else {
-            self.unlock()?;
+            self.unlock().map_err(|_| LockFailure::Corrupted)?;
         }
         Ok(result)
     }
