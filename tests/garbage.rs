@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use common::{Name, Parts, Role, role, say};
-use ringfence::{Error, LockError, Mutex, Segment, SegmentOptions};
+use ringfence::{Array, Channel, Error, LockError, Mutex, Queue, Segment, SegmentOptions, Value};
 
 const PARTICIPANTS: u64 = 8;
-const OBJECTS: u64 = 8;
+const OBJECTS: u64 = 16;
 /// How long each victim works.
 const WORK: Duration = Duration::from_secs(2);
 /// After this it hangs. Waits of patience inside a call may take five seconds each.
@@ -33,11 +33,12 @@ fn role_entry() {
 fn victim(name: &str) {
     let segment = Segment::open(name).unwrap();
     let held = Mutex::<[u64; 8]>::open(&segment, "held").unwrap();
+    let others = Others::open(&segment);
     say("go");
     let (start, mut rounds, mut done) = (Instant::now(), 0_u64, 0_u64);
     while start.elapsed() < WORK {
         rounds += 1;
-        done += u64::from(lock(&held, rounds));
+        done += u64::from(lock(&held, rounds)) + others.work(rounds);
         let own = format!("own-{}", rounds % 3);
         if let Ok(mutex) = Mutex::open_or_create(&segment, &own, [rounds; 3]) {
             done += u64::from(lock(&mutex, rounds));
@@ -64,6 +65,56 @@ fn victim(name: &str) {
     // Leaves in peace, whatever it finds.
 }
 
+/// Objects of the other kinds.
+struct Others {
+    queue: Queue<[u64; 3]>,
+    channel: Channel,
+    value: Value<u64>,
+    wide: Value<[u64; 8]>,
+    array: Array<u32>,
+    rows: Array<[u64; 3]>,
+}
+
+impl Others {
+    fn open(segment: &Segment) -> Self {
+        Self {
+            queue: Queue::open_or_create(segment, "queue", 5).unwrap(),
+            channel: Channel::open_or_create(segment, "channel", 256).unwrap(),
+            value: Value::open_or_create(segment, "value", 0).unwrap(),
+            wide: Value::open_or_create(segment, "wide", [0; 8]).unwrap(),
+            array: Array::open_or_create(segment, "array", 9).unwrap(),
+            rows: Array::open_or_create(segment, "rows", 4).unwrap(),
+        }
+    }
+
+    /// How much worked. Nothing here takes a lock without a time-out.
+    fn work(&self, round: u64) -> u64 {
+        const SHORT: Duration = Duration::from_millis(1);
+        let mut done = 0;
+        for _ in 0..2 {
+            done += u64::from(self.queue.try_push([round; 3]).is_ok());
+            done += u64::from(self.queue.push_timeout([round; 3], SHORT).is_ok());
+            done += u64::from(self.channel.try_send(&[7; 20]).is_ok());
+            done += u64::from(self.channel.send_timeout(&[], SHORT).is_ok());
+        }
+        assert!(self.queue.len() <= 5 && self.channel.len() <= 256 / 8);
+        done += u64::from(self.queue.try_pop().is_ok()) + u64::from(self.queue.pop_timeout(SHORT).is_ok());
+        let _ = self.channel.try_recv_into(&mut [0; 4]);
+        done += u64::from(self.channel.recv_timeout(SHORT).is_ok_and(|message| message.len() <= 256));
+        self.value.set(self.value.get() ^ self.value.fetch_add(1));
+        let _ = (self.value.holder(), self.array.holder(), self.array.set(8, 1), self.array.fetch_add(0, 1));
+        if let Some(mut guard) = had(self.wide.lock_timeout(SHORT)) {
+            guard.update(|wide| wide.map(|word| !word));
+            done += 1;
+        }
+        done + u64::from(had(self.rows.lock_timeout(SHORT)).is_some()) + u64::from(self.array.to_vec().is_ok())
+    }
+}
+
+fn had<G>(result: Result<G, LockError<G>>) -> Option<G> {
+    result.map_or_else(LockError::into_guard, Some)
+}
+
 fn lock<T: ringfence::Plain + Default>(mutex: &Mutex<T>, _round: u64) -> bool {
     let guard = match mutex.lock_timeout(Duration::from_millis(2)) {
         Ok(guard) => Some(guard),
@@ -81,6 +132,7 @@ fn attack(what: &str, ranges: impl Fn(&Parts, u64) -> Vec<(u64, u64)>) {
     let name = Name::new(what);
     let segment = name.create(&options());
     drop(Mutex::create(&segment, "held", [0_u64; 8]).unwrap());
+    drop(Others::open(&segment));
     let size = segment.size() as u64;
     let ranges = ranges(&Parts::of(PARTICIPANTS, OBJECTS), size);
     // The header that never changes is needed by whoever opens; it is checked once.
@@ -150,7 +202,12 @@ fn garbage_in_the_directory() {
 
 #[test]
 fn garbage_in_the_objects() {
-    attack("objects", |parts, _| vec![(parts.heap, parts.heap + 256), (parts.heap, parts.heap + 8)]);
+    attack("mutex", |parts, _| vec![(parts.heap, parts.heap + 256), (parts.heap, parts.heap + 8)]);
+}
+
+#[test]
+fn garbage_in_the_other_objects() {
+    attack("objects", |parts, _| vec![(parts.heap + 256, parts.heap + 3072)]);
 }
 
 #[test]
