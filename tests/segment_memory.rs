@@ -46,6 +46,7 @@ fn role_entry() {
             assert_eq!(reap(child), 0);
             Segment::unlink(name).unwrap();
         }
+        "small-space" => small_space(name),
         "small-shm" => small_shm(),
         _ => panic!("no role {role}"),
     }
@@ -171,6 +172,41 @@ fn a_size_beyond_the_free_space_leaves_nothing() {
     } else {
         skip("only root may mount a small /dev/shm");
     }
+}
+
+#[test]
+fn without_address_space_every_step_is_undone() {
+    let name = Name::new("enomem");
+    drop(name.create(&small().size(LARGE)));
+    Role::start("small-space", &[&name.0]).finish();
+    assert!(!Name(format!("{}.new", name.0)).path().exists());
+    // Whoever could not map it is no participant.
+    assert_eq!(Segment::open(&name.0).unwrap().participants().len(), 1);
+}
+
+const LARGE: usize = 64 << 20;
+
+/// With less address space than the segments need.
+fn small_space(name: &str) {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let used = pages.split(' ').next().unwrap().parse::<u64>().unwrap() * 4096;
+    let before = descriptors();
+    let limit = libc::rlimit { rlim_cur: used + LARGE as u64 / 4, rlim_max: used + LARGE as u64 / 4 };
+    // SAFETY: `limit` is valid for the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    let large = small().size(LARGE);
+    let new = format!("{name}.new");
+    for result in [
+        Segment::open(name),
+        Segment::open_or_create(name, &large),
+        Segment::create(&new, &large),
+        Segment::open_or_create(&new, &large),
+        Segment::anonymous(&large),
+    ] {
+        assert_eq!(result.map(drop), Err(Error::NoMemory));
+    }
+    assert!(listed(&new).is_empty());
+    assert_eq!(descriptors(), before);
 }
 
 extern "C" fn nothing(_signal: i32) {}
