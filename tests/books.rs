@@ -44,7 +44,9 @@ fn every_link_leads_to_a_file() {
         let document = fs::read_to_string(&path).unwrap();
         for target in links(&document) {
             let folder = path.parent().unwrap();
-            assert!(folder.join(target).exists(), "{}: {target} is not there", path.display());
+            let file = folder.join(target).canonicalize();
+            let inside = file.is_ok_and(|file| file.starts_with(root().canonicalize().unwrap()));
+            assert!(inside, "{}: {target} is not in the repository", path.display());
         }
     }
 }
