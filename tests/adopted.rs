@@ -4,40 +4,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Memory, die_with_parent, fork, is_root, kill, no_more_descriptors, reap, skip, state_of, until};
+use common::{
+    Memory, die_with_parent, fork, hold, is_root, kill, no_more_descriptors, reap, refused, skip, sleep_for_ever,
+    state_of, told, unsafe_copy, until,
+};
 use ringfence::{Error, LockError, Mutex, Segment, SegmentOptions};
 
 fn small() -> SegmentOptions {
     SegmentOptions::new().size(1 << 16).participants(8).objects(8)
-}
-
-/// Locks for ever; gives the mutex back when the process ends, one way or another.
-fn hold(mutex: &Mutex<u64>) {
-    std::mem::forget(mutex.lock().unwrap());
-}
-
-/// Sleeps until killed; whatever goes wrong with the test, not for long.
-fn sleep_for_ever() -> ! {
-    // SAFETY: touches no memory.
-    unsafe { libc::alarm(60) };
-    loop {
-        std::thread::park();
-    }
-}
-
-fn told(mutex: &Mutex<u64>) {
-    let Err(LockError::OwnerDied(mut guard)) = mutex.lock_timeout(common::PATIENCE) else { panic!("not told") };
-    assert!(guard.make_consistent());
-}
-
-fn refused(mutex: &Mutex<u64>) {
-    assert!(matches!(mutex.try_lock(), Err(LockError::WouldBlock)));
-}
-
-/// A bitwise copy, for a forked child that drops what it inherited and then ends without dropping it again.
-fn unsafe_copy<T>(value: &T) -> T {
-    // SAFETY: the child leaves through _exit, so each copy is dropped once in its process.
-    unsafe { std::ptr::read(value) }
 }
 
 /// A zombie leader may have living threads behind it.

@@ -7,12 +7,8 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
-use common::{Memory, Name, Role, fork, hear, is_root, no_more_descriptors, reap, role, say, skip};
+use common::{Memory, Name, Role, fork, hear, is_root, no_more_descriptors, reap, role, say, skip, small};
 use ringfence::{Error, Mutex, Segment, SegmentOptions, Unlink};
-
-fn small() -> SegmentOptions {
-    SegmentOptions::new().size(4096).participants(4).objects(2)
-}
 
 #[test]
 fn role_entry() {

@@ -7,8 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
 use common::{
-    Name, PATIENCE, Parts, Role, close_all_descriptors, die_with_parent, fork, hear, is_root, kill, raw_fork, reap,
-    role, say, skip, state_of, until,
+    Name, PATIENCE, Parts, Role, close_all_descriptors, die_with_parent, fork, hear, hold, is_root, kill, raw_fork,
+    reap, refused, role, say, skip, sleep_for_ever, state_of, told, unsafe_copy, until,
 };
 use ringfence::{Error, LockError, Mutex, Segment, SegmentOptions, Unlink};
 
@@ -21,20 +21,6 @@ fn setup(what: &str) -> (Name, Segment, Mutex<u64>) {
     let segment = name.create(&small());
     let mutex = Mutex::create(&segment, "m", 0).unwrap();
     (name, segment, mutex)
-}
-
-/// Locks for ever; gives the mutex back when the process ends, one way or another.
-fn hold(mutex: &Mutex<u64>) {
-    std::mem::forget(mutex.lock().unwrap());
-}
-
-/// Sleeps until killed; whatever goes wrong with the test, not for long.
-fn sleep_for_ever() -> ! {
-    // SAFETY: touches no memory.
-    unsafe { libc::alarm(60) };
-    loop {
-        std::thread::park();
-    }
 }
 
 #[test]
@@ -141,15 +127,6 @@ extern "C" fn end_thread(_signal: i32) {
     unsafe { libc::syscall(libc::SYS_exit, 0) };
 }
 
-fn told(mutex: &Mutex<u64>) {
-    let Err(LockError::OwnerDied(mut guard)) = mutex.lock_timeout(PATIENCE) else { panic!("not told") };
-    assert!(guard.make_consistent());
-}
-
-fn refused(mutex: &Mutex<u64>) {
-    assert!(matches!(mutex.try_lock(), Err(LockError::WouldBlock)));
-}
-
 // semantics 81
 #[test]
 fn a_raw_clone_that_outlives_its_parent_keeps_nothing_alive() {
@@ -212,12 +189,6 @@ fn forks_and_clones() {
     assert!(name.path().exists());
     drop((mutex, segment));
     assert!(!name.path().exists());
-}
-
-/// A bitwise copy, for a forked child that drops what it inherited and then ends without dropping it again.
-fn unsafe_copy<T>(value: &T) -> T {
-    // SAFETY: the child leaves through _exit, so each copy is dropped once in its process.
-    unsafe { std::ptr::read(value) }
 }
 
 /// All threads of a forked child come to the segment at the same moment: it is one participant all the same.

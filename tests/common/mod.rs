@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ringfence::{Segment, SegmentOptions};
+use ringfence::{LockError, Mutex, Segment, SegmentOptions};
 
 /// A segment name of this test alone, unlinked when dropped, also when the test fails.
 pub struct Name(pub String);
@@ -261,6 +261,37 @@ impl Drop for Memory {
         // SAFETY: mapped in `new`; whoever uses it must have dropped its handles.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
     }
+}
+
+/// Locks for ever; gives the mutex back when the process ends, one way or another.
+pub fn hold(mutex: &Mutex<u64>) {
+    std::mem::forget(mutex.lock().unwrap());
+}
+
+/// Sleeps until killed; whatever goes wrong with the test, not for long.
+pub fn sleep_for_ever() -> ! {
+    // SAFETY: touches no memory.
+    unsafe { libc::alarm(60) };
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Locks what a dead owner held, is told so, and makes it consistent.
+pub fn told(mutex: &Mutex<u64>) {
+    let Err(LockError::OwnerDied(mut guard)) = mutex.lock_timeout(PATIENCE) else { panic!("not told") };
+    assert!(guard.make_consistent());
+}
+
+/// Somebody alive holds it.
+pub fn refused(mutex: &Mutex<u64>) {
+    assert!(matches!(mutex.try_lock(), Err(LockError::WouldBlock)));
+}
+
+/// A bitwise copy, for a forked child that drops what it inherited and then ends without dropping it again.
+pub fn unsafe_copy<T>(value: &T) -> T {
+    // SAFETY: the child leaves through _exit, so each copy is dropped once in its process.
+    unsafe { std::ptr::read(value) }
 }
 
 /// Closes every descriptor but the standard ones.
