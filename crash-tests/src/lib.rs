@@ -16,12 +16,13 @@
 //!
 //! - [`os`]: processes, shared pages; [`step`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
-//! - [`locks`]: the scenarios; [`broken`]: negative controls
+//! - [`locks`], [`cells`], [`chain`], [`asleep`], [`life`]: the scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
 pub mod board;
 pub mod broken;
+pub mod cells;
 pub mod chain;
 pub mod channel;
 pub mod fifos;
@@ -34,6 +35,8 @@ pub mod scenario;
 pub mod step;
 
 use std::time::Duration;
+
+use ringfence::Value;
 
 use report::{Class, Outcome, Row, delays, head};
 use scenario::{Options, Scenario};
@@ -53,12 +56,14 @@ pub fn catalogue() -> Vec<Scenario> {
         all.push(chain::scenario::<api::ApiQueue>("Queue", 3, label, script));
         all.push(chain::scenario::<api::ApiChannel>("Channel", 3, label, script));
     }
+    all.extend(cells::scenarios());
     all.extend(life::scenarios());
     all.extend(controls());
     all
 }
 
 fn controls() -> Vec<Scenario> {
+    use broken::cells::{Consumes, InPlace};
     use broken::locks::{NotRobust, SwapUnlock};
     use broken::{hidden::Hidden, vyukov::Vyukov};
     use chain::Act::{KillPop, KillPush, Push, Recover};
@@ -70,6 +75,9 @@ fn controls() -> Vec<Scenario> {
         scenario::<Raw<SwapUnlock>>("broken: swap unlock", Case::Barger, "barger", false).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Free, "free", true).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Contended, "contended", true).must_fail(Class::Stuck),
+        scenario::<InPlace>("broken: in place", Case::Free, "free", true).must_fail(Class::Torn),
+        cells::scenario::<Value<[u64; 5]>, Consumes>("broken: consumes", cells::Case::Takeover, "takeover", false)
+            .must_fail(Class::Unreported),
     ]
 }
 

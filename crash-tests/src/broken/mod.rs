@@ -1,5 +1,6 @@
 //! Negative controls: algorithms with a known flaw, which the rig must find. If it does not, the rig is broken.
 
+pub mod cells;
 pub mod hidden;
 pub mod locks;
 pub mod vyukov;
