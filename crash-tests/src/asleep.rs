@@ -53,12 +53,15 @@ const CAPACITY: usize = 2;
 pub fn scenarios<F: Fifo>(name: &str) -> Vec<Scenario> {
     let mut all = vec![];
     for cap in [true, false] {
-        for (case, label) in CASES {
-            let suffix = if cap { "" } else { " cap-off" };
-            all.push(Scenario::new(format!("{name} {label}{suffix}"), move |options| run::<F>(case, cap, options)));
-        }
+        all.extend(CASES.map(|(case, label)| scenario::<F>(name, case, label, cap)));
     }
     all
+}
+
+/// One of them.
+pub fn scenario<F: Fifo>(name: &str, case: Case, label: &str, cap: bool) -> Scenario {
+    let suffix = if cap { "" } else { " cap-off" };
+    Scenario::new(format!("{name} {label}{suffix}"), move |options| run::<F>(case, cap, options))
 }
 
 /// What a sleeper waits for.

@@ -65,7 +65,7 @@ pub fn catalogue() -> Vec<Scenario> {
 fn controls() -> Vec<Scenario> {
     use broken::cells::{Consumes, InPlace};
     use broken::locks::{NotRobust, SwapUnlock};
-    use broken::{hidden::Hidden, vyukov::Vyukov};
+    use broken::{eventcount::ClearFirst, hidden::Hidden, vyukov::Vyukov};
     use chain::Act::{KillPop, KillPush, Push, Recover};
     use locks::{Case, Raw, scenario};
     vec![
@@ -75,6 +75,8 @@ fn controls() -> Vec<Scenario> {
         scenario::<Raw<SwapUnlock>>("broken: swap unlock", Case::Barger, "barger", false).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Free, "free", true).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Contended, "contended", true).must_fail(Class::Stuck),
+        asleep::scenario::<ClearFirst>("broken: clear first", asleep::Case::ConsumerAsleep, "consumer asleep", false)
+            .must_fail(Class::Stuck),
         scenario::<InPlace>("broken: in place", Case::Free, "free", true).must_fail(Class::Torn),
         cells::scenario::<Value<[u64; 5]>, Consumes>("broken: consumes", cells::Case::Takeover, "takeover", false)
             .must_fail(Class::Unreported),
