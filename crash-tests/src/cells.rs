@@ -204,7 +204,7 @@ pub fn scenarios() -> Vec<Scenario> {
     all.extend(writes::<Array<[u64; 3]>>("Array"));
     all.push(Scenario::new("Value, Array atomics", |options| {
         let board = Board::new();
-        explore(board, 1, options, atomics)
+        explore(board, 1, &Options { alone: true, ..*options }, atomics)
     }));
     all
 }
@@ -223,7 +223,8 @@ pub fn scenario<E: Elements, W: Writer<E>>(name: &str, case: Case, label: &str, 
 fn run<E: Elements, W: Writer<E>>(case: Case, cap: bool, options: &Options) -> Outcome {
     let board = Board::new();
     board.uncapped.store(u32::from(!cap), Relaxed);
-    explore(board, 1, options, |point| {
+    let options = Options { alone: case == Case::Write || !cap, ..*options };
+    explore(board, 1, &options, |point| {
         fresh::<E>(board);
         if staged::<E, W>(point, case, cap).is_none() {
             point.skip();

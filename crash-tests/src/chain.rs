@@ -15,7 +15,7 @@ use crate::fifos::{Fifo, NOW, No};
 use crate::os::{Child, Gate};
 use crate::report::{Class, Outcome};
 use crate::scenario::{Options, Scenario, park, play};
-use crate::step::{Unit, Victim, Walk, marker};
+use crate::step::{Path, Unit, Victim, Walk, marker};
 
 /// A line of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,6 +270,8 @@ impl<F: Fifo> Chain<'_, F> {
         let mut stride = self.options.stride;
         let mut k = 1_000_000; // the first one runs to its end: how long is it?
         let mut measured = false;
+        let mut path: Option<Path> = None;
+        let mut astray = false;
         loop {
             if F::IN_ARENA {
                 board.arena.iter().zip(&saved).for_each(|(word, &value)| word.store(value, Relaxed));
@@ -279,10 +281,17 @@ impl<F: Fifo> Chain<'_, F> {
             board.clear_cast();
             board.dead.iter().zip(&dead).for_each(|(entry, &value)| entry.store(value, Relaxed));
             self.kills.push(k);
-            let Some((steps, walk)) = self.victim(act, role, model, k) else {
+            let way = path.as_ref().filter(|_| !astray);
+            let Some((steps, walk, walked)) = self.victim(act, role, model, k, way, measured) else {
                 self.kills.pop();
                 return;
             };
+            astray = walk == Walk::Astray;
+            if astray {
+                self.kills.pop();
+                continue; // again, step by step
+            }
+            path = path.or(walked);
             *self.kills.last_mut().expect("just pushed") = steps;
             self.outcome.points += 1;
             let cue = board.cue(role);
@@ -318,8 +327,16 @@ impl<F: Fifo> Chain<'_, F> {
         }
     }
 
-    /// Runs the victim to its end or its kill point.
-    fn victim(&mut self, act: Act, role: Role, model: &Model, k: u64) -> Option<(u64, Walk)> {
+    /// Runs the victim to its end or its kill point, along a path if it is known. The first one makes it known.
+    fn victim(
+        &mut self,
+        act: Act,
+        role: Role,
+        model: &Model,
+        k: u64,
+        way: Option<&Path>,
+        measured: bool,
+    ) -> Option<(u64, Walk, Option<Path>)> {
         let (board, capacity, dead) = (self.board, self.capacity, model.dead.clone());
         let value = 900 + u64::from(role.id());
         let begun = Victim::fork(|| {
@@ -342,15 +359,22 @@ impl<F: Fifo> Chain<'_, F> {
                 return None;
             }
         };
-        let walk = victim.walk(Unit::Instruction, k, || board.cue(role).stage.load(Acquire) == 1);
-        let steps = victim.steps();
+        if !measured {
+            victim.record();
+        }
+        let walk = match way.filter(|way| k < way.len()) {
+            Some(way) if victim.jump(way, k) => Walk::Reached,
+            Some(_) => Walk::Astray,
+            None => victim.walk(Unit::Instruction, k, || board.cue(role).stage.load(Acquire) == 1),
+        };
+        let (steps, path) = (victim.steps(), victim.path());
         victim.kill();
         self.outcome.steps += steps;
         if let Walk::Lost(_) | Walk::Blocked = walk {
             self.fail(Class::Stuck, format!("the victim: {walk:?}"));
             return None;
         }
-        Some((steps, walk))
+        Some((steps, walk, path))
     }
 
     fn apply(&self, act: Act, role: Role, returned: bool, model: &mut Model) -> Result<(), (Class, String)> {

@@ -26,6 +26,7 @@ pub mod cells;
 pub mod chain;
 pub mod channel;
 pub mod fifos;
+pub mod jobs;
 pub mod life;
 pub mod locks;
 pub mod os;
@@ -34,11 +35,13 @@ pub mod report;
 pub mod scenario;
 pub mod step;
 
-use std::time::Duration;
+use std::io::Write;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use ringfence::Value;
 
-use report::{Class, Outcome, Row, delays, head};
+use report::{Class, Row, Total, head};
 use scenario::{Options, Scenario};
 
 /// Every scenario, then the negative controls.
@@ -83,54 +86,46 @@ fn controls() -> Vec<Scenario> {
     ]
 }
 
-/// Runs what `only` matches (everything if `None`), prints the table, and returns how many scenarios passed and failed.
-pub fn run(options: &Options, only: Option<&str>) -> (usize, usize) {
+/// Runs what `only` matches (everything if `None`) in `jobs` processes, prints the table, and returns how many scenarios
+/// passed and failed.
+pub fn run(options: &Options, only: Option<&str>, jobs: usize) -> (usize, usize) {
     if let Err(stop) = step::Victim::fork(step::marker) {
         eprintln!("this system does not let the rig trace its own children with ptrace ({stop:?})");
         return (0, 1);
     }
-    let mut total = Outcome::default();
-    let (mut passed, mut failed, mut states) = (0, 0, 0);
+    let begun = Instant::now();
+    // SAFETY: atomics all through, for which zero is valid.
+    let total = unsafe { os::share::<Total>() };
+    let mut chosen = catalogue();
+    chosen.retain(|scenario| only.is_none_or(|only| scenario.name.contains(only)));
     println!("{}", head());
-    for scenario in catalogue().iter().filter(|scenario| only.is_none_or(|only| scenario.name.contains(only))) {
-        let good = match scenario.control {
-            None => {
-                let outcome = scenario.run(options);
-                println!("{}", Row(&scenario.name, &outcome));
-                total.points += outcome.points;
-                total.steps += outcome.steps;
-                total.skipped += outcome.skipped;
-                total.took += outcome.took;
-                states += outcome.states.len();
-                for (sum, count) in total.failures.iter_mut().zip(outcome.failures) {
-                    *sum += count;
-                }
-                total.delays.extend(&outcome.delays);
-                outcome.failed() == 0 && outcome.skipped * 2 <= outcome.points
-            }
-            Some(class) => {
-                // Every k, until it is caught; a control that hangs is not worth four seconds each.
-                let options =
-                    Options { limit: Duration::from_secs(1), enough: 100, seek: Some(class), ..Options::full() };
-                let outcome = scenario.run(&options);
-                let caught = outcome.failures[class as usize] > 0;
-                let verdict = if caught { "caught, as it must be" } else { "NOT CAUGHT" };
-                println!("{}\n      {verdict}", Row(&scenario.name, &outcome));
-                caught
-            }
-        };
-        if good { passed += 1 } else { failed += 1 }
-    }
-    println!(
-        "\n{} kill points, {} distinct end states, {} failures, {} not staged, {} instructions, {:.1} s",
-        total.points,
-        states,
-        total.failed(),
-        total.skipped,
-        total.steps,
-        total.took.as_secs_f64()
-    );
-    println!("survivors went on after (ms, min/median/p99/max): {}", delays(&total.delays));
-    println!("{passed} passed, {failed} failed");
+    jobs::share_out(jobs, chosen.len(), |nth| play(&chosen[nth], options, total));
+    let passed = total.passed.load(Relaxed) as usize;
+    // A job that died has not noted its scenario.
+    let failed = chosen.len() - passed;
+    println!("\n{total}\n{:.0} s in {jobs} jobs: {passed} passed, {failed} failed", begun.elapsed().as_secs_f64());
     (passed, failed)
+}
+
+/// Plays a scenario and prints its row.
+fn play(scenario: &Scenario, options: &Options, total: &Total) {
+    let text = match scenario.control {
+        None => {
+            let outcome = scenario.run(options);
+            total.add(&outcome, scenario.uncapped());
+            total.note(outcome.failed() == 0 && outcome.skipped * 2 <= outcome.points);
+            format!("{}\n", Row(&scenario.name, &outcome))
+        }
+        Some(class) => {
+            // Every k, until it is caught; a control that hangs is not worth four seconds each.
+            let options = Options { limit: Duration::from_secs(1), enough: 100, seek: Some(class), ..Options::full() };
+            let outcome = scenario.run(&options);
+            let caught = outcome.failures[class as usize] > 0;
+            total.note(caught);
+            let verdict = if caught { "caught, as it must be" } else { "NOT CAUGHT" };
+            format!("{}\n      {verdict}\n", Row(&scenario.name, &outcome))
+        }
+    };
+    // In one piece, since others print too.
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }

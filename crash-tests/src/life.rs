@@ -65,7 +65,7 @@ pub fn scenarios() -> Vec<Scenario> {
     for (case, label) in CASES {
         for (unit, suffix) in [(Unit::Instruction, ""), (Unit::SystemCall, " at system calls")] {
             all.push(Scenario::new(format!("segment {label}{suffix}"), move |options| {
-                let mut options = Options { unit, ..*options };
+                let mut options = Options { unit, alone: true, ..*options };
                 if unit == Unit::Instruction {
                     options.budget = Some(options.budget.map_or(SAMPLE, |budget| (budget / 2).max(4)));
                 }

@@ -206,7 +206,7 @@ fn run<K: LockKind>(case: Case, cap: bool, options: &Options) -> crate::report::
         Case::Three => 3,
         _ => 1,
     };
-    let mut options = *options;
+    let mut options = Options { alone: matches!(case, Case::Free | Case::Recoverer), ..*options };
     if case == Case::LongSleeper {
         // What it costs is time: the delay of a survivor whose naps have grown.
         options.budget = Some(options.budget.map_or(40, |budget| (budget / 6).max(2)));

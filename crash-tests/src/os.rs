@@ -211,6 +211,16 @@ pub fn name_prefix() -> String {
 
 const RUN: &str = "RINGFENCE_RIG_RUN";
 
+/// Makes this process one of several that play scenarios: with names of its own, and its own orphans.
+pub fn become_worker(job: usize) {
+    let run = std::env::var(RUN).unwrap_or_default();
+    // SAFETY: single-threaded; the orphans of a killed process group become children of this process, which reaps them.
+    unsafe {
+        std::env::set_var(RUN, format!("{run}-{job}"));
+        libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
+    }
+}
+
 /// Runs the rig in a child and removes its segments afterwards, whatever became of it. Exits with its code.
 pub fn supervise(rig: impl FnOnce() -> i32) -> ! {
     // SAFETY: single-threaded here: nobody reads the environment or handles signals at the same time.
@@ -220,11 +230,8 @@ pub fn supervise(rig: impl FnOnce() -> i32) -> ! {
     }
     sweep_dead_runs();
     let mut child = Child::fork(|| {
-        // SAFETY: as above. Orphans of a killed process group become children of the rig, which reaps them.
-        unsafe {
-            libc::signal(libc::SIGINT, libc::SIG_DFL);
-            libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
-        }
+        // SAFETY: as above.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
         let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(rig)).unwrap_or(101);
         let _ = std::io::Write::flush(&mut std::io::stdout());
         // SAFETY: ends this child.

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// What can go wrong for the survivors of a kill.
@@ -98,6 +100,92 @@ impl fmt::Display for Row<'_> {
             write!(f, "\n      {example}")?;
         }
         Ok(())
+    }
+}
+
+/// The sums of all scenarios, in memory that the jobs share: with the cap on sleeps, and without.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Total {
+    /// Scenarios that were as they must be.
+    pub passed: AtomicU64,
+    sums: [Sum; 2],
+}
+
+#[repr(C)]
+#[derive(Debug)]
+struct Sum {
+    points: AtomicU64,
+    states: AtomicU64,
+    steps: AtomicU64,
+    skipped: AtomicU64,
+    failures: [AtomicU64; 6],
+    longest: AtomicU64,
+    /// How many delays there are of each length: eight steps to every power of two (ns).
+    delays: [AtomicU64; 64 * 8],
+}
+
+impl Total {
+    /// Adds the findings of a scenario.
+    pub fn add(&self, outcome: &Outcome, uncapped: bool) {
+        let sum = &self.sums[usize::from(uncapped)];
+        sum.points.fetch_add(outcome.points, Relaxed);
+        sum.states.fetch_add(outcome.states.len() as u64, Relaxed);
+        sum.steps.fetch_add(outcome.steps, Relaxed);
+        sum.skipped.fetch_add(outcome.skipped, Relaxed);
+        for (total, count) in sum.failures.iter().zip(outcome.failures) {
+            total.fetch_add(count, Relaxed);
+        }
+        for &delay in &outcome.delays {
+            sum.delays[bucket(delay)].fetch_add(1, Relaxed);
+            sum.longest.fetch_max(delay, Relaxed);
+        }
+    }
+
+    /// Notes whether a scenario was as it must be.
+    pub fn note(&self, good: bool) {
+        self.passed.fetch_add(good.into(), Relaxed);
+    }
+}
+
+fn bucket(delay: u64) -> usize {
+    let power = delay.max(8).ilog2();
+    power as usize * 8 + (delay.max(8) >> (power - 3)) as usize % 8
+}
+
+impl Sum {
+    /// The delay that a share of all do not exceed, in ms, to an eighth.
+    fn quantile(&self, share: f64) -> f64 {
+        let all: u64 = self.delays.iter().map(|count| count.load(Relaxed)).sum();
+        let mut left = (all as f64 * share) as u64;
+        let place = self.delays.iter().position(|count| {
+            let count = count.load(Relaxed);
+            let here = left < count;
+            left = left.saturating_sub(count);
+            here
+        });
+        let bound = place.map_or(u64::MAX, |place| (place as u64 % 8 + 9) << (place / 8).saturating_sub(3));
+        bound.min(self.longest.load(Relaxed)) as f64 / 1e6
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |word: &AtomicU64| word.load(Relaxed);
+        write!(f, "{} kill points, {} distinct end states:", count(&self.points), count(&self.states))?;
+        for (class, failures) in CLASSES.iter().zip(&self.failures) {
+            write!(f, " {} {}", count(failures), format!("{class:?}").to_lowercase())?;
+        }
+        write!(f, "; {} not staged, {} instructions", count(&self.skipped), count(&self.steps))?;
+        let (median, late, longest) = (self.quantile(0.5), self.quantile(0.99), self.quantile(1.0));
+        write!(f, "; survivors went on after (ms) {median:.3} median, {late:.1} p99, {longest:.1} at most")
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [capped, uncapped] = &self.sums;
+        write!(f, "sleeps capped: {capped}\ncap off: {uncapped}")
     }
 }
 

@@ -1,11 +1,12 @@
 //! A scenario: a staging that is played once per kill point, and the driver that plays it for every k.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::board::{Board, Cue, Role};
 use crate::os::{Child, LIMIT, now_ns};
 use crate::report::{Class, Outcome};
-use crate::step::{Stop, Unit, Victim, Walk};
+use crate::step::{Path, Stop, Unit, Victim, Walk};
 
 /// How densely to look, and how long to wait.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +25,23 @@ pub struct Options {
     pub seek: Option<Class>,
     /// What k counts.
     pub unit: Unit,
+    /// Nobody runs beside the victim, so that it goes the same way each time.
+    pub alone: bool,
 }
 
 impl Options {
     /// Every kill point; of an operation of more than 1000 instructions, every one of its beginning and its end.
     pub fn full() -> Self {
-        Self { stride: 1, offset: 0, budget: None, limit: LIMIT, enough: 10, seek: None, unit: Unit::Instruction }
+        Self {
+            stride: 1,
+            offset: 0,
+            budget: None,
+            limit: LIMIT,
+            enough: 10,
+            seek: None,
+            unit: Unit::Instruction,
+            alone: false,
+        }
     }
 
     /// Whether a scenario with this outcome is over.
@@ -70,6 +82,11 @@ impl Scenario {
         self
     }
 
+    /// Whether its sleeps are not capped.
+    pub fn uncapped(&self) -> bool {
+        self.name.ends_with("cap-off")
+    }
+
     /// Plays it.
     pub fn run(&self, options: &Options) -> Outcome {
         let begun = Instant::now();
@@ -92,6 +109,18 @@ pub struct Point<'a> {
     at: Vec<u64>,
     walked: Vec<u64>,
     finished: Vec<bool>,
+    way: Way,
+}
+
+/// How the first victim goes.
+#[derive(Debug)]
+enum Way {
+    Walk,
+    /// Walks, and remembers the path.
+    Record(Option<Path>),
+    Along(Rc<Path>),
+    /// Was to go along a path, and left it.
+    Astray,
 }
 
 impl Point<'_> {
@@ -113,10 +142,29 @@ impl Point<'_> {
     /// Steps the `nth` victim to its kill point. What became of it is noted; a crash of its own is a failure.
     pub fn walk(&mut self, nth: usize, victim: &mut Victim, done: impl Fn() -> bool) -> Walk {
         let before = victim.steps();
-        let walk = victim.walk(self.unit, self.at[nth], done);
+        let k = self.at[nth];
+        let walk = match &mut self.way {
+            Way::Along(path) if nth == 0 && k < path.len() => {
+                if victim.jump(path, k) {
+                    Walk::Reached
+                } else {
+                    Walk::Astray
+                }
+            }
+            Way::Record(path) if nth == 0 => {
+                victim.record();
+                let walk = victim.walk(self.unit, k, done);
+                *path = victim.path();
+                walk
+            }
+            _ => victim.walk(self.unit, k, done),
+        };
+        if walk == Walk::Astray {
+            self.way = Way::Astray;
+        }
         self.walked[nth] = victim.steps() - before;
         self.outcome.steps += self.walked[nth];
-        if walk != Walk::Reached {
+        if !matches!(walk, Walk::Reached | Walk::Astray) {
             self.finished[nth] = true;
         }
         if let Walk::Lost(stop) = walk {
@@ -197,7 +245,7 @@ pub fn explore(
     mut stage: impl FnMut(&mut Point<'_>),
 ) -> Outcome {
     let mut outcome = Outcome::default();
-    let mut play = |at: Vec<u64>, outcome: &mut Outcome| {
+    let mut play = |at: Vec<u64>, way: Way, outcome: &mut Outcome| {
         let mut point = Point {
             board,
             outcome,
@@ -206,18 +254,24 @@ pub fn explore(
             walked: vec![0; victims],
             finished: vec![false; victims],
             at,
+            way,
         };
         board.clear();
         stage(&mut point);
-        let result = (point.walked, point.finished);
+        let result = (point.walked, point.finished, point.way);
         outcome.points += 1;
         result
     };
     // How long are the operations? Each is measured behind predecessors that died half way.
     let mut lengths = vec![1_000_000; victims];
+    let mut path = None;
     for nth in 0..victims {
         let ks = lengths.iter().enumerate().map(|(n, k)| if n < nth { k / 2 } else { *k }).collect();
-        let walked = play(ks, &mut outcome).0;
+        let alone = options.alone && victims == 1 && options.unit == Unit::Instruction;
+        let (walked, _, way) = play(ks, if alone { Way::Record(None) } else { Way::Walk }, &mut outcome);
+        if let Way::Record(way) = way {
+            path = way.map(Rc::new);
+        }
         let length = &mut lengths[nth];
         *length = walked[nth];
     }
@@ -233,7 +287,12 @@ pub fn explore(
         .collect();
     let mut at = vec![options.offset; victims];
     loop {
-        let (_, finished) = play(at.clone(), &mut outcome);
+        let way = path.clone().map_or(Way::Walk, Way::Along);
+        let (_, mut finished, way) = play(at.clone(), way, &mut outcome);
+        if matches!(way, Way::Astray) {
+            // That was a kill point too, but not this one.
+            (_, finished, _) = play(at.clone(), Way::Walk, &mut outcome);
+        }
         if options.satisfied(&outcome) || outcome.skipped >= 200 {
             outcome.examples.push("stopped here".into());
             break;

@@ -12,8 +12,15 @@
 //! which costs the tracer nothing to look at. Programs linked with `-z now` (Rust's default) resolve no symbols lazily,
 //! and the vDSO is stepped through like any code.
 //!
+//! A step costs some 15 µs on a virtual machine, so that a walk of thousands, made anew for every k, takes most of a
+//! run. A [`Path`] is the way that one walk took. Where nobody else runs, the next one goes the same way, and to be killed
+//! at k it [jumps](Victim::jump): it runs at full speed into a breakpoint of the processor, and walks the rest.
+//!
 //! Single-stepping an LL/SC loop never ends, so this is for x86-64 (and for LSE atomics on aarch64, untested).
 
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::os::{Child, Ended, LIMIT, state};
@@ -42,6 +49,8 @@ pub enum Walk {
     Blocked,
     /// The victim crashed or ran away.
     Lost(Stop),
+    /// It left the path it was to jump along.
+    Astray,
 }
 
 /// What a step is.
@@ -58,6 +67,48 @@ pub enum Unit {
 pub struct Victim {
     child: Child,
     steps: u64,
+    way: Option<Vec<u64>>,
+}
+
+/// Where each step of a walk began.
+#[derive(Debug)]
+pub struct Path {
+    steps: Vec<u64>,
+    /// The steps that began at an address, in order. Repeated string instructions are not in it: to step is to trap in
+    /// each round, and a breakpoint is not.
+    visits: HashMap<u64, Vec<usize>>,
+}
+
+impl Path {
+    fn new(steps: Vec<u64>) -> Self {
+        let repeated: HashSet<u64> = steps.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        let mut visits: HashMap<u64, Vec<usize>> = HashMap::new();
+        // Where it begins, a breakpoint would or would not trap at once.
+        for (step, &at) in steps.iter().enumerate().filter(|(_, at)| **at != steps[0] && !repeated.contains(at)) {
+            visits.entry(at).or_default().push(step);
+        }
+        Self { steps, visits }
+    }
+
+    /// How many steps it is long.
+    pub fn len(&self) -> u64 {
+        self.steps.len() as u64
+    }
+
+    /// Whether there was nothing to walk.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The cheapest way to `k`: the address to stop at, how often, and the steps from there on.
+    fn jump_to(&self, k: usize) -> Option<(u64, usize, usize)> {
+        let nearest = (k.saturating_sub(64)..=k).rev().filter_map(|step| {
+            let at = *self.steps.get(step)?;
+            let hits = self.visits.get(&at)?.binary_search(&step).ok()? + 1;
+            Some((at, hits, k - step))
+        });
+        nearest.min_by_key(|(_, hits, rest)| hits + rest).filter(|(_, hits, rest)| hits + rest + 4 < k)
+    }
 }
 
 impl Victim {
@@ -69,7 +120,7 @@ impl Victim {
             unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
             body();
         });
-        let mut victim = Self { child, steps: 0 };
+        let mut victim = Self { child, steps: 0, way: None };
         match victim.arrive() {
             Stop::Trapped => {
                 // SAFETY: the child is in a trace stop.
@@ -82,6 +133,10 @@ impl Victim {
 
     /// One instruction, or one system call.
     pub fn step(&mut self) -> Stop {
+        if self.way.is_some() {
+            let at = self.at();
+            self.way.iter_mut().for_each(|way| way.push(at));
+        }
         // SAFETY: the child is in a trace stop.
         let gone = unsafe { libc::ptrace(libc::PTRACE_SINGLESTEP, self.child.pid(), 0, 0) } != 0;
         if gone {
@@ -131,6 +186,75 @@ impl Victim {
             }
         }
         if done() { Walk::Finished } else { Walk::Reached }
+    }
+
+    /// From now on, remembers where it goes.
+    pub fn record(&mut self) {
+        self.way = Some(vec![]);
+    }
+
+    /// The way it went since [`record`](Self::record).
+    pub fn path(&mut self) -> Option<Path> {
+        self.way.take().map(Path::new)
+    }
+
+    /// Goes `k` steps along a path, most of them at full speed. `false` if it went another way: nothing is known then of
+    /// where it is.
+    pub fn jump(&mut self, path: &Path, k: u64) -> bool {
+        let k = k as usize;
+        let (hits, rest) = match path.jump_to(k) {
+            Some((at, hits, rest)) if self.set_breakpoint(Some(at)) => {
+                let stopped = (0..hits).all(|_| self.proceed() == Stop::Trapped && self.at() == at);
+                if !(stopped && self.set_breakpoint(None)) {
+                    return false;
+                }
+                (hits, rest)
+            }
+            _ => (0, k),
+        };
+        debug_assert!(hits <= k);
+        let walked = (0..rest).all(|_| self.step() == Stop::Trapped);
+        self.steps += (k - rest) as u64;
+        walked && path.steps.get(k).is_none_or(|&at| self.at() == at)
+    }
+
+    fn proceed(&mut self) -> Stop {
+        // SAFETY: the child is in a trace stop.
+        if unsafe { libc::ptrace(libc::PTRACE_CONT, self.child.pid(), 0, 0) } != 0 {
+            return Stop::Gone(self.child.wait(LIMIT).unwrap_or(Ended::Signal(0)));
+        }
+        self.arrive()
+    }
+
+    /// The address of its next instruction.
+    #[cfg(target_arch = "x86_64")]
+    pub fn at(&self) -> u64 {
+        let offset = std::mem::offset_of!(libc::user, regs) + std::mem::offset_of!(libc::user_regs_struct, rip);
+        // SAFETY: reads a register of a child in a trace stop.
+        unsafe { libc::ptrace(libc::PTRACE_PEEKUSER, self.child.pid(), offset, 0) }.cast_unsigned()
+    }
+
+    /// Elsewhere all steps are single ones.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn at(&self) -> u64 {
+        0
+    }
+
+    /// Sets or clears the one breakpoint, on the execution of an instruction.
+    #[cfg(target_arch = "x86_64")]
+    fn set_breakpoint(&self, at: Option<u64>) -> bool {
+        const CONTROL: usize = 7;
+        let poke = |register: usize, value: u64| {
+            let offset = std::mem::offset_of!(libc::user, u_debugreg) + 8 * register;
+            // SAFETY: writes a debug register of a child in a trace stop; the kernel checks the value.
+            unsafe { libc::ptrace(libc::PTRACE_POKEUSER, self.child.pid(), offset, value) == 0 }
+        };
+        at.is_none_or(|at| poke(0, at)) && poke(CONTROL, at.is_some().into())
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn set_breakpoint(&self, _: Option<u64>) -> bool {
+        false
     }
 
     /// How many steps it has made.
@@ -201,8 +325,10 @@ pub fn marker() {
 /// not inherit the timer.
 fn arm_ticks() {
     extern "C" fn tick(_: i32) {}
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
+    static ARMED_IN: AtomicI32 = AtomicI32::new(0);
+    // SAFETY: no preconditions.
+    let me = unsafe { libc::getpid() };
+    if ARMED_IN.swap(me, Relaxed) != me {
         let period = libc::timeval { tv_sec: 0, tv_usec: 2000 };
         let timer = libc::itimerval { it_interval: period, it_value: period };
         // SAFETY: the handler does nothing; without SA_RESTART it makes waitpid return.
@@ -212,5 +338,5 @@ fn arm_ticks() {
             libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut());
             libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut());
         }
-    });
+    }
 }
