@@ -6,7 +6,7 @@
 //! played for every k. Many kill points leave the same bytes behind, so distinct end states are counted beside them.
 //!
 //! ```text
-//! cargo run --release -p ringfence-crash-tests --bin crash-rig -- --full          everything, some ten minutes
+//! cargo run --release -p ringfence-crash-tests --bin crash-rig -- --full          every kill point
 //! cargo run --release -p ringfence-crash-tests --bin crash-rig -- --only lock     a part
 //! cargo test -p ringfence-crash-tests                                             the gate: a sample, and the controls
 //! ```

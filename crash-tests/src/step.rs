@@ -240,6 +240,12 @@ impl Victim {
         0
     }
 
+    /// The bytes of its next instruction, and of what follows.
+    pub fn code(&self) -> u64 {
+        // SAFETY: reads the memory of a child in a trace stop.
+        unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, self.child.pid(), self.at(), 0) }.cast_unsigned()
+    }
+
     /// Sets or clears the one breakpoint, on the execution of an instruction.
     #[cfg(target_arch = "x86_64")]
     fn set_breakpoint(&self, at: Option<u64>) -> bool {

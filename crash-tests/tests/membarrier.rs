@@ -1,0 +1,209 @@
+//! The two ways that a notifier and a sleeper see each other, between processes: the sleeper's barrier on the notifier's
+//! processor, and a fence on either side. Sleeps are not capped, so a wake-up that is lost is not made up for.
+//!
+//! A program of its own (no test harness): it forks, and a fork wants a single thread.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
+
+use ringfence::layout::queue::QueueHeader;
+use ringfence::sys::{membarrier, nap};
+use ringfence_crash_tests::board::{Board, Role};
+use ringfence_crash_tests::fifos::{Fifo, NOW};
+use ringfence_crash_tests::locks::FOREVER;
+use ringfence_crash_tests::os::{Child, Ended, share, supervise};
+use ringfence_crash_tests::queue::Shipped;
+use ringfence_crash_tests::step::{Stop, Victim, marker};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const ROUNDS: u64 = 20_000;
+
+fn main() {
+    supervise(|| {
+        if !cfg!(target_arch = "x86_64") || !able() {
+            println!("skipped: no membarrier here, so everybody fences");
+            return 0;
+        }
+        for (name, test) in [
+            ("fences_of_a_push", fences_of_a_push as fn()),
+            ("all_registered", || talk(&[false; 2])),
+            ("one_cannot_register", || talk(&[false, true])),
+            ("barrier_stands_in_for_a_fence", barrier_stands_in_for_a_fence),
+        ] {
+            test();
+            println!("test {name} ... ok");
+        }
+        0
+    })
+}
+
+/// Whether a child can register; this process stays as it is, since a registration is inherited.
+fn able() -> bool {
+    Child::fork(|| assert!(membarrier::register())).wait(LIMIT) == Some(Ended::Exit(0))
+}
+
+fn flag(board: &'static Board) -> &'static AtomicU32 {
+    // SAFETY: the arena begins with the header that `reset` wrote.
+    unsafe { &(*board.arena.as_ptr().cast::<QueueHeader>()).shared.0.no_membarrier }
+}
+
+/// From now on `membarrier` fails in this process, as in a sandbox.
+fn forbid() {
+    let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let mut program = [
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_membarrier as u32),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog { len: 4, filter: program.as_mut_ptr() };
+    // SAFETY: the filter is live; the kernel copies it.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) == 0
+    };
+    assert!(done && !membarrier::register() && !membarrier::barrier(), "the filter does not hold");
+}
+
+/// A queue of one place.
+fn reset(board: &'static Board) {
+    board.clear();
+    Shipped::reset(board, 1);
+}
+
+/// How many full fences a push executes, told by its instructions.
+fn fences(registered: bool, no_membarrier: bool) -> u64 {
+    let board = Board::new();
+    reset(board);
+    flag(board).store(no_membarrier.into(), Relaxed);
+    let mut victim = Victim::fork(|| {
+        assert!(!registered || membarrier::register());
+        let mut queue = Shipped::join(board, 1, Role::Victim);
+        marker();
+        assert!(Shipped::push(&mut queue, 1, NOW).is_ok());
+        board.cue(Role::Victim).done.open();
+    })
+    .expect("a victim");
+    let mut fences = 0;
+    while !board.cue(Role::Victim).done.is_open() {
+        // `mfence`, or what a compiler may prefer: `lock or dword [rsp + any], 0`.
+        let code = victim.code();
+        fences += u64::from(code & 0xff_ffff == 0xf0_ae0f || code & 0xff00_ffff_ffff == 0x244c_83f0);
+        assert_eq!(victim.step(), Stop::Trapped);
+    }
+    victim.kill();
+    fences
+}
+
+fn fences_of_a_push() {
+    assert_eq!(fences(true, false), 0, "registered, and all can be: no fence");
+    assert_eq!(fences(true, true), 1, "somebody cannot issue the barrier: a fence");
+    assert_eq!(fences(false, false), 1, "not registered: a fence");
+}
+
+/// Two processes hand a message to and fro through two queues of one place, and sleep whenever the other is slower.
+fn talk(forbidden: &[bool; 2]) {
+    let boards = [Board::new(), Board::new()];
+    boards.into_iter().for_each(reset);
+    let side = |me: usize, forbidden: bool, cap: bool, rounds: u64| {
+        Child::fork(move || {
+            if forbidden {
+                forbid();
+            } else {
+                assert!(membarrier::register());
+            }
+            nap::set_cap_enabled(cap);
+            let role = [Role::Victim, Role::Second][me];
+            let mut queues = boards.map(|board| Shipped::join(board, 1, role));
+            for round in 0..rounds {
+                if me == 0 {
+                    Shipped::push(&mut queues[0], round, FOREVER).expect("room");
+                    assert_eq!(Shipped::pop(&mut queues[1], FOREVER), Ok(round));
+                } else {
+                    assert_eq!(Shipped::pop(&mut queues[0], FOREVER), Ok(round));
+                    Shipped::push(&mut queues[1], round, FOREVER).expect("room");
+                }
+            }
+        })
+    };
+    let meet = |cap: bool, rounds: u64| {
+        let mut second = side(1, forbidden[1], cap, rounds);
+        assert!(second.settles(LIMIT), "there is nothing for it, and it does not sleep");
+        for side in &mut [side(0, forbidden[0], cap, rounds), second] {
+            assert_eq!(side.wait(LIMIT), Some(Ended::Exit(0)), "a wake-up was lost");
+        }
+    };
+    // The first sleeper that cannot issue the barrier may be missed once, and its cap covers that: not counted here.
+    meet(true, 100);
+    let flags = boards.map(|board| flag(board).load(Relaxed) != 0);
+    // The second has slept at the first queue.
+    assert_eq!(flags, [forbidden[1], forbidden[0]], "whether somebody could not issue the barrier");
+    meet(false, ROUNDS);
+    assert_eq!(boards.map(|board| flag(board).load(Relaxed) != 0), flags);
+}
+
+/// Store, then load, on two processors: without a full fence on either side both may read the old value. The barrier of
+/// one stands in for the fence of the other, if that is registered; if not, both do read it (the negative control).
+fn barrier_stands_in_for_a_fence() {
+    assert_eq!(misses(true, 30_000), 0, "the barrier did not reach the other process");
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        assert!(misses(false, 5_000_000) > 0, "the control: without a barrier nobody was ever missed");
+    }
+}
+
+fn misses(barrier: bool, rounds: u64) -> u64 {
+    #[repr(C)]
+    struct Line(AtomicU64, [u64; 15]);
+    // SAFETY: zeroed atomics, and padding that nobody reads.
+    let lines = unsafe { share::<[Line; 6]>() };
+    let [x, y, saw_x, saw_y, turn, found] = lines.each_ref().map(|line| &line.0);
+    let meet = |round: u64, first: bool| {
+        turn.fetch_add(1, Release);
+        let end = std::time::Instant::now() + LIMIT;
+        for look in 1_u64.. {
+            if turn.load(Acquire) >= 2 * round {
+                break;
+            }
+            assert!(look % 4096 != 0 || std::time::Instant::now() < end, "side {first} is alone");
+            if look % 4096 == 0 {
+                std::thread::yield_now();
+            }
+        }
+    };
+    let mut notifier = Child::fork(|| {
+        assert!(membarrier::register());
+        for round in 1..=rounds {
+            meet(2 * round - 1, true);
+            x.store(round, Relaxed);
+            std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+            saw_y.store(y.load(Relaxed), Relaxed);
+            meet(2 * round, true);
+        }
+    });
+    let mut sleeper = Child::fork(|| {
+        for round in 1..=rounds {
+            meet(2 * round - 1, false);
+            y.store(round, Relaxed);
+            std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+            if barrier {
+                assert!(membarrier::barrier());
+            }
+            saw_x.store(x.load(Relaxed), Relaxed);
+            meet(2 * round, false);
+            found.fetch_add(u64::from(saw_x.load(Relaxed) < round && saw_y.load(Relaxed) < round), Relaxed);
+            if !barrier && found.load(Relaxed) > 0 {
+                notifier_may_go(turn);
+                return;
+            }
+        }
+    });
+    assert_eq!(sleeper.wait(LIMIT), Some(Ended::Exit(0)));
+    assert_eq!(notifier.wait(LIMIT), Some(Ended::Exit(0)));
+    found.load(Relaxed)
+}
+
+/// Lets the other side run to its end alone.
+fn notifier_may_go(turn: &AtomicU64) {
+    turn.store(u64::MAX / 2, Release);
+}
