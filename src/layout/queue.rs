@@ -87,6 +87,10 @@ pub struct Geometry {
     stride: usize,
     /// Bits of an index.
     shift: u32,
+    /// Those bits.
+    mask: u64,
+    /// Words of all slots.
+    words: usize,
 }
 
 impl Geometry {
@@ -96,12 +100,13 @@ impl Geometry {
             return None;
         }
         let stride = 1 + item_size.div_ceil(8);
-        match capacity.checked_mul(stride) {
-            Some(words) if words <= (isize::MAX / 8) as u64 => {}
+        let words = match capacity.checked_mul(stride) {
+            Some(words) if words <= (isize::MAX / 8) as u64 => words as usize,
             _ => return None,
-        }
+        };
         let shift = 64 - (capacity - 1).leading_zeros();
-        Some(Self { capacity, item_size: item_size as usize, stride: stride as usize, shift })
+        let mask = (1 << shift) - 1;
+        Some(Self { capacity, item_size: item_size as usize, stride: stride as usize, shift, mask, words })
     }
 
     /// Number of slots.
@@ -124,9 +129,14 @@ impl Geometry {
         self.shift
     }
 
+    /// The bits of an index within a position.
+    pub const fn mask(self) -> u64 {
+        self.mask
+    }
+
     /// Words of all slots.
     pub const fn words(self) -> usize {
-        self.capacity as usize * self.stride
+        self.words
     }
 
     /// Bytes of the whole queue: header and slots.

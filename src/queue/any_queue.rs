@@ -2,8 +2,9 @@
 
 use crate::error::Error;
 use crate::layout::queue::{Geometry, QueueHeader};
-use crate::primitive::{AtomicU32, Ordering};
-use crate::raw::queue::{PopFailure, PushFailure, Queue};
+use crate::primitive::{AtomicU32, AtomicU64, Ordering};
+use crate::raw::backoff::Backoff;
+use crate::raw::queue::{Missed, PopFailure, PushFailure, Queue};
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape, Tag};
 use crate::segment::kinds::Kind;
@@ -27,6 +28,9 @@ pub struct AnyQueue {
     object: Object,
     geometry: Geometry,
     interruptible: AtomicU32,
+    /// Where this handle last found the queue empty, and full: hints that tell a stream from single messages.
+    empty_at: AtomicU64,
+    full_at: AtomicU64,
 }
 
 /// A failure of the queue, or of joining the segment.
@@ -64,20 +68,41 @@ impl AnyQueue {
         let geometry = Geometry::new(object.shape().capacity, object.shape().element_size.into())
             .filter(|geometry| geometry.bytes() as u64 <= object.len())
             .ok_or(Error::Corrupted("a queue does not fit its entry"))?;
-        Ok(Self { object, geometry, interruptible: AtomicU32::new(0) })
+        let [empty_at, full_at] = [AtomicU64::new(0), AtomicU64::new(0)];
+        Ok(Self { object, geometry, interruptible: AtomicU32::new(0), empty_at, full_at })
     }
 
-    #[inline]
+    #[inline(always)]
     fn raw(&self) -> Result<Queue<'_>, Error> {
         // SAFETY: the object is mapped as long as `self`, and at least `bytes()` long (checked in `open`).
         unsafe { Queue::at(self.object.base(), self.geometry) }.ok_or(Error::Corrupted("a queue's sizes changed"))
     }
 
     /// Appends an item of exactly the item size. The outer error is one of joining the segment.
-    #[inline]
+    ///
+    /// Always inline: where the caller's item has a constant size, its copy has no loop.
+    #[inline(always)]
     pub fn push(&self, item: &[u8], deadline: Deadline) -> Failure<Result<(), PushFailure>> {
-        let owner = self.object.enter()?.owner();
-        let result = self.raw()?.push(owner, item, self.object.peers(), self.wait(deadline));
+        let missed = match (self.object.entered_last(), self.raw()) {
+            (Some(thread), Ok(queue)) => match queue.push_once(thread.owner(), item) {
+                Ok(()) => return Ok(Ok(())),
+                Err(missed) => Some(missed),
+            },
+            _ => None,
+        };
+        self.push_slow(missed, item, deadline)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_slow(&self, missed: Option<Missed>, item: &[u8], deadline: Deadline) -> Failure<Result<(), PushFailure>> {
+        let (owner, queue, peers) = (self.object.enter()?.owner(), self.raw()?, self.object.peers());
+        let result = match missed {
+            Some(missed) => {
+                queue.push_from(missed, owner, item, peers, self.wait(deadline), backoff(&self.full_at, missed))
+            }
+            None => queue.push(owner, item, peers, self.wait(deadline)),
+        };
         if result.is_err() {
             self.object.settle();
         }
@@ -85,12 +110,29 @@ impl AnyQueue {
     }
 
     /// Takes the first item into `item`, of exactly the item size; if there is none its bytes are arbitrary. The outer
-    /// error is one of joining the segment.
-    #[inline]
+    /// error is one of joining the segment. Always inline, as [`push`](Self::push).
+    #[inline(always)]
     pub fn pop(&self, item: &mut [u8], deadline: Deadline) -> Failure<Result<(), PopFailure>> {
+        let missed = match (self.object.entered_last(), self.raw()) {
+            (Some(_), Ok(queue)) => match queue.pop_once(item) {
+                Ok(()) => return Ok(Ok(())),
+                Err(missed) => Some(missed),
+            },
+            _ => None,
+        };
+        self.pop_slow(missed, item, deadline)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pop_slow(&self, missed: Option<Missed>, item: &mut [u8], deadline: Deadline) -> Failure<Result<(), PopFailure>> {
         // Entering makes a forked child a participant before it waits for anybody.
         self.object.enter()?;
-        let result = self.raw()?.pop(item, self.object.peers(), self.wait(deadline));
+        let (queue, peers) = (self.raw()?, self.object.peers());
+        let result = match missed {
+            Some(missed) => queue.pop_from(missed, item, peers, self.wait(deadline), backoff(&self.empty_at, missed)),
+            None => queue.pop(item, peers, self.wait(deadline)),
+        };
         if result.is_err() {
             self.object.settle();
         }
@@ -133,4 +175,11 @@ impl AnyQueue {
     pub fn set_interruptible(&self, interruptible: bool) {
         self.interruptible.store(interruptible.into(), Ordering::Relaxed);
     }
+}
+
+/// How to wait after a miss, given where this handle missed before: after a single message the next may come at once,
+/// and is wanted at once; in a stream more will come together.
+fn backoff(before: &AtomicU64, missed: Missed) -> Backoff {
+    let here = missed.position();
+    if here.wrapping_sub(before.swap(here, Ordering::Relaxed)) > 1 { Backoff::in_stream() } else { Backoff::new() }
 }

@@ -9,6 +9,8 @@ use crate::primitive::{SPIN, spin_loop};
 const LOOKS: u32 = 20;
 /// Pauses after the first look.
 const FIRST_PAUSES: u32 = 8;
+/// The same in a stream: what the other side does meanwhile, it does undisturbed and in one go.
+const STREAM_PAUSES: u32 = 32;
 /// Pauses between two looks at the most: what a waiter may oversleep by.
 const MAX_PAUSES: u32 = 64;
 
@@ -23,6 +25,11 @@ impl Backoff {
     /// From the beginning.
     pub fn new() -> Self {
         Self { looked: 0, pauses: FIRST_PAUSES }
+    }
+
+    /// For one who has caught up with the other end of a stream: a look too soon costs both more than a late one.
+    pub fn in_stream() -> Self {
+        Self { looked: 0, pauses: STREAM_PAUSES }
     }
 
     /// Pauses before another look. `false`: that is enough of it, sleep.

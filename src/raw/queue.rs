@@ -56,6 +56,8 @@
 //!
 //! Source: our own; per-slot laps as in D. Vyukov's bounded queue (2010), claiming by the slot's word alone.
 
+mod word;
+
 use super::backoff::Backoff;
 use super::eventcount::{self, Expired};
 use super::{Fate, Owner, ParticipantId, Peers, words};
@@ -63,6 +65,7 @@ use crate::layout::eventcount::EventCount;
 use crate::layout::queue::{Geometry, QueueHeader, Shared};
 use crate::primitive::{AtomicU64, Ordering, SPIN, spin_loop};
 use crate::sys::nap::{Deadline, Wait};
+use word::{CLOSED, EMPTY, FULL, LAP_SHIFT, State, WRITING, decode, laps_ahead, later, word};
 
 /// Looks at a slot that is being written before asking whether its producer lives: a copy takes less.
 const WRITER_LOOKS: u32 = 64;
@@ -102,58 +105,30 @@ pub enum PopFailure {
     Corrupted,
 }
 
-/// What a slot's word says. A word with any other bits is no state at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Empty,
-    Writing(ParticipantId),
-    Full,
-    Closed,
-}
-
-const LAP_SHIFT: u32 = 16;
-const STATE_SHIFT: u32 = 13;
-const PARTICIPANT_MASK: u64 = (1 << STATE_SHIFT) - 1;
-
-const EMPTY: u64 = 0;
-const WRITING: u64 = 1 << STATE_SHIFT;
-const FULL: u64 = 2 << STATE_SHIFT;
-const CLOSED: u64 = 3 << STATE_SHIFT;
-
-/// A word: `lap` (its low 48 bits) and a state.
-#[inline(always)]
-fn word(lap: u64, state: u64) -> u64 {
-    lap << LAP_SHIFT | state
-}
-
-fn decode(word: u64) -> Option<State> {
-    let participant = (word & PARTICIPANT_MASK) as ParticipantId;
-    match (word & ((1 << LAP_SHIFT) - 1) & !PARTICIPANT_MASK, participant) {
-        (EMPTY, 0) => Some(State::Empty),
-        (WRITING, 1..) => Some(State::Writing(participant)),
-        (FULL, 0) => Some(State::Full),
-        (CLOSED, 0) => Some(State::Closed),
-        _ => None,
-    }
-}
-
-/// How many laps the word is ahead of `lap`; negative: behind. Laps wrap at 2^48.
-fn laps_ahead(word: u64, lap: u64) -> i64 {
-    (word.wrapping_sub(lap << LAP_SHIFT) as i64) >> LAP_SHIFT
-}
-
-/// The later of two positions.
-#[inline(always)]
-fn later(a: u64, b: u64) -> u64 {
-    if (a.wrapping_sub(b) as i64) > 0 { a } else { b }
-}
-
 /// Leaves a hint where a walk ended, so that the next call does not walk again; without dirtying the line for nothing.
 fn leave_hint(hint: &AtomicU64, position: u64) {
     // Relaxed: only compared.
     if hint.load(Ordering::Relaxed) != position {
         hint.store(position, Ordering::Release);
     }
+}
+
+/// An attempt that found something else than it came for.
+#[derive(Clone, Copy, Debug)]
+pub struct Missed {
+    position: u64,
+    /// What the slot's word was.
+    seen: u64,
+}
+
+impl Missed {
+    /// Where it looked.
+    pub fn position(self) -> u64 {
+        self.position
+    }
+
+    /// There is no slot for what was asked: a word that is no state.
+    const NO_SLOT: u64 = u64::MAX;
 }
 
 /// A queue: its header and slots in shared memory, and its checked sizes in private memory.
@@ -207,58 +182,63 @@ impl<'a> Queue<'a> {
     /// Appends `item` (of exactly the item size) if there is room now.
     #[inline(always)]
     pub fn try_push(&self, me: Owner, item: &[u8], peers: &impl Peers) -> Result<(), PushFailure> {
-        if self.is_shut_down() {
-            return Err(PushFailure::Closed);
-        }
-        let position = self.header.tail.0.load(Ordering::Acquire);
-        match self.push_at(position, me, item) {
-            Some(None) => Ok(()),
-            Some(Some(seen)) => self.push_on(position, seen, me, item, peers),
-            None => Err(PushFailure::Corrupted),
-        }
+        self.push_once(me, item).or_else(|missed| self.push_on(missed, me, item, peers))
     }
 
     /// Takes the first message into `item` (of exactly the item size) if there is one now. Otherwise the bytes of
     /// `item` are arbitrary.
     #[inline(always)]
     pub fn try_pop(&self, item: &mut [u8], peers: &impl Peers) -> Result<(), PopFailure> {
-        let position = self.header.head.0.load(Ordering::Acquire);
-        match self.pop_at(position, item) {
-            Some(None) => Ok(()),
-            Some(Some(seen)) => self.pop_on(position, seen, item, peers),
-            None => Err(PopFailure::Corrupted),
-        }
+        self.pop_once(item).or_else(|missed| self.pop_on(missed, item, peers))
     }
 
     // What follows is always inline, so that a caller's constant item size unrolls the copies. `push_on` and `pop_on`
     // have the loops and the branches.
 
-    /// Pushes at this very position: `Some(None)`, or what was found there instead. `None`: there is no such position.
+    /// Pushes where the hint says. A miss is for [`push_from`](Self::push_from).
     #[inline(always)]
-    fn push_at(&self, position: u64, me: Owner, item: &[u8]) -> Option<Option<u64>> {
-        let slot = self.slot(position, item.len())?;
+    pub fn push_once(&self, me: Owner, item: &[u8]) -> Result<(), Missed> {
+        let position = self.header.tail.0.load(Ordering::Acquire);
+        if self.is_shut_down() {
+            return Err(Missed { position, seen: word(position >> self.geometry.shift(), CLOSED) });
+        }
+        self.push_at(position, me, item)
+    }
+
+    /// Pops where the hint says. A miss is for [`pop_from`](Self::pop_from).
+    #[inline(always)]
+    pub fn pop_once(&self, item: &mut [u8]) -> Result<(), Missed> {
+        self.pop_at(self.header.head.0.load(Ordering::Acquire), item)
+    }
+
+    /// Pushes at this very position.
+    #[inline(always)]
+    fn push_at(&self, position: u64, me: Owner, item: &[u8]) -> Result<(), Missed> {
+        let slot = self.slot(position, item.len()).ok_or(Missed { position, seen: Missed::NO_SLOT })?;
         let mine = word(slot.lap, WRITING | u64::from(me.participant()));
+        let next = self.next(position);
         // Without a look first: the line comes over once, and exclusive. AcqRel: invariant 2 is handed on.
         match slot.word.compare_exchange(word(slot.lap, EMPTY), mine, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => {
-                self.header.tail.0.store(self.next(position), Ordering::Release);
                 words::store(slot.data, item);
                 slot.word.store(word(slot.lap, FULL), Ordering::Release);
+                // Not sooner: stores leave in order, and this one may wait for its line while a consumer waits for ours.
+                self.header.tail.0.store(next, Ordering::Release);
                 self.notify(&self.shared().not_empty);
-                Some(None)
+                Ok(())
             }
-            Err(seen) => Some(Some(seen)),
+            Err(seen) => Err(Missed { position, seen }),
         }
     }
 
-    /// Pops from this very position, or says what was found there instead, as [`push_at`](Self::push_at).
+    /// Pops from this very position.
     #[inline(always)]
-    fn pop_at(&self, position: u64, item: &mut [u8]) -> Option<Option<u64>> {
-        let slot = self.slot(position, item.len())?;
+    fn pop_at(&self, position: u64, item: &mut [u8]) -> Result<(), Missed> {
+        let slot = self.slot(position, item.len()).ok_or(Missed { position, seen: Missed::NO_SLOT })?;
         // Acquire: pairs with the Release that published the message.
         let seen = slot.word.load(Ordering::Acquire);
         if seen != word(slot.lap, FULL) {
-            return Some(Some(seen));
+            return Err(Missed { position, seen });
         }
         words::load(item, slot.data);
         let finished = word(slot.lap.wrapping_add(1), EMPTY);
@@ -268,47 +248,40 @@ impl<'a> Queue<'a> {
             Ok(_) => {
                 self.header.head.0.store(self.next(position), Ordering::Release);
                 self.notify(&self.shared().not_full);
-                Some(None)
+                Ok(())
             }
-            Err(seen) => Some(Some(seen)),
+            Err(seen) => Err(Missed { position, seen }),
         }
     }
 
-    /// Goes on with a push that found `seen` at `position`.
+    /// Goes on with a push that missed.
     #[cold]
-    fn push_on(
-        &self,
-        mut position: u64,
-        mut seen: u64,
-        me: Owner,
-        item: &[u8],
-        peers: &impl Peers,
-    ) -> Result<(), PushFailure> {
+    fn push_on(&self, mut missed: Missed, me: Owner, item: &[u8], peers: &impl Peers) -> Result<(), PushFailure> {
         for _ in 0..self.patience() {
-            position = self.pass_to_push(position, seen, peers)?;
-            match self.push_at(position, me, item).ok_or(PushFailure::Corrupted)? {
-                None => return Ok(()),
-                Some(instead) => seen = instead,
+            let position = self.pass_to_push(missed, peers)?;
+            match self.push_at(position, me, item) {
+                Ok(()) => return Ok(()),
+                Err(again) => missed = again,
             }
         }
         Err(PushFailure::Corrupted)
     }
 
-    /// Goes on with a pop that found `seen` at `position`.
+    /// Goes on with a pop that missed.
     #[cold]
-    fn pop_on(&self, mut position: u64, mut seen: u64, item: &mut [u8], peers: &impl Peers) -> Result<(), PopFailure> {
+    fn pop_on(&self, mut missed: Missed, item: &mut [u8], peers: &impl Peers) -> Result<(), PopFailure> {
         for _ in 0..self.patience() {
-            position = self.pass_to_pop(position, seen, peers)?;
-            match self.pop_at(position, item).ok_or(PopFailure::Corrupted)? {
-                None => return Ok(()),
-                Some(instead) => seen = instead,
+            let position = self.pass_to_pop(missed, peers)?;
+            match self.pop_at(position, item) {
+                Ok(()) => return Ok(()),
+                Err(again) => missed = again,
             }
         }
         Err(PopFailure::Corrupted)
     }
 
     /// Where a producer goes on from a position that is not free: the same one again, or a later one.
-    fn pass_to_push(&self, position: u64, seen: u64, peers: &impl Peers) -> Result<u64, PushFailure> {
+    fn pass_to_push(&self, Missed { position, seen }: Missed, peers: &impl Peers) -> Result<u64, PushFailure> {
         let slot = self.slot(position, 0).ok_or(PushFailure::Corrupted)?;
         let state = decode(seen).ok_or(PushFailure::Corrupted)?;
         let claimed = match (laps_ahead(seen, slot.lap), state) {
@@ -337,7 +310,7 @@ impl<'a> Queue<'a> {
     }
 
     /// Where a consumer goes on from a position that holds no message: the same one again, or a later one.
-    fn pass_to_pop(&self, position: u64, seen: u64, peers: &impl Peers) -> Result<u64, PopFailure> {
+    fn pass_to_pop(&self, Missed { position, seen }: Missed, peers: &impl Peers) -> Result<u64, PopFailure> {
         let slot = self.slot(position, 0).ok_or(PopFailure::Corrupted)?;
         let state = decode(seen).ok_or(PopFailure::Corrupted)?;
         match (laps_ahead(seen, slot.lap), state) {
@@ -409,19 +382,39 @@ impl<'a> Queue<'a> {
     /// Appends `item`, waiting for room as `wait` says.
     #[inline]
     pub fn push(&self, me: Owner, item: &[u8], peers: &impl Peers, wait: Wait) -> Result<(), PushFailure> {
-        match self.try_push(me, item, peers) {
-            Err(PushFailure::Full) if wait.deadline != Deadline::Now => self.push_slow(me, item, peers, wait),
+        self.push_once(me, item).or_else(|missed| self.push_from(missed, me, item, peers, wait, Backoff::new()))
+    }
+
+    /// The rest of [`push`](Self::push), after [`push_once`](Self::push_once) has missed.
+    #[cold]
+    pub fn push_from(
+        &self,
+        missed: Missed,
+        me: Owner,
+        item: &[u8],
+        peers: &impl Peers,
+        wait: Wait,
+        backoff: Backoff,
+    ) -> Result<(), PushFailure> {
+        match self.push_on(missed, me, item, peers) {
+            Err(PushFailure::Full) if wait.deadline != Deadline::Now => self.push_slow(me, item, peers, wait, backoff),
             done => done,
         }
     }
 
     #[cold]
-    fn push_slow(&self, me: Owner, item: &[u8], peers: &impl Peers, wait: Wait) -> Result<(), PushFailure> {
+    fn push_slow(
+        &self,
+        me: Owner,
+        item: &[u8],
+        peers: &impl Peers,
+        wait: Wait,
+        mut backoff: Backoff,
+    ) -> Result<(), PushFailure> {
         let attempt = || match self.try_push(me, item, peers) {
             Err(PushFailure::Full) => None,
             done => Some(done),
         };
-        let mut backoff = Backoff::new();
         while backoff.pause() {
             // A look before the attempt, whose swap would take the line away from the consumers.
             if !self.seems_full()
@@ -442,17 +435,35 @@ impl<'a> Queue<'a> {
     /// Takes the first message into `item`, waiting for one as `wait` says.
     #[inline]
     pub fn pop(&self, item: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<(), PopFailure> {
-        match self.try_pop(item, peers) {
+        self.pop_once(item).or_else(|missed| self.pop_from(missed, item, peers, wait, Backoff::new()))
+    }
+
+    /// The rest of [`pop`](Self::pop), after [`pop_once`](Self::pop_once) has missed.
+    #[cold]
+    pub fn pop_from(
+        &self,
+        missed: Missed,
+        item: &mut [u8],
+        peers: &impl Peers,
+        wait: Wait,
+        backoff: Backoff,
+    ) -> Result<(), PopFailure> {
+        match self.pop_on(missed, item, peers) {
             Err(PopFailure::Empty | PopFailure::Busy) if wait.deadline != Deadline::Now => {
-                self.pop_slow(item, peers, wait)
+                self.pop_slow(item, peers, wait, backoff)
             }
             done => done,
         }
     }
 
     #[cold]
-    fn pop_slow(&self, item: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<(), PopFailure> {
-        let mut backoff = Backoff::new();
+    fn pop_slow(
+        &self,
+        item: &mut [u8],
+        peers: &impl Peers,
+        wait: Wait,
+        mut backoff: Backoff,
+    ) -> Result<(), PopFailure> {
         while backoff.pause() {
             match self.try_pop(item, peers) {
                 Err(PopFailure::Empty) => {}
@@ -568,7 +579,7 @@ impl<'a> Queue<'a> {
 
     #[inline(always)]
     fn index_mask(&self) -> u64 {
-        (1 << self.geometry.shift()) - 1
+        self.geometry.mask()
     }
 
     /// The position behind `position`.
@@ -591,7 +602,7 @@ impl<'a> Queue<'a> {
             return None;
         }
         let start = index as usize * self.geometry.stride();
-        let (word, rest) = self.slots.get(start..)?.split_first()?;
-        Some(Slot { word, data: rest.get(..bytes.div_ceil(8))?, lap: position >> self.geometry.shift() })
+        let (word, data) = self.slots.get(start..start + 1 + bytes.div_ceil(8))?.split_first()?;
+        Some(Slot { word, data, lap: position >> self.geometry.shift() })
     }
 }
