@@ -5,7 +5,7 @@
 //! `loom-tests/` kill a victim at every step (see `death`).
 
 #[cfg(not(ringfence_loom))]
-pub use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+pub use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
 /// Tells the processor that the caller spins. Under loom spinning is compiled out by its callers ([`SPIN`] is 0).
 #[cfg(not(ringfence_loom))]

@@ -2,11 +2,13 @@
 
 mod common;
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Name, PATIENCE, Role, fork, hear, kill, reap, role, say, state_of, until};
-use ringfence::{LockError, Mutex, Segment, SegmentOptions};
+use ringfence::layout::segment::Geometry;
+use ringfence::{Array, LockError, Mutex, Segment, SegmentOptions};
 
 fn small() -> SegmentOptions {
     SegmentOptions::new().size(1 << 14).participants(8).objects(8)
@@ -257,6 +259,42 @@ fn a_thread_that_ends_gives_back_everything_it_held() {
     let told: Vec<_> = mutexes.iter().map(|mutex| matches!(mutex.try_lock(), Err(LockError::OwnerDied(_)))).collect();
     let clean: Vec<_> = (0..40).filter(|i| !told[*i]).collect();
     assert_eq!(clean, [0, 3, 21, 39]);
+}
+
+// semantics 64
+#[test]
+fn what_a_thread_once_locked_is_left_alone_when_it_is_something_else() {
+    let name = Name::new("reused");
+    let segment = name.create(&small());
+    let [first, mutex] = ["first", "m"].map(|object| Mutex::create(&segment, object, 0_u64).unwrap());
+    let heap = Geometry::new(8, 8, u64::MAX).unwrap().heap();
+    let (ready, go) = (Barrier::new(2), Barrier::new(2));
+    let owner = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let guard = mutex.lock().unwrap();
+            let bytes = std::fs::read(name.path()).unwrap();
+            // The second object's lock word.
+            let word = bytes[heap as usize + 128..].first_chunk().unwrap();
+            owner.store(u32::from_ne_bytes(*word), Ordering::Relaxed);
+            drop(guard);
+            drop(mutex);
+            ready.wait();
+            go.wait();
+        });
+        ready.wait();
+        drop(first);
+        segment.remove("first").unwrap();
+        segment.remove("m").unwrap();
+        // Where the lock was there is now data that looks as if the thread held it.
+        let held = u64::from(owner.load(Ordering::Relaxed));
+        assert_ne!(held, 0);
+        let array = Array::<u64>::create(&segment, "array", 64).unwrap();
+        (0..64).for_each(|i| array.set(i, held | held << 32).unwrap());
+        go.wait();
+        thread.join().unwrap();
+        assert!((0..64).all(|i| array.get(i).unwrap() == held | held << 32));
+    });
 }
 
 // semantics 65

@@ -8,7 +8,7 @@ use crate::layout::mutex::LockWord;
 use crate::primitive::AtomicU32;
 use crate::raw::Owner;
 use crate::raw::mutex::{self, Acquired};
-use crate::raw::reentrant::{Reentrant, TooOften, Unlocked};
+use crate::raw::reentrant::{Reentrant, TooOften};
 use crate::segment::directory::Object;
 #[cfg(feature = "capi")]
 use crate::segment::view::StoredShape;
@@ -74,7 +74,6 @@ impl Lockable {
         thread.hold(lock.word);
         let result = lock.lock(thread.owner(), self.object.peers(), wait);
         if result.is_err() {
-            thread.unhold(lock.word);
             self.object.settle();
         }
         Ok(result?)
@@ -90,13 +89,7 @@ impl Lockable {
     /// Unlocks once.
     pub fn unlock(&self) -> Result<(), LockFailure> {
         let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
-        let lock = self.raw();
-        let unlocked = lock.unlock(thread.owner());
-        if unlocked != Ok(Unlocked::Still) {
-            // Also if a faulty peer took the lock from us: the word does not name us, so the list need not.
-            thread.unhold(lock.word);
-        }
-        unlocked.map(drop).map_err(|_| LockFailure::NotOwner)
+        self.raw().unlock(thread.owner()).map(drop).map_err(|_| LockFailure::NotOwner)
     }
 
     /// Runs `change` under the lock without taking note of a death: if its last owner died, the next to lock is still
@@ -107,9 +100,7 @@ impl Lockable {
         // Not the owner any more: a faulty peer took the lock from us.
         if acquired == Acquired::OwnerDied {
             let thread = self.object.entered().ok_or(LockFailure::Corrupted)?;
-            let word = self.raw().word;
-            let given = mutex::give_back(word, thread.owner());
-            thread.unhold(word);
+            let given = mutex::give_back(self.raw().word, thread.owner());
             self.object.settle();
             given.map_err(|_| LockFailure::Corrupted)?;
         } else {

@@ -18,7 +18,7 @@ use crate::primitive::{AtomicU32, AtomicU64};
 /// What every segment starts with.
 pub const MAGIC: [u8; 8] = *b"RNGFENCE";
 /// The version of everything that `docs/layout.md` describes. Any change of it makes a new version.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 /// Reads differently on a machine of the other byte order.
 pub const BYTE_ORDER: u32 = 0x0102_0304;
 /// Objects, and the parts of a segment, are aligned to this: two cache lines, since processors fetch lines in pairs.
@@ -70,8 +70,12 @@ pub struct Header {
     pub directory_lock: LockWord,
     /// For segments without a file: the process that sweeps (see [`Identity`](crate::sys::process::Identity)), or 0.
     pub sweeper: AtomicU64,
+    /// Every entry that ever was in use has a lower number: who looks for a name need not look further.
+    pub entries_used: AtomicU32,
     /// Zero.
-    pub reserved: [u64; 14],
+    pub reserved_word: u32,
+    /// Zero.
+    pub reserved: [u64; 13],
 }
 
 /// A participant. The words before `tags` are exact-value CASed; the rest is written by the participant alone.
@@ -135,6 +139,7 @@ const _: () = {
     assert!(size_of::<Birth>() == 128);
     assert!(size_of::<Header>() == 256);
     assert!(core::mem::offset_of!(Header, retired) == 128);
+    assert!(core::mem::offset_of!(Header, entries_used) == 144);
     assert!(size_of::<Slot>() == 128);
     assert!(size_of::<Entry>() == 256);
 };

@@ -1,5 +1,6 @@
 //! A segment as this process has it: the mapping, and the process as one participant of it.
 
+use core::ops::Range;
 use core::ptr::NonNull;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -52,10 +53,12 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Joins the segment that `view` shows. `query` is a descriptor of its file that holds no lock on a live byte.
-    pub fn join(view: View, backing: Backing, query: Option<OwnedFd>) -> Result<Arc<Self>, Error> {
+    /// Joins the segment that `view` shows. `query` is a descriptor of its file that holds no lock on a live byte. With
+    /// `named`, the file must have its name still: [`Error::Missing`] if not.
+    pub fn join(view: View, backing: Backing, query: Option<Arc<OwnedFd>>, named: bool) -> Result<Arc<Self>, Error> {
         let serial = registry::lock()?.serial();
-        let place = take_place(view, query.as_ref().map(AsFd::as_fd), backing.path())?;
+        let name = if named { backing.name() } else { None };
+        let place = take_place(view, query.as_deref().map(AsFd::as_fd), backing.path(), name)?;
         let attachment = Arc::new(Self { serial, view, backing, deaths: AtomicU32::new(0) });
         let mut registry = registry::lock()?;
         let member = Member {
@@ -172,7 +175,7 @@ impl Attachment {
     /// Joins again, in a forked child that inherited the handle. What the parent owned stays the parent's.
     fn rejoin(&self) -> Result<(), Error> {
         let query = self.fresh_query()?;
-        let place = take_place(self.view, query.as_ref().map(AsFd::as_fd), self.backing.path())?;
+        let place = take_place(self.view, query.as_ref().map(AsFd::as_fd), self.backing.path(), None)?;
         let (participant, slot_state) = (place.participant, place.slot_state);
         let surplus = match self.settle_in(place, query) {
             Ok(None) => return Ok(()),
@@ -212,7 +215,7 @@ impl Attachment {
             if let Backing::File { inode, .. } = self.backing {
                 member.drop_query(inode);
             }
-            member.query = query;
+            member.query = query.map(Arc::new);
             Ok(None)
         })
     }
@@ -250,7 +253,7 @@ impl Attachment {
                     let mut registry = registry::lock()?;
                     let member = self.member(&mut registry)?;
                     member.drop_query(inode);
-                    member.query = Some(fresh);
+                    member.query = Some(Arc::new(fresh));
                     copy
                 }
             }
@@ -308,8 +311,8 @@ impl Attachment {
         Ok(())
     }
 
-    /// Notes that this process has an entry open once less.
-    pub fn note_closed(&self, entry: u32) {
+    /// Notes that this process has an entry open once less, the object of which lies at these addresses.
+    pub fn note_closed(&self, entry: u32, addresses: Range<usize>) {
         let Ok(mut registry) = registry::lock() else { return };
         let generation = registry.generation();
         let Ok(member) = self.member(&mut registry) else { return };
@@ -317,6 +320,7 @@ impl Attachment {
         *count -= 1;
         if *count == 0 {
             member.open.remove(&entry);
+            member.records.iter().for_each(|record| record.get().forget(&addresses));
             // In a child that has not joined, the slot is the parent's.
             if member.generation == generation {
                 let (word, bit) = self.view.open_bit(member.participant, entry);
@@ -363,6 +367,14 @@ impl Backing {
         match self {
             Self::File { path, .. } => path.as_deref(),
             Self::Adopted => None,
+        }
+    }
+
+    /// The name, and the file that should have it.
+    fn name(&self) -> Option<(&Path, Inode)> {
+        match self {
+            Self::File { path: Some(path), inode, .. } => Some((path, *inode)),
+            _ => None,
         }
     }
 }
@@ -426,15 +438,21 @@ impl Drop for Attachment {
         self.free_slot(member.participant, member.slot_state);
         member.live = None;
         // An error leaves the name to the next opener or sweep.
-        let _ = self.unlink_with_last(member.query.as_ref());
+        let _ = self.unlink_with_last(member.query.as_deref());
         if let Backing::File { inode, .. } = self.backing {
             member.drop_query(inode);
         }
     }
 }
 
-/// Finds a free slot and makes it ours; recovers the dead first.
-fn take_place(view: View, query: Option<BorrowedFd<'_>>, path: Option<&Path>) -> Result<Place, Error> {
+/// Finds a free slot and makes it ours; recovers the dead first. The proof of life is opened by `name`, if that must
+/// still lead to the file, else through the descriptor.
+fn take_place(
+    view: View,
+    query: Option<BorrowedFd<'_>>,
+    path: Option<&Path>,
+    name: Option<(&Path, Inode)>,
+) -> Result<Place, Error> {
     let witness = query.map_or(Witness::Claims, |fd| Witness::File(fd, path));
     let probe = Probe { view, witness };
     // Somebody who is stopped while giving space back is in the way of recovery, but only a full table makes us wait.
@@ -449,7 +467,11 @@ fn take_place(view: View, query: Option<BorrowedFd<'_>>, path: Option<&Path>) ->
                 // would keep our proof of life when we are dead.
                 let mut no_fork = registry::lock()?;
                 let me = no_fork.me();
-                take_place_in_file(&view, shm::reopen(fd, path)?, &me)
+                let own = match name {
+                    Some((name, inode)) => shm::open_same(name, inode)?,
+                    None => shm::reopen(fd, path)?,
+                };
+                take_place_in_file(&view, own, &me)
             }
             Witness::Claims => {
                 let me = registry::lock()?.me();
@@ -526,10 +548,16 @@ fn describe(view: &View, participant: ParticipantId, me: &Me) {
     }
 }
 
-/// Joins a file that is open and mapped.
-pub fn join_file(fd: OwnedFd, path: Option<PathBuf>, view: View, mapping: Mapping) -> Result<Arc<Attachment>, Error> {
-    let inode = shm::stat(fd.as_fd())?.inode;
-    Attachment::join(view, Backing::File { path, inode, mapping: Some(mapping) }, Some(fd))
+/// Joins a file that is open and mapped, and, if `named`, has its name still.
+pub fn join_file(
+    fd: Arc<OwnedFd>,
+    inode: Inode,
+    path: Option<PathBuf>,
+    view: View,
+    mapping: Mapping,
+    named: bool,
+) -> Result<Arc<Attachment>, Error> {
+    Attachment::join(view, Backing::File { path, inode, mapping: Some(mapping) }, Some(fd), named)
 }
 
 /// Maps a segment file of `size` bytes and checks its header.

@@ -195,7 +195,8 @@ impl Object {
 
 impl Drop for Object {
     fn drop(&mut self) {
-        self.attachment.note_closed(self.entry);
+        let start = self.base.0.addr().get();
+        self.attachment.note_closed(self.entry, start..start + self.len as usize);
     }
 }
 
@@ -241,9 +242,11 @@ impl<'a> Directory<'a> {
 
     /// The object of this name.
     pub fn find(&self, name: &[u8; 64]) -> Result<Option<Record>, Error> {
-        for record in self.attachment.view().entries() {
-            let record = record?;
-            if !record.removed && record.name == *name {
+        let view = self.attachment.view();
+        // Under the lock that orders it. A peer that lowers the mark hides names, but whoever needs room looks at all.
+        let used = view.header().entries_used.load(Ordering::Relaxed).min(view.geometry().objects);
+        for number in 0..used {
+            if let Some(record) = view.record(number)?.filter(|record| !record.removed && record.name == *name) {
                 return Ok(Some(record));
             }
         }
@@ -294,6 +297,8 @@ impl<'a> Directory<'a> {
         let base = unsafe { view.base().add(offset as usize) };
         self.zero(base, shape.bytes);
         init(base);
+        // Before the entry can be seen: a death in between leaves a mark that is too high, which costs a look.
+        view.header().entries_used.fetch_max(number + 1, Ordering::Relaxed);
         // The generation goes on when an entry is freed. Release: the entry and the object are complete.
         let state = entry.state.load(Ordering::Relaxed) & !3 | ENTRY_READY;
         entry.state.store(state, Ordering::Release);

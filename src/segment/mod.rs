@@ -232,7 +232,7 @@ impl Segment {
         if view.birth().liveness != 1 {
             return Err(Error::NotSupported("this memory is a segment with a file: join it by name or descriptor"));
         }
-        Attachment::join(view, Backing::Adopted, None).map(Self::from)
+        Attachment::join(view, Backing::Adopted, None, false).map(Self::from)
     }
 
     /// Removes a name. Those who have the segment open go on; the memory goes with the last of them.

@@ -83,7 +83,8 @@ pub fn create(path: &Path, options: &SegmentOptions) -> Result<Arc<Attachment>, 
     let (view, mapping) = give_birth(file.fd.as_fd(), options, size)?;
     // We take our place before the name appears: a segment without a living participant is a dead one.
     let query = shm::duplicate(file.fd.as_fd())?;
-    let attachment = join_file(query, Some(path.to_path_buf()), view, mapping)?;
+    let inode = shm::stat(query.as_fd())?.inode;
+    let attachment = join_file(Arc::new(query), inode, Some(path.to_path_buf()), view, mapping, false)?;
     file.link(path)?;
     Ok(attachment)
 }
@@ -93,7 +94,8 @@ pub fn anonymous(options: &SegmentOptions) -> Result<Arc<Attachment>, Error> {
     let size = options.geometry()?.size;
     let fd = shm::memfd("ringfence", size)?;
     let (view, mapping) = give_birth(fd.as_fd(), options, size)?;
-    join_file(fd, None, view, mapping)
+    let inode = shm::stat(fd.as_fd())?.inode;
+    join_file(Arc::new(fd), inode, None, view, mapping, false)
 }
 
 /// Writes the header of a new file that nobody else can see.
@@ -112,7 +114,7 @@ pub fn from_descriptor(fd: OwnedFd) -> Result<Arc<Attachment>, Error> {
         return Ok(attachment);
     }
     let (view, mapping) = map(fd.as_fd(), stat.size)?;
-    join_file(fd, None, view, mapping)
+    join_file(Arc::new(fd), stat.inode, None, view, mapping, false)
 }
 
 fn check_file(stat: &Stat) -> Result<(), Error> {
@@ -176,22 +178,23 @@ fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachme
     if let Some(attachment) = Attachment::existing(stat.inode)? {
         return Ok(Some(attachment));
     }
-    let door = shm::duplicate(fd.as_fd())?;
-    take_door(door.as_fd(), Mode::Shared)?;
-    let door = Held::new(door, Byte::Door);
+    take_door(fd.as_fd(), Mode::Shared)?;
+    let fd = Arc::new(fd);
+    let door = Held::new(fd.clone(), Byte::Door);
     let peek = Peek::new(fd.as_fd(), stat.size)?;
-    if peek.is_retired()? || (peek.goes_with_last() && peek.is_dead()?) {
+    if peek.is_retired() || (peek.goes_with_last() && peek.is_dead()?) {
         ofd::unlock(door.as_fd(), Byte::Door)?;
         retire_if_dead(door.as_fd(), stat.size, path)?;
         return Ok(None);
     }
     let (view, mapping) = map(fd.as_fd(), stat.size)?;
-    let attachment = join_file(fd, Some(path.to_path_buf()), view, mapping)?;
     // While we hold the door nobody unlinks; but somebody may have before we took it.
-    let current = shm::stat_path(path).is_ok_and(|now| now.inode == stat.inode);
-    // Whoever leaves as the last one wants the door for itself, we too.
+    let joined = join_file(fd, stat.inode, Some(path.to_path_buf()), view, mapping, true);
     drop(door);
-    Ok(current.then_some(attachment))
+    match joined {
+        Err(Error::Missing) => Ok(None),
+        joined => joined.map(Some),
+    }
 }
 
 /// Takes the name away from a segment in which nobody lives, or that is retired already. Says whether it did.
@@ -199,7 +202,7 @@ pub fn retire_if_dead(door: BorrowedFd<'_>, size: u64, path: &Path) -> Result<bo
     take_door(door, Mode::Exclusive)?;
     let result = (|| {
         let peek = Peek::new(door, size)?;
-        if peek.is_retired()? || peek.is_dead()? { retire(door, &peek, path) } else { Ok(false) }
+        if peek.is_retired() || peek.is_dead()? { retire(door, &peek, path) } else { Ok(false) }
     })();
     ofd::unlock(door, Byte::Door)?;
     result
@@ -312,7 +315,7 @@ pub fn sweep() -> Result<SweepReport, Error> {
     for (name, path) in names()? {
         let Some((fd, size)) = own_file(&path) else { continue };
         let Ok(peek) = Peek::new(fd.as_fd(), size) else { continue };
-        if (peek.goes_with_last() || peek.is_retired() == Ok(true))
+        if (peek.goes_with_last() || peek.is_retired())
             && peek.is_dead() == Ok(true)
             // One that cannot be removed now is not in the way of the others.
             && retire_if_dead(fd.as_fd(), size, &path) == Ok(true)

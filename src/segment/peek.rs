@@ -3,8 +3,6 @@
 
 use std::os::fd::BorrowedFd;
 
-use bytemuck::Zeroable;
-
 use crate::error::Error;
 use crate::layout::segment::{Birth, Geometry, Header};
 use crate::sys::ofd;
@@ -16,17 +14,20 @@ pub struct Peek<'a> {
     fd: BorrowedFd<'a>,
     birth: Birth,
     geometry: Geometry,
+    retired: bool,
 }
 
-const RETIRED: u64 = core::mem::offset_of!(Header, retired) as u64;
+const RETIRED: usize = core::mem::offset_of!(Header, retired);
 
 impl<'a> Peek<'a> {
     /// Reads and checks the header of a file of `size` bytes.
     pub fn new(fd: BorrowedFd<'a>, size: u64) -> Result<Self, Error> {
-        let mut birth = Birth::zeroed();
-        shm::read_at(fd, bytemuck::bytes_of_mut(&mut birth), 0)?;
+        let mut words = [0_u64; (RETIRED + 4).div_ceil(8)];
+        shm::read_at(fd, bytemuck::cast_slice_mut(&mut words), 0)?;
+        let bytes: &[u8] = bytemuck::cast_slice(&words);
+        let birth: Birth = *bytemuck::from_bytes(&bytes[..size_of::<Birth>()]);
         let geometry = birth.validate(size)?;
-        Ok(Self { fd, birth, geometry })
+        Ok(Self { fd, birth, geometry, retired: bytes[RETIRED..RETIRED + 4] != [0; 4] })
     }
 
     /// Whether the name is to go with the last participant.
@@ -34,16 +35,14 @@ impl<'a> Peek<'a> {
         self.birth.unlink == 1
     }
 
-    /// Whether the name is gone for good.
-    pub fn is_retired(&self) -> Result<bool, Error> {
-        let mut retired = [0; 4];
-        shm::read_at(self.fd, &mut retired, RETIRED)?;
-        Ok(retired != [0; 4])
+    /// Whether the name was gone for good when the header was read.
+    pub fn is_retired(&self) -> bool {
+        self.retired
     }
 
     /// Notes that the name is gone for good. Mappings see it, as the file is memory.
     pub fn retire(&self) -> Result<(), Error> {
-        shm::write_at(self.fd, &1_u32.to_ne_bytes(), RETIRED)
+        shm::write_at(self.fd, &1_u32.to_ne_bytes(), RETIRED as u64)
     }
 
     /// Whether nobody lives in it, but for whom `fd` itself holds locks.

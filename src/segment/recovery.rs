@@ -12,7 +12,7 @@
 //! - a sweeper holds the `Sweep` byte shared; the space of removed objects is given back only under the exclusive lock,
 //!   so a sweeper never meets another object where it saw one. A stopped sweeper delays just that.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,7 @@ impl Peers for Probe<'_> {
 #[derive(Debug)]
 enum Permit<'a> {
     /// A lock of the sweep byte.
-    File { _lock: Held },
+    File { _lock: Held<OwnedFd> },
     /// The sweeper word.
     Claim(&'a Probe<'a>, Identity),
 }

@@ -5,8 +5,8 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::attachment::Attachment;
 use super::thread::{self, Arena, RecordPtr};
@@ -28,7 +28,7 @@ pub struct Member {
     /// Its proof of life, where the segment has a file.
     pub live: Option<LivePage>,
     /// A descriptor of the file that holds no locks, for questions.
-    pub query: Option<OwnedFd>,
+    pub query: Option<Arc<OwnedFd>>,
     /// Tags of its living threads.
     pub tags: BTreeSet<u32>,
     /// Directory entries that are open, how often, and their state word at that time.
@@ -60,7 +60,7 @@ impl Member {
             && shm::stat(fd.as_fd()).map(|stat| stat.inode) != Ok(inode)
         {
             // Not ours to close.
-            let _ = fd.into_raw_fd();
+            core::mem::forget(fd);
         }
     }
 }

@@ -111,11 +111,7 @@ impl AnyMutex {
         let thread = self.object.entered_last()?;
         let word = self.word();
         thread.hold(word);
-        if mutex::lock_fast(word, thread.owner()) {
-            return Some(thread.owner());
-        }
-        thread.unhold(word);
-        None
+        mutex::lock_fast(word, thread.owner()).then(|| thread.owner())
     }
 
     /// Locks, once [`lock_fast`](Self::lock_fast) has failed. On success the calling thread holds the lock, also for
@@ -126,9 +122,6 @@ impl AnyMutex {
         thread.hold(self.word());
         let wait = Wait { deadline, interruptible: self.interruptible.load(Ordering::Relaxed) != 0 };
         let result = mutex::lock(self.word(), thread.owner(), self.object.peers(), wait);
-        if result.is_err() {
-            thread.unhold(self.word());
-        }
         self.object.settle();
         Ok((thread.owner(), result?))
     }
@@ -136,10 +129,7 @@ impl AnyMutex {
     /// Unlocks. If the lock's last owner died and it was not made consistent, it is given up for ever.
     #[inline]
     pub fn unlock_as(&self, thread: &ThreadRecord) -> Result<(), LockFailure> {
-        let result = mutex::unlock(self.word(), thread.owner());
-        // Also if a faulty peer took the lock from us: the word does not name us, so the list need not.
-        thread.unhold(self.word());
-        result.map_err(|_| LockFailure::NotOwner)
+        mutex::unlock(self.word(), thread.owner()).map_err(|_| LockFailure::NotOwner)
     }
 
     /// The calling thread if it is `owner` itself, and not a forked copy of it.
@@ -156,17 +146,14 @@ impl AnyMutex {
 
     /// Unlocks for a thread that is known to be `owner` and to hold it.
     #[inline(always)]
-    pub fn unlock_fast(&self, thread: &ThreadRecord, owner: Owner) {
+    pub fn unlock_fast(&self, owner: Owner) {
         let _ = mutex::unlock(self.word(), owner);
-        thread.unhold(self.word());
     }
 
     /// Gives the lock back so that the next owner is told of a death.
     #[cold]
     pub fn give_back_as(&self, thread: &ThreadRecord) -> Result<(), LockFailure> {
-        let result = mutex::give_back(self.word(), thread.owner());
-        thread.unhold(self.word());
-        result.map_err(|_| LockFailure::NotOwner)
+        mutex::give_back(self.word(), thread.owner()).map_err(|_| LockFailure::NotOwner)
     }
 
     /// Declares what the lock protects whole again. `Ok(false)` if nobody had died.

@@ -375,11 +375,11 @@ impl<T: Plain> Drop for MutexGuard<'_, T> {
         // What is out of line takes parts of the guard, never its address: so the guard can live in registers.
         let mutex = self.mutex;
         match mutex.lock.still_last(self.owner) {
-            Some(thread) if !self.died => {
+            Some(_) if !self.died => {
                 if self.keeps() {
                     mutex.write(self.value);
                 }
-                mutex.lock.unlock_fast(thread, self.owner);
+                mutex.lock.unlock_fast(self.owner);
             }
             _ => mutex.release_slow(self.owner, self.keeps().then_some(self.value), self.died),
         }

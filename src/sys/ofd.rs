@@ -3,7 +3,7 @@
 //! The locked bytes lie far beyond the end of the file; nothing is ever stored there. A lock lives as long as the
 //! description: until its last descriptor is closed *and* its last mapping is gone.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use crate::error::Error;
 
@@ -82,25 +82,25 @@ pub fn unlock(fd: BorrowedFd<'_>, byte: Byte) -> Result<(), Error> {
 
 /// A byte that is held until this is dropped, also if a child forked meanwhile has inherited the descriptor.
 #[derive(Debug)]
-pub struct Held {
-    fd: OwnedFd,
+pub struct Held<F: AsFd> {
+    fd: F,
     byte: Byte,
 }
 
-impl Held {
+impl<F: AsFd> Held<F> {
     /// Takes charge of `byte`, which `fd` holds.
-    pub fn new(fd: OwnedFd, byte: Byte) -> Self {
+    pub fn new(fd: F, byte: Byte) -> Self {
         Self { fd, byte }
     }
 }
 
-impl AsFd for Held {
+impl<F: AsFd> AsFd for Held<F> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
 
-impl Drop for Held {
+impl<F: AsFd> Drop for Held<F> {
     fn drop(&mut self) {
         // Closing would not do: the lock belongs to the description, which the child would keep.
         let _ = unlock(self.fd.as_fd(), self.byte);

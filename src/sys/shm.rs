@@ -148,10 +148,7 @@ pub fn reopen(fd: BorrowedFd<'_>, path: Option<&Path>) -> Result<OwnedFd, Error>
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     match (fs::open(proc_path(fd), flags, Mode::empty()), path) {
         (Ok(fd), _) => Ok(fd),
-        (Err(Errno::NOENT), Some(path)) => {
-            let fresh = open(path)?;
-            if stat(fresh.as_fd())?.inode == stat(fd)?.inode { Ok(fresh) } else { Err(Error::Missing) }
-        }
+        (Err(Errno::NOENT), Some(path)) => open_same(path, stat(fd)?.inode),
         (Err(errno), _) => Err(errno.into()),
     }
 }
@@ -159,6 +156,12 @@ pub fn reopen(fd: BorrowedFd<'_>, path: Option<&Path>) -> Result<OwnedFd, Error>
 /// Another descriptor of the same open file description.
 pub fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+}
+
+/// Opens the file at `path` if it is this one.
+pub fn open_same(path: &Path, inode: Inode) -> Result<OwnedFd, Error> {
+    let fd = open(path)?;
+    if stat(fd.as_fd())?.inode == inode { Ok(fd) } else { Err(Error::Missing) }
 }
 
 fn proc_path(fd: BorrowedFd<'_>) -> PathBuf {
