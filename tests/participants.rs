@@ -543,3 +543,31 @@ fn a_leaked_guard_pins_the_mapping_until_its_thread_ends() {
     segment.recover().unwrap();
     assert_eq!(segment.participants().len(), 1);
 }
+
+/// Joining looks for the dead below a mark. A faulty peer that lowers it delays their recovery, and that is all.
+#[test]
+fn a_lowered_mark_hides_nobody_for_ever() {
+    const MARK: u64 = 148;
+    let name = Name::new("mark");
+    let segment = name.create(&small().participants(3));
+    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
+    let die = || {
+        let child = fork(|| {
+            std::mem::forget(mutex.lock());
+            kill(std::process::id() as i32);
+        });
+        assert_eq!(reap(child), -libc::SIGKILL);
+        let file = std::fs::File::options().write(true).open(name.path()).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[0; 4], MARK).unwrap();
+    };
+    die();
+    // Whoever waits asks for the owner itself.
+    told(&mutex);
+    die();
+    assert_eq!(segment.recover().unwrap(), 2);
+    die();
+    die();
+    // The table is full, of the dead.
+    die();
+    told(&mutex);
+}

@@ -72,8 +72,8 @@ pub struct Header {
     pub sweeper: AtomicU64,
     /// Every entry that ever was in use has a lower number: who looks for a name need not look further.
     pub entries_used: AtomicU32,
-    /// Zero.
-    pub reserved_word: u32,
+    /// No participant ever had a higher number: who joins need not look for the dead further.
+    pub participants_used: AtomicU32,
     /// Zero.
     pub reserved: [u64; 13],
 }

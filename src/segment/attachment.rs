@@ -492,6 +492,7 @@ fn take_place_in_file(view: &View, own: OwnedFd, me: &Me) -> Result<Place, Error
         if state & 1 != 0 || !ofd::try_lock(own.as_fd(), Byte::Live(participant), Mode::Exclusive)? {
             continue;
         }
+        view.header().participants_used.fetch_max(participant.into(), Ordering::Relaxed);
         // Killed from here on, the lock is gone and the slot is free, or used and recovered.
         if slot.state.compare_exchange(state, state | 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             ofd::unlock(own.as_fd(), Byte::Live(participant))?;
@@ -524,6 +525,7 @@ fn take_place_by_claim(view: &View, me: &Me) -> Result<Place, Error> {
     for participant in view.participants() {
         let slot = view.slot(participant);
         let state = slot.state.load(Ordering::Acquire);
+        view.header().participants_used.fetch_max(participant.into(), Ordering::Relaxed);
         if state & 1 != 0 || slot.claim.compare_exchange(0, claim, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             continue;
         }
@@ -558,13 +560,6 @@ pub fn join_file(
     named: bool,
 ) -> Result<Arc<Attachment>, Error> {
     Attachment::join(view, Backing::File { path, inode, mapping: Some(mapping) }, Some(fd), named)
-}
-
-/// Maps a segment file of `size` bytes and checks its header.
-pub fn map(fd: BorrowedFd<'_>, size: u64) -> Result<(View, Mapping), Error> {
-    let len = usize::try_from(size).ok().filter(|len| *len > 0).ok_or(Error::Corrupted("the file is empty"))?;
-    let mapping = Mapping::new(fd, len)?;
-    Ok((view_of(&mapping)?, mapping))
 }
 
 /// Checks the header of a mapped file.

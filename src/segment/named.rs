@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::attachment::{Attachment, join_file, map, take_door, view_of};
+use super::attachment::{Attachment, join_file, take_door, view_of};
 use super::options::{SegmentOptions, Unlink};
 use super::peek::Peek;
 use super::view::View;
@@ -113,7 +113,7 @@ pub fn from_descriptor(fd: OwnedFd) -> Result<Arc<Attachment>, Error> {
     if let Some(attachment) = Attachment::existing(stat.inode)? {
         return Ok(attachment);
     }
-    let (view, mapping) = map(fd.as_fd(), stat.size)?;
+    let (view, mapping) = Peek::new(fd.as_fd(), stat.size)?.map()?;
     join_file(Arc::new(fd), stat.inode, None, view, mapping, false)
 }
 
@@ -187,7 +187,7 @@ fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachme
         retire_if_dead(door.as_fd(), stat.size, path)?;
         return Ok(None);
     }
-    let (view, mapping) = map(fd.as_fd(), stat.size)?;
+    let (view, mapping) = peek.map()?;
     // While we hold the door nobody unlinks; but somebody may have before we took it.
     let joined = join_file(fd, stat.inode, Some(path.to_path_buf()), view, mapping, true);
     drop(door);

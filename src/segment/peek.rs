@@ -1,12 +1,13 @@
-//! A segment file looked at without mapping it: whoever may put a file into the directory of named segments may also cut
+//! A segment file looked at before mapping it: whoever may put a file into the directory of named segments may also cut
 //! it short, and a mapping would turn that into a SIGBUS.
 
 use std::os::fd::BorrowedFd;
 
+use super::view::View;
 use crate::error::Error;
 use crate::layout::segment::{Birth, Geometry, Header};
 use crate::sys::ofd;
-use crate::sys::shm;
+use crate::sys::shm::{self, Mapping};
 
 /// The checked header of a file.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,8 @@ pub struct Peek<'a> {
     retired: bool,
 }
 
+/// The most bytes of bitmaps that are mapped in advance.
+const MOST_POPULATED: usize = 64 << 10;
 const RETIRED: usize = core::mem::offset_of!(Header, retired);
 
 impl<'a> Peek<'a> {
@@ -28,6 +31,20 @@ impl<'a> Peek<'a> {
         let birth: Birth = *bytemuck::from_bytes(&bytes[..size_of::<Birth>()]);
         let geometry = birth.validate(size)?;
         Ok(Self { fd, birth, geometry, retired: bytes[RETIRED..RETIRED + 4] != [0; 4] })
+    }
+
+    /// Maps the file.
+    pub fn map(&self) -> Result<(View, Mapping), Error> {
+        let mapping = Mapping::new(self.fd, usize::try_from(self.geometry.size).map_err(|_| Error::NoMemory)?)?;
+        // What joining and opening the first objects look at: the header and the first slots, a bitmap, the first
+        // entries.
+        mapping.populate(0, size_of::<Header>());
+        let to_entries = (self.geometry.entry(1) - self.geometry.bitmap(1, 0)) as usize;
+        mapping.populate(self.geometry.bitmap(1, 0) as usize, to_entries.min(MOST_POPULATED));
+        // SAFETY: mapped for `size` bytes, page-aligned; the mapping lives as long as the attachment that keeps both. It
+        // is accessed through atomics.
+        let view = unsafe { View::of(mapping.base(), self.birth, self.geometry) };
+        Ok((view, mapping))
     }
 
     /// Whether the name is to go with the last participant.

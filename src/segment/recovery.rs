@@ -123,10 +123,14 @@ impl Drop for Permit<'_> {
 
 impl Probe<'_> {
     /// Recovers every dead participant; returns how many this call freed. `Busy` if somebody gives space back for
-    /// longer than `patience`.
+    /// longer than `patience`. Without patience, only those below the mark: all of them, unless a faulty peer lowered it.
     pub fn recover_all(&self, patience: Duration) -> Result<usize, Error> {
+        let all = self.view.participants();
+        // Relaxed: whoever is dead raised it before its death was proven.
+        let used = self.view.header().participants_used.load(Ordering::Relaxed);
+        let last = if patience.is_zero() { used.min((*all.end()).into()) as ParticipantId } else { *all.end() };
         let mut recovered = 0;
-        for participant in self.view.participants() {
+        for participant in 1..=last {
             let slot = self.view.slot(participant);
             self.drop_dead_claim(participant);
             // Acquire: pairs with the claim, so that a state seen as used is that of a participant that has its lock.
