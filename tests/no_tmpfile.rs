@@ -1,0 +1,128 @@
+//! Creation where the file system cannot make files without a name: a system call filter says that it cannot.
+#![cfg(target_arch = "x86_64")]
+
+mod common;
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use common::{Name, Role, hear, listed, role, say, small};
+use ringfence::sys::ofd::{self, Byte, Mode};
+use ringfence::sys::shm;
+use ringfence::{Error, Mutex, Segment};
+
+/// Names that two processes want at once.
+const RACES: u32 = 200;
+
+/// From here on this process, and its children, cannot open a file without a name.
+fn refuse_tmpfile() {
+    let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let load = |offset| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset);
+    let equal = |k, jt, jf| statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k);
+    // The number of the call at 0, its arguments from 16 on, 8 bytes each.
+    let mut program = [
+        load(0),
+        equal(libc::SYS_open as u32, 2, 0),
+        equal(libc::SYS_openat as u32, 3, 0),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        load(16 + 8),
+        statement(libc::BPF_JMP | libc::BPF_JA | libc::BPF_K, 0, 0, 1),
+        load(16 + 2 * 8),
+        statement(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, libc::O_TMPFILE as u32),
+        equal(libc::O_TMPFILE as u32, 0, 1),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EOPNOTSUPP as u32),
+        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: the filter is live; the kernel copies it.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) == 0
+    };
+    assert!(done, "no filter");
+    let file = File::options().read(true).write(true).custom_flags(libc::O_TMPFILE).open("/dev/shm");
+    assert_eq!(file.expect_err("the filter does not hold").raw_os_error(), Some(libc::EOPNOTSUPP));
+}
+
+#[test]
+fn role_entry() {
+    let Some((role, arguments)) = role() else { return };
+    refuse_tmpfile();
+    match role.as_str() {
+        "maker" => {
+            let segment = Segment::create(&arguments[0], &small()).unwrap();
+            drop(Mutex::create(&segment, "m", 7_u64).unwrap());
+            assert_eq!(Segment::create(&arguments[0], &small()).unwrap_err(), Error::Exists);
+            say("made");
+            hear();
+        }
+        "racer" => {
+            say("ready");
+            hear();
+            let first = |turn: &u32| match Segment::create(&format!("{}.{turn}", arguments[0]), &small()) {
+                Ok(_) => true,
+                Err(Error::Exists) => false,
+                Err(error) => panic!("{error}"),
+            };
+            say(&format!("first {}", (0..RACES).filter(first).count()));
+        }
+        _ => unreachable!("{role}"),
+    }
+}
+
+#[test]
+fn a_segment_is_made_and_joined() {
+    let name = Name::new("plain");
+    let mut maker = Role::start("maker", &[&name.0]);
+    maker.expect("made");
+    let segment = Segment::open(&name.0).unwrap();
+    assert_eq!(segment.participants().len(), 2);
+    assert_eq!(*Mutex::<u64>::open(&segment, "m").unwrap().lock().unwrap(), 7);
+    // Only the name is left of it, and nothing of the one that came too late.
+    assert_eq!(private_files_of(maker.pid()), 0);
+    maker.tell("go");
+    maker.finish();
+}
+
+#[test]
+fn of_two_makers_one_is_first() {
+    let name = Name::new("race");
+    let mut racers = [(); 2].map(|()| Role::start("racer", &[&name.0]));
+    let _gone: Vec<_> = (0..RACES).map(|turn| Name(format!("{}.{turn}", name.0))).collect();
+    racers.iter_mut().for_each(|racer| racer.expect("ready"));
+    racers.iter_mut().for_each(|racer| racer.tell("go"));
+    let firsts: i32 = racers.iter_mut().map(|racer| racer.number("first ")).sum();
+    racers.into_iter().for_each(Role::finish);
+    assert_eq!(firsts, RACES as i32);
+    assert_eq!(listed(&name.0).len(), RACES as usize);
+}
+
+/// How many unfinished files process `pid` has open.
+fn private_files_of(pid: i32) -> usize {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let targets = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+    // One that was unlinked is called "(deleted)": the name it was built under goes when it gets its own.
+    let left = |target: &PathBuf| target.to_string_lossy().contains(shm::PRIVATE_PREFIX) && target.exists();
+    targets.filter(left).count()
+}
+
+#[test]
+fn what_a_killed_maker_leaves_is_swept_and_what_a_living_one_builds_is_not() {
+    struct Gone(PathBuf);
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+    let file = Gone(Path::new(shm::DIRECTORY).join(format!("{}test-{}", shm::PRIVATE_PREFIX, std::process::id())));
+    let open = File::options().read(true).write(true).create_new(true).open(&file.0).unwrap();
+    // A maker holds the door of its file as long as it lives.
+    assert!(ofd::try_lock(open.as_fd(), Byte::Door, Mode::Exclusive).unwrap());
+    Segment::sweep().unwrap();
+    assert!(file.0.exists());
+    drop(open);
+    assert!(Segment::sweep().unwrap().abandoned >= 1);
+    assert!(!file.0.exists());
+}
