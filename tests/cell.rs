@@ -5,7 +5,9 @@ mod common;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::{Name, Role, hear, role, say};
-use ringfence::{Array, CChar, ElementError, Error, LockError, OutOfRange, RawArray, Segment, SegmentOptions, Value};
+use ringfence::{
+    Array, CChar, ElementError, Error, LockError, OutOfRange, RawArray, RawValue, Segment, SegmentOptions, Value,
+};
 
 #[test]
 fn role_entry() {
@@ -26,6 +28,13 @@ fn role_entry() {
         }
         "write-for-ever" => {
             let wide = Value::<[u64; 32]>::open(&segment, "wide").unwrap();
+            say("writing");
+            for round in 0.. {
+                wide.write([round; 32]).unwrap();
+            }
+        }
+        "write-raw-for-ever" => {
+            let wide = RawValue::<[u64; 32]>::open(&segment, "wide").unwrap();
             say("writing");
             for round in 0.. {
                 wide.write([round; 32]).unwrap();
@@ -167,6 +176,35 @@ fn arrays_are_zeroed_also_in_reused_memory() {
         assert_eq!(array.to_vec().unwrap(), vec![0; 1000]);
         array.write(0, &vec![u64::MAX; 1000]).unwrap();
         segment.remove("a").unwrap();
+    }
+}
+
+#[test]
+fn a_raw_value_is_the_same_object_and_never_torn() {
+    let (name, segment) = setup("raw");
+    let raw = RawValue::<i64>::create(&segment, "small").unwrap();
+    assert_eq!(raw.get(), 0);
+    let value = Value::<i64>::open(&segment, "small").unwrap();
+    raw.set(-5);
+    assert_eq!((raw.get(), value.get()), (-5, -5));
+    value.set(6);
+    assert_eq!(raw.get(), 6);
+    assert!(matches!(RawValue::<i64>::create(&segment, "small"), Err(Error::Exists)));
+    assert_eq!(RawValue::<i64>::open_or_create(&segment, "small").unwrap().get(), 6);
+
+    let wide = RawValue::<[u64; 32]>::create(&segment, "wide").unwrap();
+    let value = Value::<[u64; 32]>::open(&segment, "wide").unwrap();
+    let whole = |value: [u64; 32]| value.iter().all(|word| *word == value[0]);
+    for _ in 0..5 {
+        let mut writer = Role::start("write-raw-for-ever", &[&name.0]);
+        writer.expect("writing");
+        for _ in 0..2000 {
+            assert!(whole(wide.read().unwrap()) && whole(value.read().unwrap()));
+        }
+        writer.kill();
+        assert!(whole(wide.read().unwrap()));
+        wide.write([7; 32]).unwrap();
+        assert_eq!((wide.read().unwrap(), value.read().unwrap()), ([7; 32], [7; 32]));
     }
 }
 
