@@ -259,7 +259,8 @@ impl<T: Plain + fmt::Debug> fmt::Debug for ValueGuard<'_, T> {
     }
 }
 
-/// A value without a lock: reads and writes are whole, and that is all.
+/// A handle to a value without the calls that lock: reads and writes are whole, and that is all. Writing what is not of 1,
+/// 2, 4 or 8 bytes still takes the object's lock for the moment, and waits for who has it.
 #[must_use]
 pub struct RawValue<T: Plain>(Value<T>);
 
