@@ -324,9 +324,9 @@ typedef enum rf_type {
     RF_F32 = 9,
     /** `double` */
     RF_F64 = 10,
-    /** `bool`: one byte, 0 or 1. */
+    /** `bool`: one byte, 0 or 1; every other one counts as 1. */
     RF_BOOL = 11,
-    /** `char`: one byte of text. */
+    /** `char`: one byte of text, no integer: there is no arithmetic on it. */
     RF_CHAR = 12,
 } rf_type;
 
@@ -751,10 +751,14 @@ int rf_mutex_close(struct rf_mutex *mutex);
  *
  * `rf_value_get`, `rf_value_set` and the arithmetic need no lock. To change a value depending on what it was, in more
  * than one step, lock it; everybody else who changes it so must lock too. The lock is reentrant: a thread that has it may
- * lock again, and unlocks as often.
+ * lock again, and unlocks as often. Rust's `RawValue` and `RawArray` are handles to the same objects without the calls
+ * that lock: in C that is a handle on which nobody calls them.
  *
  * Integers are passed as `int64_t` whatever their type: converted to it as C does, wrapped to the type as C does for
- * unsigned numbers.
+ * unsigned numbers. There is arithmetic on `RF_I8` to `RF_U64` only: floating-point numbers, `RF_BOOL`, `RF_CHAR` and
+ * structs are no integers.
+ *
+ * `RF_BOOL` is 0 or 1: every other byte, written here or found in memory, counts as 1.
  */
 
 /** A handle to a value. */
@@ -791,7 +795,7 @@ int rf_value_open(const rf_segment *segment,
  * Reads the value.
  *
  * @param value  the value
- * @param out    room for it
+ * @param out    room for it; of an RF_BOOL, 0 or 1 whatever lies in memory
  * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
  *
  * Threads, processes: any number at once, whoever has the lock. A struct that is changed all the time is read under the
@@ -806,7 +810,7 @@ int rf_value_get(const struct rf_value *value, void *out);
  * and waits for if another thread has it.
  *
  * @param value  the value
- * @param new    the bytes to write
+ * @param new    the bytes to write; of an RF_BOOL, every byte but 0 is written as 1
  * @return RF_OK, RF_E_INTERRUPTED, RF_E_CORRUPTED, RF_E_INVALID
  *
  * Crash: killed in the middle, the value is the old or the new one, never a mixture.
@@ -835,12 +839,21 @@ int rf_value_lock(const struct rf_value *value, int64_t timeout_ns);
 int rf_value_unlock(const struct rf_value *value);
 
 /**
+ * Which process holds the value's lock: for humans who look for the cause of a hang. It may change at once.
+ *
+ * @param value  the value
+ * @param pid    the process id of the holder as it sees itself; 0 if nobody holds it
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_value_holder(const struct rf_value *value, int32_t *pid);
+
+/**
  * Adds to an integer in one step.
  *
  * @param value     a value of an integer type
  * @param operand   what to add; it wraps
  * @param previous  what the value was; may be NULL
- * @return RF_OK, RF_E_NOT_SUPPORTED (no integer), RF_E_INVALID
+ * @return RF_OK, RF_E_NOT_SUPPORTED (no integer: RF_F32, RF_F64, RF_BOOL, RF_CHAR, RF_STRUCT), RF_E_INVALID
  *
  * Threads, processes: any number at once, whoever has the lock.
  */
@@ -927,6 +940,9 @@ int rf_value_close(struct rf_value *value);
  *
  * What spans several elements is one moment's only under the array's lock, if everybody who writes takes it. The lock is
  * reentrant: a thread that has it may lock again, and unlocks as often.
+ *
+ * Integers are passed as `int64_t`, and there is arithmetic on `RF_I8` to `RF_U64` only; `RF_BOOL` is 0 or 1: every other
+ * byte, written here or found in memory, counts as 1. Both as for values.
  */
 
 /** A handle to an array. */
@@ -974,7 +990,7 @@ int rf_array_len(const struct rf_array *array, size_t *len);
  * @param array  the array
  * @param first  index of the first, from 0
  * @param count  how many; 0 reads nothing
- * @param out    room for `count` elements
+ * @param out    room for `count` elements; of RF_BOOL, 0 or 1 whatever lies in memory
  * @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
  *
  * Threads, processes: any number at once. Each element is read whole; under the lock, so is the row.
@@ -987,7 +1003,7 @@ int rf_array_read(const struct rf_array *array, size_t first, size_t count, void
  * @param array     the array
  * @param first     index of the first, from 0
  * @param count     how many; 0 writes nothing
- * @param elements  `count` elements
+ * @param elements  `count` elements; of RF_BOOL, every byte but 0 is written as 1
  * @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
  *
  * Threads, processes: any number at once; elements that are not of 1, 2, 4 or 8 bytes are written under the lock, which
@@ -1032,7 +1048,8 @@ int rf_array_fill(const struct rf_array *array, const void *element);
 
 /**
  * The address of the elements in this process, for access without copies (NumPy): a C array, of elements of 1, 2, 4 or 8
- * bytes. Another process may change them at any time: use C11 or C++ atomics, or the lock, everybody.
+ * bytes. Another process may change them at any time: use C11 or C++ atomics, or the lock, everybody. A faulty peer may
+ * write any byte into an RF_BOOL: read it as `uint8_t` here.
  *
  * @param array     the array
  * @param elements  the address of the first, valid until the handle is closed
@@ -1061,6 +1078,48 @@ int rf_array_lock(const struct rf_array *array, int64_t timeout_ns);
  * @return RF_OK, RF_E_NOT_OWNER (the calling thread does not have it)
  */
 int rf_array_unlock(const struct rf_array *array);
+
+/**
+ * Which process holds the array's lock: for humans who look for the cause of a hang. It may change at once.
+ *
+ * @param array  the array
+ * @param pid    the process id of the holder as it sees itself; 0 if nobody holds it
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_array_holder(const struct rf_array *array, int32_t *pid);
+
+/**
+ * Adds to an integer element in one step.
+ *
+ * @param array     an array of an integer type
+ * @param index     from 0
+ * @param operand   what to add; it wraps
+ * @param previous  what the element was; may be NULL
+ * @return RF_OK, RF_E_NOT_SUPPORTED (no integer: RF_F32, RF_F64, RF_BOOL, RF_CHAR, RF_STRUCT), RF_E_INVALID (beyond the
+ * end, or NULL)
+ *
+ * Threads, processes: any number at once, whoever has the lock. Crash: killed in the middle, it is done or not.
+ */
+int rf_array_fetch_add(const struct rf_array *array, size_t index, int64_t operand, int64_t *previous);
+
+/**
+ * Writes an integer element if it is what the caller expects, in one step.
+ *
+ * @param array     an array of an integer type
+ * @param index     from 0
+ * @param expected  what the element should be
+ * @param new       what to write then; it wraps
+ * @param previous  what the element was; may be NULL
+ * @return RF_OK (written), RF_DIFFERENT (it was something else and stays so), RF_E_NOT_SUPPORTED (no integer),
+ * RF_E_INVALID (beyond the end, or NULL)
+ *
+ * Threads, processes: any number at once, whoever has the lock. Crash: killed in the middle, it is done or not.
+ */
+int rf_array_compare_exchange(const struct rf_array *array,
+                              size_t index,
+                              int64_t expected,
+                              int64_t new_,
+                              int64_t *previous);
 
 /**
  * Gives the handle back. The array stays; one that the calling thread has locked stays locked.

@@ -61,6 +61,7 @@ static void nulls(void) {
     BAD(rf_value_set(NULL, room));
     BAD(rf_value_lock(NULL, 0));
     BAD(rf_value_unlock(NULL));
+    BAD(rf_value_holder(NULL, &i));
     BAD(rf_value_fetch_add(NULL, 1, &wide));
     BAD(rf_value_fetch_sub(NULL, 1, &wide));
     BAD(rf_value_fetch_and(NULL, 1, &wide));
@@ -80,6 +81,9 @@ static void nulls(void) {
     BAD(rf_array_pointer(NULL, &address));
     BAD(rf_array_lock(NULL, 0));
     BAD(rf_array_unlock(NULL));
+    BAD(rf_array_holder(NULL, &i));
+    BAD(rf_array_fetch_add(NULL, 0, 1, &wide));
+    BAD(rf_array_compare_exchange(NULL, 0, 1, 2, &wide));
 
     rf_queue *queue;
     BAD(rf_queue_open(NULL, "x", RF_CREATE, 8, 8, NULL, 1, &queue));
@@ -216,6 +220,7 @@ static void beside_good_handles(const char *name) {
     OK(rf_value_open(segment, "v", RF_CREATE | RF_EXCL, RF_I32, 0, 0, NULL, NULL, &value));
     BAD(rf_value_get(value, NULL));
     BAD(rf_value_set(value, NULL));
+    BAD(rf_value_holder(value, NULL));
     OK(rf_value_fetch_add(value, 1, NULL));
     OK(rf_value_compare_exchange(value, 1, 2, NULL));
     OK(rf_value_close(value));
@@ -232,6 +237,11 @@ static void beside_good_handles(const char *name) {
     BAD(rf_array_fill(array, NULL));
     BAD(rf_array_len(array, NULL));
     BAD(rf_array_pointer(array, NULL));
+    BAD(rf_array_holder(array, NULL));
+    BAD(rf_array_fetch_add(array, 4, 1, NULL));
+    BAD(rf_array_compare_exchange(array, SIZE_MAX, 0, 1, NULL));
+    OK(rf_array_fetch_add(array, 3, 1, NULL));
+    OK(rf_array_compare_exchange(array, 3, 1, 2, NULL));
     OK(rf_array_close(array));
 
     BAD(rf_queue_open(segment, NULL, RF_CREATE, 8, 8, NULL, 1, &queue));

@@ -2,11 +2,15 @@
 
 use std::ptr::NonNull;
 
+#[cfg(feature = "capi")]
+use super::any_value::IntegerType;
 use super::any_value::Type;
 #[cfg(feature = "capi")]
 use super::array::ElementError;
 use super::array::OutOfRange;
 use super::lock::Lockable;
+#[cfg(feature = "capi")]
+use super::slot::Change;
 use super::slot::{Slot, is_atomic, stride};
 use crate::error::Error;
 use crate::segment::Segment;
@@ -66,6 +70,12 @@ impl AnyArray {
         Some(unsafe { Slot::new(self.as_ptr().add(index * stride(self.size) as usize), self.size) })
     }
 
+    /// An element that must be there.
+    #[inline]
+    pub fn checked(&self, index: usize) -> Result<Slot, OutOfRange> {
+        self.slot(index).ok_or(OutOfRange { index, len: self.len })
+    }
+
     /// `count` elements from `first` on.
     pub fn slots(&self, first: usize, count: usize) -> Result<impl Iterator<Item = Slot>, OutOfRange> {
         let end = first.checked_add(count).filter(|end| *end <= self.len);
@@ -108,5 +118,29 @@ impl AnyArray {
         let size = self.size as usize;
         let slots = self.slots(first, elements.len() / size)?.zip(elements.chunks_exact(size));
         Ok(self.writing(|| slots.for_each(|(slot, value)| slot.write_locked(value)))?)
+    }
+}
+
+/// Integers whose type only the directory knows. `None`: they are no integers.
+#[cfg(feature = "capi")]
+impl AnyArray {
+    /// Changes an integer; returns what it was.
+    pub fn change(&self, index: usize, change: Change, operand: i64) -> Option<Result<i64, OutOfRange>> {
+        let integer = IntegerType::of(&self.object)?;
+        Some(self.checked(index).map(|slot| integer.signed(slot.change(change, operand.cast_unsigned()))))
+    }
+
+    /// Replaces an integer if it is `expected`; what it was either way.
+    pub fn compare_exchange(
+        &self,
+        index: usize,
+        expected: i64,
+        new: i64,
+    ) -> Option<Result<Result<i64, i64>, OutOfRange>> {
+        let integer = IntegerType::of(&self.object)?;
+        Some(self.checked(index).map(|slot| {
+            let found = slot.compare_exchange(expected.cast_unsigned(), new.cast_unsigned());
+            found.map(|bits| integer.signed(bits)).map_err(|bits| integer.signed(bits))
+        }))
     }
 }

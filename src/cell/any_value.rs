@@ -106,30 +106,42 @@ impl AnyValue {
 impl AnyValue {
     /// Changes the integer; returns what it was.
     pub fn change(&self, change: Change, operand: i64) -> Option<i64> {
-        self.integer(0)?;
-        self.integer(self.slot().change(change, operand.cast_unsigned()))
+        let integer = IntegerType::of(&self.object)?;
+        Some(integer.signed(self.slot().change(change, operand.cast_unsigned())))
     }
 
     /// Replaces the integer if it is `expected`; what it was either way.
     pub fn compare_exchange(&self, expected: i64, new: i64) -> Option<Result<i64, i64>> {
-        self.integer(0)?;
-        Some(match self.slot().compare_exchange(expected.cast_unsigned(), new.cast_unsigned()) {
-            Ok(found) => Ok(self.integer(found)?),
-            Err(found) => Err(self.integer(found)?),
-        })
+        let integer = IntegerType::of(&self.object)?;
+        let found = self.slot().compare_exchange(expected.cast_unsigned(), new.cast_unsigned());
+        Some(found.map(|bits| integer.signed(bits)).map_err(|bits| integer.signed(bits)))
+    }
+}
+
+/// An element type with arithmetic: that of [`Integer`](super::Integer), which text is not.
+#[cfg(feature = "capi")]
+#[derive(Clone, Copy, Debug)]
+pub struct IntegerType(Element);
+
+#[cfg(feature = "capi")]
+impl IntegerType {
+    /// The type of an object's elements; `None`: they are no integers.
+    pub fn of(object: &Lockable) -> Option<Self> {
+        let element = Element::from_code(object.shape().element)?;
+        let others = [Element::Struct, Element::F32, Element::F64, Element::Bool, Element::Char];
+        (!others.contains(&element)).then_some(Self(element))
     }
 
-    /// The bits of the integer as a signed number, as C converts them.
-    fn integer(&self, bits: u64) -> Option<i64> {
-        Some(match Element::from_code(self.object.shape().element)? {
+    /// The bits of an integer as a signed number, as C converts them.
+    pub fn signed(self, bits: u64) -> i64 {
+        match self.0 {
             Element::I8 => (bits as i8).into(),
             Element::I16 => (bits as i16).into(),
             Element::I32 => (bits as i32).into(),
-            Element::U8 | Element::Char => (bits as u8).into(),
+            Element::U8 => (bits as u8).into(),
             Element::U16 => (bits as u16).into(),
             Element::U32 => (bits as u32).into(),
-            Element::I64 | Element::U64 => bits.cast_signed(),
-            _ => return None,
-        })
+            _ => bits.cast_signed(),
+        }
     }
 }

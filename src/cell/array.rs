@@ -243,17 +243,13 @@ impl<T: Scalar> Array<T> {
         self.array.slot(index).map(|slot| T::from_word(slot.load()))
     }
 
-    fn checked(&self, index: usize) -> Result<Slot, OutOfRange> {
-        self.array.slot(index).ok_or(OutOfRange { index, len: self.len() })
-    }
-
     /// Sets an element.
     ///
     /// # Errors
     /// [`OutOfRange`].
     #[inline]
     pub fn set(&self, index: usize, element: T) -> Result<(), OutOfRange> {
-        self.checked(index)?.store(element.to_word());
+        self.array.checked(index)?.store(element.to_word());
         Ok(())
     }
 
@@ -262,7 +258,7 @@ impl<T: Scalar> Array<T> {
     /// # Errors
     /// [`OutOfRange`].
     pub fn compare_exchange(&self, index: usize, expected: T, new: T) -> Result<Result<T, T>, OutOfRange> {
-        let found = self.checked(index)?.compare_exchange(expected.to_word(), new.to_word());
+        let found = self.array.checked(index)?.compare_exchange(expected.to_word(), new.to_word());
         Ok(found.map(T::from_word).map_err(T::from_word))
     }
 }
@@ -274,7 +270,7 @@ impl<T: Integer> Array<T> {
     /// [`OutOfRange`].
     #[inline]
     pub fn fetch_add(&self, index: usize, operand: T) -> Result<T, OutOfRange> {
-        Ok(T::from_word(self.checked(index)?.change(Change::Add, operand.to_word())))
+        Ok(T::from_word(self.array.checked(index)?.change(Change::Add, operand.to_word())))
     }
 }
 
@@ -318,7 +314,8 @@ pub struct ArrayGuard<'a> {
     _held: Held<'a>,
 }
 
-/// An array without a lock: each element is whole, and that is all.
+/// A handle to an array without the calls that lock: each element is whole, and that is all. Writing elements that are not
+/// of 1, 2, 4 or 8 bytes still takes the object's lock for the moment, and waits for who has it.
 #[must_use]
 pub struct RawArray<T: Plain>(Array<T>);
 

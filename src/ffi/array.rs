@@ -5,21 +5,25 @@
 //!
 //! What spans several elements is one moment's only under the array's lock, if everybody who writes takes it. The lock is
 //! reentrant: a thread that has it may lock again, and unlocks as often.
+//!
+//! Integers are passed as `int64_t`, and there is arithmetic on `RF_I8` to `RF_U64` only; `RF_BOOL` is 0 or 1: every other
+//! byte, written here or found in memory, counts as 1. Both as for values.
 
 use core::ffi::{c_char, c_int, c_void};
 
-use super::argument::{self, reference};
+use super::argument::{self, Out, reference};
 use super::boundary::{Failure, boundary};
-use super::element::element;
+use super::element::{element, is_bool, no_integer, to_bools};
 use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
-use crate::cell::{AnyArray, OutOfRange};
+use crate::cell::{AnyArray, Change, ElementError, OutOfRange};
 
 /// A handle to an array.
 pub struct rf_array {
     core: AnyArray,
     size: usize,
+    boolean: bool,
     interruptible: bool,
 }
 
@@ -55,8 +59,8 @@ pub unsafe extern "C" fn rf_array_open(
         let (open, tag) = unsafe { (opening(segment, name, flags, out)?, argument::tag(tag)?) };
         let element = element(r#type, size, align, tag)?;
         let core = AnyArray::open(open.segment, open.name, open.flags.mode, element, len)?;
-        let interruptible = open.flags.interruptible;
-        open.give(rf_array { core, size: element.size, interruptible })
+        let (boolean, interruptible) = (is_bool(&element), open.flags.interruptible);
+        open.give(rf_array { core, size: element.size, boolean, interruptible })
     })
 }
 
@@ -76,7 +80,7 @@ pub unsafe extern "C" fn rf_array_len(array: *const rf_array, len: *mut usize) -
 /// @param array  the array
 /// @param first  index of the first, from 0
 /// @param count  how many; 0 reads nothing
-/// @param out    room for `count` elements
+/// @param out    room for `count` elements; of RF_BOOL, 0 or 1 whatever lies in memory
 /// @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
 ///
 /// Threads, processes: any number at once. Each element is read whole; under the lock, so is the row.
@@ -91,6 +95,9 @@ pub unsafe extern "C" fn rf_array_read(array: *const rf_array, first: usize, cou
         if matches!(array.size, 1 | 2 | 4 | 8) {
             // Once the range is checked nothing can fail.
             array.core.read_bytes(first, out)?;
+            if array.boolean {
+                to_bools(out);
+            }
         } else {
             argument::fill_on_success(out, |out| array.core.read_bytes(first, out))?;
         }
@@ -103,7 +110,7 @@ pub unsafe extern "C" fn rf_array_read(array: *const rf_array, first: usize, cou
 /// @param array     the array
 /// @param first     index of the first, from 0
 /// @param count     how many; 0 writes nothing
-/// @param elements  `count` elements
+/// @param elements  `count` elements; of RF_BOOL, every byte but 0 is written as 1
 /// @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
 ///
 /// Threads, processes: any number at once; elements that are not of 1, 2, 4 or 8 bytes are written under the lock, which
@@ -121,7 +128,7 @@ pub unsafe extern "C" fn rf_array_write(
         let array = unsafe { reference(array, "array")? };
         let len = array.bytes(first, count)?;
         // SAFETY: the caller's promise.
-        array.core.write_bytes(first, unsafe { argument::bytes(elements, len, "elements")? })?;
+        array.write(first, unsafe { argument::bytes(elements, len, "elements")? })?;
         Ok(RF_OK)
     })
 }
@@ -165,14 +172,15 @@ pub unsafe extern "C" fn rf_array_fill(array: *const rf_array, element: *const c
         // SAFETY: the caller's promise.
         let element = unsafe { argument::bytes(element, array.size, "element")? };
         for index in 0..array.core.len() {
-            array.core.write_bytes(index, element)?;
+            array.write(index, element)?;
         }
         Ok(RF_OK)
     })
 }
 
 /// The address of the elements in this process, for access without copies (NumPy): a C array, of elements of 1, 2, 4 or 8
-/// bytes. Another process may change them at any time: use C11 or C++ atomics, or the lock, everybody.
+/// bytes. Another process may change them at any time: use C11 or C++ atomics, or the lock, everybody. A faulty peer may
+/// write any byte into an RF_BOOL: read it as `uint8_t` here.
 ///
 /// @param array     the array
 /// @param elements  the address of the first, valid until the handle is closed
@@ -218,6 +226,75 @@ pub unsafe extern "C" fn rf_array_unlock(array: *const rf_array) -> c_int {
     })
 }
 
+/// Which process holds the array's lock: for humans who look for the cause of a hang. It may change at once.
+///
+/// @param array  the array
+/// @param pid    the process id of the holder as it sees itself; 0 if nobody holds it
+/// @return RF_OK, RF_E_INVALID
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_array_holder(array: *const rf_array, pid: *mut i32) -> c_int {
+    // SAFETY: the caller's promise.
+    boundary(|| unsafe {
+        argument::tell(array, "array", pid, "pid", |array| Ok(array.core.object.holder().map_or(0, |pid| pid as i32)))
+    })
+}
+
+/// Adds to an integer element in one step.
+///
+/// @param array     an array of an integer type
+/// @param index     from 0
+/// @param operand   what to add; it wraps
+/// @param previous  what the element was; may be NULL
+/// @return RF_OK, RF_E_NOT_SUPPORTED (no integer: RF_F32, RF_F64, RF_BOOL, RF_CHAR, RF_STRUCT), RF_E_INVALID (beyond the
+/// end, or NULL)
+///
+/// Threads, processes: any number at once, whoever has the lock. Crash: killed in the middle, it is done or not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_array_fetch_add(
+    array: *const rf_array,
+    index: usize,
+    operand: i64,
+    previous: *mut i64,
+) -> c_int {
+    boundary(|| {
+        // SAFETY: the caller's promise.
+        let (array, previous) = unsafe { (reference(array, "array")?, Out::optional(previous, "previous")?) };
+        previous.write(array.core.change(index, Change::Add, operand).ok_or_else(no_integer)??);
+        Ok(RF_OK)
+    })
+}
+
+/// Writes an integer element if it is what the caller expects, in one step.
+///
+/// @param array     an array of an integer type
+/// @param index     from 0
+/// @param expected  what the element should be
+/// @param new       what to write then; it wraps
+/// @param previous  what the element was; may be NULL
+/// @return RF_OK (written), RF_DIFFERENT (it was something else and stays so), RF_E_NOT_SUPPORTED (no integer),
+/// RF_E_INVALID (beyond the end, or NULL)
+///
+/// Threads, processes: any number at once, whoever has the lock. Crash: killed in the middle, it is done or not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_array_compare_exchange(
+    array: *const rf_array,
+    index: usize,
+    expected: i64,
+    new: i64,
+    previous: *mut i64,
+) -> c_int {
+    boundary(|| {
+        // SAFETY: the caller's promise.
+        let (array, previous) = unsafe { (reference(array, "array")?, Out::optional(previous, "previous")?) };
+        let (found, status) = match array.core.compare_exchange(index, expected, new).ok_or_else(no_integer)?? {
+            Ok(found) => (found, RF_OK),
+            Err(found) => (found, RF_DIFFERENT),
+        };
+        previous.write(found);
+        Ok(status)
+    })
+}
+
 /// Gives the handle back. The array stays; one that the calling thread has locked stays locked.
 ///
 /// @param array  the handle, or NULL
@@ -235,5 +312,20 @@ impl rf_array {
     fn bytes(&self, first: usize, count: usize) -> Result<usize, OutOfRange> {
         // No overflow: the array lies in memory.
         self.core.slots(first, count).map(|_| count * self.size)
+    }
+
+    /// Writes whole elements.
+    fn write(&self, first: usize, elements: &[u8]) -> Result<(), ElementError> {
+        if !self.boolean {
+            return self.core.write_bytes(first, elements);
+        }
+        // A piece at a time: what the caller gave is not ours to change, and may be long.
+        let mut piece = [0; 64];
+        elements.chunks(piece.len()).zip((first..).step_by(piece.len())).try_for_each(|(bytes, at)| {
+            let piece = &mut piece[..bytes.len()];
+            piece.copy_from_slice(bytes);
+            to_bools(piece);
+            self.core.write_bytes(at, piece)
+        })
     }
 }

@@ -4,7 +4,7 @@ use core::ffi::c_int;
 
 use super::boundary::Failure;
 use super::flag::rf_type;
-use super::status::rf_status::RF_E_INVALID;
+use super::status::rf_status::{RF_E_INVALID, RF_E_NOT_SUPPORTED};
 use crate::cell::Type;
 use crate::plain::Element as Code;
 use crate::segment::directory;
@@ -32,6 +32,22 @@ pub(super) fn element(code: c_int, size: usize, align: usize, tag: &str) -> Resu
         }
     };
     Ok(Type { element: code as u32, size, align, tag })
+}
+
+/// Why there is no arithmetic.
+#[cold]
+pub(super) fn no_integer() -> Failure {
+    Failure::new(RF_E_NOT_SUPPORTED, "arithmetic on what is no integer")
+}
+
+/// Whether the elements are of C's `bool`, which has two bit patterns only.
+pub(super) fn is_bool(element: &Type) -> bool {
+    element.element == Code::Bool as u32
+}
+
+/// Bytes as C's `bool`, whatever they were.
+pub(super) fn to_bools(bytes: &mut [u8]) {
+    bytes.iter_mut().for_each(|byte| *byte = (*byte != 0).into());
 }
 
 /// `rf_type` spells the library's own codes.

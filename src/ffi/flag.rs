@@ -38,9 +38,9 @@ pub enum rf_type {
     RF_F32 = 9,
     /// `double`
     RF_F64 = 10,
-    /// `bool`: one byte, 0 or 1.
+    /// `bool`: one byte, 0 or 1; every other one counts as 1.
     RF_BOOL = 11,
-    /// `char`: one byte of text.
+    /// `char`: one byte of text, no integer: there is no arithmetic on it.
     RF_CHAR = 12,
 }
 

@@ -6,16 +6,20 @@
 //!
 //! `rf_value_get`, `rf_value_set` and the arithmetic need no lock. To change a value depending on what it was, in more
 //! than one step, lock it; everybody else who changes it so must lock too. The lock is reentrant: a thread that has it may
-//! lock again, and unlocks as often.
+//! lock again, and unlocks as often. Rust's `RawValue` and `RawArray` are handles to the same objects without the calls
+//! that lock: in C that is a handle on which nobody calls them.
 //!
 //! Integers are passed as `int64_t` whatever their type: converted to it as C does, wrapped to the type as C does for
-//! unsigned numbers.
+//! unsigned numbers. There is arithmetic on `RF_I8` to `RF_U64` only: floating-point numbers, `RF_BOOL`, `RF_CHAR` and
+//! structs are no integers.
+//!
+//! `RF_BOOL` is 0 or 1: every other byte, written here or found in memory, counts as 1.
 
 use core::ffi::{c_char, c_int, c_void};
 
 use super::argument::{self, Out, reference};
-use super::boundary::{Failure, Outcome, boundary};
-use super::element::element;
+use super::boundary::{Outcome, boundary};
+use super::element::{element, is_bool, no_integer, to_bools};
 use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
@@ -25,6 +29,7 @@ use crate::cell::{AnyValue, Change};
 pub struct rf_value {
     core: AnyValue,
     size: usize,
+    boolean: bool,
     interruptible: bool,
 }
 
@@ -65,16 +70,18 @@ pub unsafe extern "C" fn rf_value_open(
             // SAFETY: the caller's promise.
             Some(unsafe { argument::bytes(initial, element.size, "initial")? })
         };
+        let boolean = is_bool(&element);
+        let initial = initial.map(|initial| if boolean { truth(initial) } else { initial });
         let core = AnyValue::open(open.segment, open.name, open.flags.mode, element, initial)?;
         let interruptible = open.flags.interruptible;
-        open.give(rf_value { core, size: element.size, interruptible })
+        open.give(rf_value { core, size: element.size, boolean, interruptible })
     })
 }
 
 /// Reads the value.
 ///
 /// @param value  the value
-/// @param out    room for it
+/// @param out    room for it; of an RF_BOOL, 0 or 1 whatever lies in memory
 /// @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
 ///
 /// Threads, processes: any number at once, whoever has the lock. A struct that is changed all the time is read under the
@@ -87,6 +94,9 @@ pub unsafe extern "C" fn rf_value_get(value: *const rf_value, out: *mut c_void) 
         // SAFETY: the caller's promise.
         let out = unsafe { argument::bytes_mut(out, value.size, "out")? };
         argument::fill_on_success(out, |out| value.core.get_bytes(out))?;
+        if value.boolean {
+            to_bools(out);
+        }
         Ok(RF_OK)
     })
 }
@@ -97,7 +107,7 @@ pub unsafe extern "C" fn rf_value_get(value: *const rf_value, out: *mut c_void) 
 /// and waits for if another thread has it.
 ///
 /// @param value  the value
-/// @param new    the bytes to write
+/// @param new    the bytes to write; of an RF_BOOL, every byte but 0 is written as 1
 /// @return RF_OK, RF_E_INTERRUPTED, RF_E_CORRUPTED, RF_E_INVALID
 ///
 /// Crash: killed in the middle, the value is the old or the new one, never a mixture.
@@ -108,7 +118,7 @@ pub unsafe extern "C" fn rf_value_set(value: *const rf_value, new: *const c_void
         let value = unsafe { reference(value, "value")? };
         // SAFETY: the caller's promise.
         let new = unsafe { argument::bytes(new, value.size, "new")? };
-        value.core.set_bytes(new, value.interruptible)?;
+        value.core.set_bytes(if value.boolean { truth(new) } else { new }, value.interruptible)?;
         Ok(RF_OK)
     })
 }
@@ -144,12 +154,25 @@ pub unsafe extern "C" fn rf_value_unlock(value: *const rf_value) -> c_int {
     })
 }
 
+/// Which process holds the value's lock: for humans who look for the cause of a hang. It may change at once.
+///
+/// @param value  the value
+/// @param pid    the process id of the holder as it sees itself; 0 if nobody holds it
+/// @return RF_OK, RF_E_INVALID
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_value_holder(value: *const rf_value, pid: *mut i32) -> c_int {
+    // SAFETY: the caller's promise.
+    boundary(|| unsafe {
+        argument::tell(value, "value", pid, "pid", |value| Ok(value.core.object.holder().map_or(0, |pid| pid as i32)))
+    })
+}
+
 /// Adds to an integer in one step.
 ///
 /// @param value     a value of an integer type
 /// @param operand   what to add; it wraps
 /// @param previous  what the value was; may be NULL
-/// @return RF_OK, RF_E_NOT_SUPPORTED (no integer), RF_E_INVALID
+/// @return RF_OK, RF_E_NOT_SUPPORTED (no integer: RF_F32, RF_F64, RF_BOOL, RF_CHAR, RF_STRUCT), RF_E_INVALID
 ///
 /// Threads, processes: any number at once, whoever has the lock.
 #[unsafe(no_mangle)]
@@ -270,7 +293,7 @@ unsafe fn change(value: *const rf_value, previous: *mut i64, change: Change, ope
     Ok(RF_OK)
 }
 
-#[cold]
-fn no_integer() -> Failure {
-    Failure::new(RF_E_NOT_SUPPORTED, "arithmetic on what is no integer")
+/// A byte as C's `bool`.
+fn truth(byte: &[u8]) -> &'static [u8] {
+    if byte == [0] { &[0] } else { &[1] }
 }
