@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::os::fd::FromRawFd;
+
 use std::time::Duration;
 
 use common::{
@@ -108,4 +110,24 @@ fn a_leaked_guard_does_not_outlive_adopted_memory() {
     })
     .join()
     .unwrap();
+}
+
+/// Its participants hold no locks of the file, so to a descriptor they would all look dead.
+#[test]
+fn memory_formatted_in_place_is_not_joined_through_its_file() {
+    let len = 1 << 16;
+    // SAFETY: a file of our own, mapped as long as the segment, and used as that alone.
+    let (file, segment) = unsafe {
+        let file = std::fs::File::from_raw_fd(libc::memfd_create(c"adopted".as_ptr(), libc::MFD_CLOEXEC));
+        file.set_len(len).unwrap();
+        let (access, fd) = (libc::PROT_READ | libc::PROT_WRITE, std::os::fd::AsRawFd::as_raw_fd(&file));
+        let base = libc::mmap(std::ptr::null_mut(), len as usize, access, libc::MAP_SHARED, fd, 0);
+        let base = std::ptr::NonNull::new(base.cast()).unwrap();
+        (file, Segment::format_at(base, len as usize, &small()).unwrap())
+    };
+    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
+    let guard = mutex.lock().unwrap();
+    assert!(matches!(Segment::from_fd(file.into()), Err(Error::NotSupported(_))));
+    assert_eq!(segment.participants().len(), 1);
+    drop(guard);
 }

@@ -264,6 +264,14 @@ fn a_thread_that_ends_gives_back_everything_it_held() {
 // semantics 64
 #[test]
 fn what_a_thread_once_locked_is_left_alone_when_it_is_something_else() {
+    for leak in [false, true] {
+        reuse(leak);
+    }
+}
+
+/// A thread locks an object, which is removed and its space used again; then the thread ends, having given the lock back
+/// or not.
+fn reuse(leak: bool) {
     let name = Name::new("reused");
     let segment = name.create(&small());
     let [first, mutex] = ["first", "m"].map(|object| Mutex::create(&segment, object, 0_u64).unwrap());
@@ -277,7 +285,11 @@ fn what_a_thread_once_locked_is_left_alone_when_it_is_something_else() {
             // The second object's lock word.
             let word = bytes[heap as usize + 128..].first_chunk().unwrap();
             owner.store(u32::from_ne_bytes(*word), Ordering::Relaxed);
-            drop(guard);
+            if leak {
+                std::mem::forget(guard);
+            } else {
+                drop(guard);
+            }
             drop(mutex);
             ready.wait();
             go.wait();

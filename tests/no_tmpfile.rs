@@ -7,11 +7,12 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use common::{Name, Role, hear, listed, role, say, small};
+use common::{Name, PATIENCE, Role, hear, listed, role, say, small};
 use ringfence::sys::ofd::{self, Byte, Mode};
 use ringfence::sys::shm;
-use ringfence::{Error, Mutex, Segment};
+use ringfence::{Error, Mutex, Segment, Unlink};
 
 /// Names that two processes want at once.
 const RACES: u32 = 200;
@@ -61,12 +62,18 @@ fn role_entry() {
         "racer" => {
             say("ready");
             hear();
-            let first = |turn: &u32| match Segment::create(&format!("{}.{turn}", arguments[0]), &small()) {
-                Ok(_) => true,
-                Err(Error::Exists) => false,
+            // Whoever is second leaves as the last one of what it built, which is not to be found under any name.
+            let options = small().unlink(Unlink::WithLast);
+            let first = |turn: u32| match Segment::create(&format!("{}.{turn}", arguments[0]), &options) {
+                Ok(segment) => Some(segment),
+                Err(Error::Exists) => None,
                 Err(error) => panic!("{error}"),
             };
-            say(&format!("first {}", (0..RACES).filter(first).count()));
+            let start = Instant::now();
+            let made: Vec<_> = (0..RACES).filter_map(first).collect();
+            assert!(start.elapsed() < PATIENCE, "somebody waited for itself");
+            say(&format!("first {}", made.len()));
+            hear();
         }
         _ => unreachable!("{role}"),
     }
@@ -94,9 +101,11 @@ fn of_two_makers_one_is_first() {
     racers.iter_mut().for_each(|racer| racer.expect("ready"));
     racers.iter_mut().for_each(|racer| racer.tell("go"));
     let firsts: i32 = racers.iter_mut().map(|racer| racer.number("first ")).sum();
-    racers.into_iter().for_each(Role::finish);
     assert_eq!(firsts, RACES as i32);
     assert_eq!(listed(&name.0).len(), RACES as usize);
+    racers.iter_mut().for_each(|racer| racer.tell("go"));
+    racers.into_iter().for_each(Role::finish);
+    assert_eq!(listed(&name.0).len(), 0);
 }
 
 /// How many unfinished files process `pid` has open.

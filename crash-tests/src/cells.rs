@@ -38,6 +38,9 @@ pub trait Elements: Sized + 'static {
     fn held(&self) -> bool;
 }
 
+/// The most deaths in a row that a scenario has.
+const MOST_VICTIMS: u64 = 3;
+
 fn all_equal<const N: usize>(element: [u64; N]) -> Option<u64> {
     element.iter().all(|&word| word == element[0]).then_some(element[0])
 }
@@ -132,9 +135,11 @@ impl<E: Elements> LockKind for Locked<E> {
         let count = elements.locked(|died| {
             cue.stage.store(stage::INSIDE, Release);
             let found = elements.read();
-            // Elements are written in order, and each is whole: a death leaves the later ones one behind.
+            // Elements are written in order, and each is whole: a death leaves the later ones one behind, and each
+            // further death in a row one more.
             let count = found.map_or(0, |[first, _]| first);
-            let whole = found.is_some_and(|[_, last]| last == count || died && last + 1 == count);
+            let behind = if died { MOST_VICTIMS } else { 0 };
+            let whole = found.is_some_and(|[_, last]| count.checked_sub(last).is_some_and(|lag| lag <= behind));
             inside(Entry { died, found: [count, if whole { count } else { !count }] });
             elements.write(count + 1);
             cue.stage.store(stage::LEAVING, Release);

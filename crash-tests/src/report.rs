@@ -172,7 +172,9 @@ impl Sum {
 impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |word: &AtomicU64| word.load(Relaxed);
-        write!(f, "{} kill points, {} distinct end states:", count(&self.points), count(&self.states))?;
+        // A point that was not staged killed nobody.
+        let staged = count(&self.points).saturating_sub(count(&self.skipped));
+        write!(f, "{staged} kill points, {} distinct end states:", count(&self.states))?;
         for (class, failures) in CLASSES.iter().zip(&self.failures) {
             write!(f, " {} {}", count(failures), format!("{class:?}").to_lowercase())?;
         }

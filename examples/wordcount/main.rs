@@ -65,6 +65,9 @@ fn count(args: Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut stop = Stop::new()?;
     let outcome =
         if ranges.is_empty() { Default::default() } else { parent::run(&args, &found.sources, &ranges, &mut stop)? };
+    stop.let_through();
+    // One that came at the very end.
+    stop.check()?;
 
     // With --all, stdout carries the words and nothing else.
     let mut out: Box<dyn Write> = if args.all { Box::new(io::stderr()) } else { Box::new(io::stdout()) };

@@ -4,10 +4,12 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ringfence::{PushError, RecvError, Segment};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::args::Args;
@@ -89,18 +91,32 @@ impl fmt::Display for Stopped {
 
 impl Error for Stopped {}
 
-/// Signals that ask us to stop. From here on they are seen at [`check`](Stop::check) only.
-pub struct Stop(Signals);
+/// Signals that ask us to stop.
+pub struct Stop {
+    signals: Signals,
+    /// Whether they may end us where we are.
+    tidy: Arc<AtomicBool>,
+}
 
 impl Stop {
-    /// Catches them.
+    /// Catches them: from here on they are seen at [`check`](Self::check) only.
     pub fn new() -> io::Result<Self> {
-        Signals::new([SIGINT, SIGTERM, SIGHUP]).map(Self)
+        const ALL: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+        let tidy = Arc::new(AtomicBool::new(false));
+        for signal in ALL {
+            signal_hook::flag::register_conditional_default(signal, tidy.clone())?;
+        }
+        Ok(Self { signals: Signals::new(ALL)?, tidy })
+    }
+
+    /// Lets them through: there is nothing left to tidy up, and we may block for as long as our reader likes.
+    pub fn let_through(&self) {
+        self.tidy.store(true, Ordering::SeqCst);
     }
 
     /// Fails if one has come.
     pub fn check(&mut self) -> Result<(), Stopped> {
-        self.0.pending().next().map_or(Ok(()), |signal| Err(Stopped(signal)))
+        self.signals.pending().next().map_or(Ok(()), |signal| Err(Stopped(signal)))
     }
 }
 

@@ -320,9 +320,13 @@ impl Attachment {
         *count -= 1;
         if *count == 0 {
             member.open.remove(&entry);
-            member.records.iter().for_each(|record| record.get().forget(&addresses));
+            // A lock that is still held, by a guard that was leaked, keeps the space until this process leaves.
+            let mut free = true;
+            for record in &member.records {
+                free &= record.get().forget(&addresses);
+            }
             // In a child that has not joined, the slot is the parent's.
-            if member.generation == generation {
+            if free && member.generation == generation {
                 let (word, bit) = self.view.open_bit(member.participant, entry);
                 // Release: what this process did to the object comes before anybody reuses its space.
                 word.fetch_and(!bit, Ordering::Release);

@@ -179,7 +179,8 @@ impl Segment {
     /// Joins the segment behind a descriptor, as received over a socket or inherited.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As [`open`](Self::open); [`Error::NotSupported`] for memory that was [formatted in place](Self::format_at), whose
+    /// participants a descriptor cannot tell from the dead.
     pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
         named::from_descriptor(fd).map(Self::from)
     }

@@ -4,7 +4,7 @@
 //! wait for, and a maker that is killed leaves nothing.
 //!
 //! The `Door` byte orders the death of a name: whoever joins holds it shared until its place is taken and the name is
-//! checked once more; whoever unlinks holds it exclusively, sets `retired`, unlinks. Somebody killed between the two
+//! checked under it; whoever unlinks holds it exclusively, sets `retired`, unlinks. Somebody killed between the two
 //! steps leaves a retired file under the name, and the next to come finishes the unlinking.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

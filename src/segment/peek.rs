@@ -35,6 +35,10 @@ impl<'a> Peek<'a> {
 
     /// Maps the file.
     pub fn map(&self) -> Result<(View, Mapping), Error> {
+        // Its participants hold no locks of the file: they would all be taken for dead.
+        if self.birth.liveness != 0 {
+            return Err(Error::NotSupported("a segment in memory without a file: attach it by its address"));
+        }
         let mapping = Mapping::new(self.fd, usize::try_from(self.geometry.size).map_err(|_| Error::NoMemory)?)?;
         // What joining and opening the first objects look at: the header and the first slots, a bitmap, the first
         // entries.
@@ -62,9 +66,9 @@ impl<'a> Peek<'a> {
         shm::write_at(self.fd, &1_u32.to_ne_bytes(), RETIRED as u64)
     }
 
-    /// Whether nobody lives in it, but for whom `fd` itself holds locks.
+    /// Whether nobody lives in it, but for whom `fd` itself holds locks. `false` where the file cannot tell.
     pub fn is_dead(&self) -> Result<bool, Error> {
-        Ok(ofd::any_live(self.fd, 1, self.geometry.participants)?.is_none())
+        Ok(self.birth.liveness == 0 && ofd::any_live(self.fd, 1, self.geometry.participants)?.is_none())
     }
 
     /// How many live in it.

@@ -125,16 +125,23 @@ impl ThreadRecord {
         self.places().any(|place| self.owns(place))
     }
 
-    /// Takes the locks in a range of addresses off the list, but those that the thread holds. Under the registry's lock,
-    /// when the process has no handle left through which the thread could lock them.
-    pub fn forget(&self, addresses: &Range<usize>) {
+    /// Takes the locks in a range of addresses off the list, but those that the thread holds; says whether it holds none.
+    /// Under the registry's lock, when the process has no handle left through which the thread could lock them.
+    pub fn forget(&self, addresses: &Range<usize>) -> bool {
+        let mut all = true;
         for place in self.places() {
             let word = place.load(Ordering::Relaxed);
-            if addresses.contains(&word.addr()) && !self.owns(place) {
+            if !addresses.contains(&word.addr()) {
+                continue;
+            }
+            if self.owns(place) {
+                all = false;
+            } else {
                 // An exchange: the thread may have put another lock there meanwhile.
                 let _ = place.compare_exchange(word, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
             }
         }
+        all
     }
 
     /// Takes everything off the list, under the registry's lock, when the thread does not use the record any more.
@@ -167,7 +174,8 @@ impl ThreadRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordPtr(NonNull<ThreadRecord>);
 
-// SAFETY: records are never unmapped; what other threads do with one, they do under the registry's lock, and to atomics.
+// SAFETY: records are never unmapped; what other threads do with one, they do under the registry's lock, to atomics and to the
+// owner, which changes under that lock only.
 unsafe impl Send for RecordPtr {}
 
 impl RecordPtr {

@@ -128,6 +128,8 @@ impl Drop for Unlinked {
     fn drop(&mut self) {
         if let Some(private) = &self.private {
             let _ = fs::unlink(private);
+            // The participant that was to live in it has a copy of the descriptor, and leaves after us.
+            let _ = ofd::unlock(self.fd.as_fd(), ofd::Byte::Door);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo run --release -p ringfence-crash-tests --bin crash-rig -- --full`: every kill point of every scenario.
+//! `cargo run --release -p ringfence-crash-tests --bin crash-rig -- --full`: the crash rig, in full or in part.
 
 use ringfence_crash_tests::jobs::default_jobs;
 use ringfence_crash_tests::os::supervise;
