@@ -57,8 +57,7 @@ impl Attachment {
     /// `named`, the file must have its name still: [`Error::Missing`] if not.
     pub fn join(view: View, backing: Backing, query: Option<Arc<OwnedFd>>, named: bool) -> Result<Arc<Self>, Error> {
         let serial = registry::lock()?.serial();
-        let name = if named { backing.name() } else { None };
-        let place = take_place(view, query.as_deref().map(AsFd::as_fd), backing.path(), name)?;
+        let place = take_place(view, query.as_deref().map(AsFd::as_fd), &backing, named)?;
         let attachment = Arc::new(Self { serial, view, backing, deaths: AtomicU32::new(0) });
         let mut registry = registry::lock()?;
         let member = Member {
@@ -175,7 +174,7 @@ impl Attachment {
     /// Joins again, in a forked child that inherited the handle. What the parent owned stays the parent's.
     fn rejoin(&self) -> Result<(), Error> {
         let query = self.fresh_query()?;
-        let place = take_place(self.view, query.as_ref().map(AsFd::as_fd), self.backing.path(), None)?;
+        let place = take_place(self.view, query.as_ref().map(AsFd::as_fd), &self.backing, false)?;
         let (participant, slot_state) = (place.participant, place.slot_state);
         let surplus = match self.settle_in(place, query) {
             Ok(None) => return Ok(()),
@@ -373,14 +372,6 @@ impl Backing {
             Self::Adopted => None,
         }
     }
-
-    /// The name, and the file that should have it.
-    fn name(&self) -> Option<(&Path, Inode)> {
-        match self {
-            Self::File { path: Some(path), inode, .. } => Some((path, *inode)),
-            _ => None,
-        }
-    }
 }
 
 impl Peers for Attachment {
@@ -449,14 +440,10 @@ impl Drop for Attachment {
     }
 }
 
-/// Finds a free slot and makes it ours; recovers the dead first. The proof of life is opened by `name`, if that must
-/// still lead to the file, else through the descriptor.
-fn take_place(
-    view: View,
-    query: Option<BorrowedFd<'_>>,
-    path: Option<&Path>,
-    name: Option<(&Path, Inode)>,
-) -> Result<Place, Error> {
+/// Finds a free slot and makes it ours; recovers the dead first. The proof of life is opened through the name if that
+/// must still lead to the file (`named`), else through the descriptor.
+fn take_place(view: View, query: Option<BorrowedFd<'_>>, backing: &Backing, named: bool) -> Result<Place, Error> {
+    let path = backing.path();
     let witness = query.map_or(Witness::Claims, |fd| Witness::File(fd, path));
     let probe = Probe { view, witness };
     // Somebody who is stopped while giving space back is in the way of recovery, but only a full table makes us wait.
@@ -471,9 +458,9 @@ fn take_place(
                 // would keep our proof of life when we are dead.
                 let mut no_fork = registry::lock()?;
                 let me = no_fork.me();
-                let own = match name {
-                    Some((name, inode)) => shm::open_same(name, inode)?,
-                    None => shm::reopen(fd, path)?,
+                let own = match backing {
+                    Backing::File { path: Some(name), inode, .. } if named => shm::open_same(name, *inode)?,
+                    _ => shm::reopen(fd, path)?,
                 };
                 take_place_in_file(&view, own, &me)
             }

@@ -117,10 +117,12 @@ pub fn from_descriptor(fd: OwnedFd) -> Result<Arc<Attachment>, Error> {
     join_file(Arc::new(fd), stat.inode, None, view, mapping, false)
 }
 
+fn check_regular(stat: &Stat) -> Result<(), Error> {
+    if stat.regular { Ok(()) } else { Err(Error::Corrupted("the name is not a regular file")) }
+}
+
 fn check_file(stat: &Stat) -> Result<(), Error> {
-    if !stat.regular {
-        return Err(Error::Corrupted("the name is not a regular file"));
-    }
+    check_regular(stat)?;
     if stat.size < size_of::<Birth>() as u64 {
         return Err(Error::Corrupted("the file is shorter than a header"));
     }
@@ -168,9 +170,7 @@ pub fn open_or_create(path: &Path, options: &SegmentOptions) -> Result<Arc<Attac
 fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachment>>, Error> {
     let fd = shm::open(path)?;
     let stat = shm::stat(fd.as_fd())?;
-    if !stat.regular {
-        return Err(Error::Corrupted("the name is not a regular file"));
-    }
+    check_regular(&stat)?;
     if stat.owner != process::euid() && !options.allow_foreign_owner {
         return Err(Error::Permission);
     }
@@ -227,9 +227,7 @@ pub fn unlink(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
     if stat.owner != process::euid() && !options.allow_foreign_owner {
         return Err(Error::Permission);
     }
-    if !stat.regular {
-        return Err(Error::Corrupted("the name is not a regular file"));
-    }
+    check_regular(&stat)?;
     take_door(fd.as_fd(), Mode::Exclusive)?;
     let fd = Held::new(fd, Byte::Door);
     match Peek::new(fd.as_fd(), stat.size) {

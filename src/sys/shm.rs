@@ -111,7 +111,7 @@ impl Unlinked {
     }
 
     /// Gives the file its name, if that is free.
-    pub fn link(mut self, path: &Path) -> Result<OwnedFd, Error> {
+    pub fn link(mut self, path: &Path) -> Result<(), Error> {
         match &self.private {
             None => fs::linkat(CWD, proc_path(self.fd.as_fd()), CWD, path, AtFlags::SYMLINK_FOLLOW)?,
             Some(private) => fs::linkat(CWD, private, CWD, path, AtFlags::empty())?,
@@ -120,7 +120,7 @@ impl Unlinked {
             let _ = fs::unlink(&private);
             let _ = ofd::unlock(self.fd.as_fd(), ofd::Byte::Door);
         }
-        duplicate(self.fd.as_fd())
+        Ok(())
     }
 }
 

@@ -12,8 +12,8 @@ pub enum State {
 }
 
 pub const LAP_SHIFT: u32 = 16;
-pub const STATE_SHIFT: u32 = 13;
-pub const PARTICIPANT_MASK: u64 = (1 << STATE_SHIFT) - 1;
+const STATE_SHIFT: u32 = 13;
+const PARTICIPANT_MASK: u64 = (1 << STATE_SHIFT) - 1;
 
 pub const EMPTY: u64 = 0;
 pub const WRITING: u64 = 1 << STATE_SHIFT;
