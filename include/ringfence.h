@@ -796,7 +796,7 @@ int rf_value_open(const rf_segment *segment,
  *
  * @param value  the value
  * @param out    room for it; of an RF_BOOL, 0 or 1 whatever lies in memory
- * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
+ * @return RF_OK, RF_E_INTERRUPTED, RF_E_CORRUPTED, RF_E_INVALID
  *
  * Threads, processes: any number at once, whoever has the lock. A struct that is changed all the time is read under the
  * lock in the end, for which the call waits.
@@ -991,9 +991,10 @@ int rf_array_len(const struct rf_array *array, size_t *len);
  * @param first  index of the first, from 0
  * @param count  how many; 0 reads nothing
  * @param out    room for `count` elements; of RF_BOOL, 0 or 1 whatever lies in memory
- * @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
+ * @return RF_OK, RF_E_INTERRUPTED (nothing was read), RF_E_CORRUPTED, RF_E_INVALID (beyond the end, or NULL)
  *
- * Threads, processes: any number at once. Each element is read whole; under the lock, so is the row.
+ * Threads, processes: any number at once. Each element is read whole; under the lock, so is the row. An element that is
+ * not of 1, 2, 4 or 8 bytes and is changed all the time is read under the lock in the end, for which the call waits.
  */
 int rf_array_read(const struct rf_array *array, size_t first, size_t count, void *out);
 
@@ -1004,7 +1005,8 @@ int rf_array_read(const struct rf_array *array, size_t first, size_t count, void
  * @param first     index of the first, from 0
  * @param count     how many; 0 writes nothing
  * @param elements  `count` elements; of RF_BOOL, every byte but 0 is written as 1
- * @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
+ * @return RF_OK, RF_E_INTERRUPTED (nothing was written), RF_E_MAXIMUM_REACHED (the calling thread has locked the array
+ * 2^32 - 1 times), RF_E_CORRUPTED, RF_E_INVALID (beyond the end, or NULL)
  *
  * Threads, processes: any number at once; elements that are not of 1, 2, 4 or 8 bytes are written under the lock, which
  * the call takes and waits for. Crash: killed in the middle, each element is the old or the new one; of a row, a part may
@@ -1021,7 +1023,7 @@ int rf_array_write(const struct rf_array *array,
  * @param array  the array
  * @param index  from 0
  * @param out    room for the element
- * @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
+ * @return what `rf_array_read` returns
  */
 int rf_array_get(const struct rf_array *array, size_t index, void *out);
 
@@ -1031,7 +1033,7 @@ int rf_array_get(const struct rf_array *array, size_t index, void *out);
  * @param array    the array
  * @param index    from 0
  * @param element  the element
- * @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
+ * @return what `rf_array_write` returns
  */
 int rf_array_set(const struct rf_array *array, size_t index, const void *element);
 
@@ -1040,7 +1042,7 @@ int rf_array_set(const struct rf_array *array, size_t index, const void *element
  *
  * @param array    the array
  * @param element  the element
- * @return RF_OK, RF_E_INVALID
+ * @return what `rf_array_write` returns; the lock is taken once for all places
  *
  * Crash: as `rf_array_write`.
  */

@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Name, Parts, Role, hear, role, say};
-use ringfence::{Channel, Error, LockError, Mutex, PopError, Queue, Segment, SegmentOptions, Unlink, Value};
+use ringfence::{
+    Array, Channel, ElementError, Error, LockError, LockFailure, Mutex, PopError, Queue, Segment, SegmentOptions,
+    Unlink, Value,
+};
 
 /// Long enough for anything that should happen on the most loaded machine.
 const LONG: Duration = Duration::from_secs(10);
@@ -98,6 +101,29 @@ fn signals_move_no_deadline_and_are_reported_on_request() {
     assert!(waited >= time && waited < LONG, "{waited:?}");
     bombard(std::thread::spawn(move || assert!(matches!(interruptible.lock(), Err(LockError::Interrupted)))));
     drop(guard);
+}
+
+// semantics 6
+#[test]
+fn waits_for_the_lock_of_a_value_or_array_can_be_interrupted() {
+    type Large = [u64; 3];
+    let segment = Segment::anonymous(&SegmentOptions::new()).unwrap();
+    let value = Value::<Large>::create(&segment, "v", [1; 3]).unwrap();
+    let array = Array::<Large>::create(&segment, "a", 2).unwrap();
+    let guards = (value.lock().unwrap(), array.lock().unwrap());
+    let (value, array) = (Value::<Large>::open(&segment, "v").unwrap(), Array::<Large>::open(&segment, "a").unwrap());
+    value.set_interruptible(true);
+    array.set_interruptible(true);
+    let (value, array) = bombard(std::thread::spawn(move || {
+        assert!(matches!(value.lock(), Err(LockError::Interrupted)));
+        assert!(matches!(array.lock(), Err(LockError::Interrupted)));
+        assert_eq!(value.write([2; 3]), Err(LockFailure::Interrupted));
+        assert_eq!(array.write(0, &[[2; 3], [2; 3]]), Err(ElementError::Lock(LockFailure::Interrupted)));
+        assert_eq!(array.fill([2; 3]), Err(LockFailure::Interrupted));
+        (value, array)
+    }));
+    drop(guards);
+    assert_eq!((value.read(), array.to_vec()), (Ok([1; 3]), Ok(vec![[0; 3]; 2])));
 }
 
 // semantics 6

@@ -48,12 +48,13 @@ int main(int argc, char **argv) {
     long item = 1;
     char byte;
     size_t len;
+    uint64_t large[3] = {1, 2, 3}, rows[2][3] = {{4, 5, 6}, {7, 8, 9}};
     OK(rf_segment_open(argv[1], RF_CREATE, 1 << 16, NULL, &segment));
     OK(rf_queue_open(segment, "queue", flags, sizeof item, sizeof item, NULL, 1, &queue));
     OK(rf_queue_open(segment, "queue", 0, sizeof item, sizeof item, NULL, 1, &patient));
     OK(rf_channel_open(segment, "channel", flags, 64, &channel));
-    OK(rf_value_open(segment, "value", flags, RF_I32, 0, 0, NULL, NULL, &held_value));
-    OK(rf_array_open(segment, "array", flags, RF_I32, 0, 0, NULL, 1, &held_array));
+    OK(rf_value_open(segment, "value", flags, RF_STRUCT, sizeof large, 8, NULL, NULL, &held_value));
+    OK(rf_array_open(segment, "array", flags, RF_STRUCT, sizeof large, 8, NULL, 2, &held_array));
 
     struct sigaction action = {.sa_handler = on_alarm};
     TRUE(sigaction(SIGALRM, &action, NULL) == 0);
@@ -69,6 +70,13 @@ int main(int argc, char **argv) {
     EXPECT(rf_channel_recv(channel, &byte, 1, &len, RF_FOREVER), RF_E_INTERRUPTED);
     EXPECT(rf_value_lock(held_value, RF_FOREVER), RF_E_INTERRUPTED);
     EXPECT(rf_array_lock(held_array, RF_FOREVER), RF_E_INTERRUPTED);
+    EXPECT(rf_value_set(held_value, large), RF_E_INTERRUPTED);
+    EXPECT(rf_array_set(held_array, 1, large), RF_E_INTERRUPTED);
+    EXPECT(rf_array_write(held_array, 0, 2, rows), RF_E_INTERRUPTED);
+    EXPECT(rf_array_fill(held_array, large), RF_E_INTERRUPTED);
+    OK(rf_value_get(held_value, large));
+    OK(rf_array_read(held_array, 0, 2, rows));
+    TRUE(!large[0] && !large[1] && !large[2] && !rows[0][0] && !rows[0][2] && !rows[1][0] && !rows[1][2]);
     OK(rf_queue_push(queue, &item, 0));
     EXPECT(rf_queue_push(queue, &item, RF_FOREVER), RF_E_INTERRUPTED);
     OK(rf_queue_pop(queue, &item, 0));

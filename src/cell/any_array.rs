@@ -17,7 +17,6 @@ use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object};
 use crate::segment::kinds::Kind;
 use crate::sync::LockFailure;
-use crate::sys::nap::{Deadline, Wait};
 
 /// Bytes before the first element: the lock, and padding for vector instructions.
 const START: u64 = 128;
@@ -90,7 +89,7 @@ impl AnyArray {
         if slot.read(value) {
             return Ok(());
         }
-        self.object.with_lock(Wait::until(Deadline::Forever), || slot.read_locked(value))
+        self.object.with_lock(|| slot.read_locked(value))
     }
 
     /// Runs `write`, which writes elements; under the lock if they are larger than an atomic word.
@@ -99,7 +98,13 @@ impl AnyArray {
             write();
             return Ok(());
         }
-        self.object.with_lock(Wait::until(Deadline::Forever), write)
+        self.object.with_lock(write)
+    }
+
+    /// Writes one element to all places; takes the lock for an element larger than an atomic word, once.
+    pub fn fill_bytes(&self, element: &[u8]) -> Result<(), LockFailure> {
+        let slots = (0..self.len).filter_map(|index| self.slot(index));
+        self.writing(|| slots.for_each(|slot| slot.write_locked(element)))
     }
 }
 

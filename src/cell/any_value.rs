@@ -11,7 +11,6 @@ use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape, Tag};
 use crate::segment::kinds::Kind;
 use crate::sync::LockFailure;
-use crate::sys::nap::{Deadline, Wait};
 
 /// The type of an element as the directory records it.
 #[derive(Clone, Copy, Debug)]
@@ -87,17 +86,16 @@ impl AnyValue {
         if self.slot().read(value) {
             return Ok(());
         }
-        self.object.with_lock(Wait::until(Deadline::Forever), || self.slot().read_locked(value))
+        self.object.with_lock(|| self.slot().read_locked(value))
     }
 
     /// Replaces the value by as many bytes as it has; takes the lock if it is larger than an atomic word.
-    pub fn set_bytes(&self, value: &[u8], interruptible: bool) -> Result<(), LockFailure> {
+    pub fn set_bytes(&self, value: &[u8]) -> Result<(), LockFailure> {
         if is_atomic(self.size) {
             self.slot().write_locked(value);
             return Ok(());
         }
-        let wait = Wait { deadline: Deadline::Forever, interruptible };
-        self.object.with_lock(wait, || self.slot().write_locked(value))
+        self.object.with_lock(|| self.slot().write_locked(value))
     }
 }
 

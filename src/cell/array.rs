@@ -165,12 +165,7 @@ impl<T: Plain> Array<T> {
     /// # Errors
     /// Those of waiting for the lock, for types that are no scalars.
     pub fn fill(&self, element: T) -> Result<(), LockFailure> {
-        let bits = element.to_bits();
-        self.array.writing(|| {
-            (0..self.len()).filter_map(|index| self.array.slot(index)).for_each(|slot| {
-                slot.write_locked(bytemuck::bytes_of(&bits));
-            });
-        })
+        self.array.fill_bytes(bytemuck::bytes_of(&element.to_bits()))
     }
 
     /// A copy of all elements.
@@ -198,8 +193,8 @@ impl<T: Plain> Array<T> {
     /// Locks, waiting for as long as it takes; a thread that holds the lock already locks it once more.
     ///
     /// # Errors
-    /// [`LockError::OwnerDied`] with the guard, told once; [`LockError::TooOften`], [`LockError::Corrupted`],
-    /// [`LockError::Segment`].
+    /// [`LockError::OwnerDied`] with the guard, told once; [`LockError::TooOften`], [`LockError::Interrupted`] if
+    /// [asked for](Self::set_interruptible), [`LockError::Corrupted`], [`LockError::Segment`].
     pub fn lock(&self) -> Result<ArrayGuard<'_>, LockError<ArrayGuard<'_>>> {
         self.lock_until(Deadline::Forever)
     }
@@ -226,6 +221,12 @@ impl<T: Plain> Array<T> {
     /// [`LockError::TimedOut`], and those of [`lock`](Self::lock).
     pub fn lock_deadline(&self, deadline: Instant) -> Result<ArrayGuard<'_>, LockError<ArrayGuard<'_>>> {
         self.lock_until(Deadline::At(deadline))
+    }
+
+    /// Whether a signal handler that ran ends a call of this handle that waits for the lock with
+    /// [`LockError::Interrupted`] or [`LockFailure::Interrupted`]. Off at first: calls go on, with their deadline.
+    pub fn set_interruptible(&self, interruptible: bool) {
+        self.array.object.set_interruptible(interruptible);
     }
 
     /// The pid of the process that holds the lock now, if any; a hint.

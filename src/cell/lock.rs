@@ -13,7 +13,7 @@ use crate::segment::directory::Object;
 #[cfg(feature = "capi")]
 use crate::segment::view::StoredShape;
 use crate::sync::LockFailure;
-use crate::sys::nap::{Deadline, Wait};
+use crate::sys::nap::{Deadline, Interruptible};
 
 /// Bytes that the lock occupies at the start of the object.
 pub const LOCK_BYTES: u64 = 8;
@@ -22,6 +22,7 @@ pub const LOCK_BYTES: u64 = 8;
 #[derive(Debug)]
 pub struct Lockable {
     object: Object,
+    interruptible: Interruptible,
 }
 
 impl Lockable {
@@ -30,7 +31,7 @@ impl Lockable {
         if object.len() < LOCK_BYTES {
             return Err(Error::Corrupted("an object is shorter than its lock"));
         }
-        Ok(Self { object })
+        Ok(Self { object, interruptible: Interruptible::new() })
     }
 
     /// First byte: the lock, and behind it what it is for.
@@ -56,8 +57,8 @@ impl Lockable {
 
     /// Locks; a thread that holds the lock already locks it once more. Whoever takes the lock from the dead is told once;
     /// the values themselves are whole in any case, so the lock is consistent again.
-    pub fn lock(&self, wait: Wait) -> Result<Acquired, LockFailure> {
-        let acquired = self.acquire(wait)?;
+    pub fn lock(&self, deadline: Deadline) -> Result<Acquired, LockFailure> {
+        let acquired = self.acquire(deadline)?;
         if acquired == Acquired::OwnerDied {
             let thread = self.object.enter().map_err(LockFailure::Segment)?;
             let _ = mutex::make_consistent(self.raw().word, thread.owner());
@@ -65,14 +66,14 @@ impl Lockable {
         Ok(acquired)
     }
 
-    fn acquire(&self, wait: Wait) -> Result<Acquired, LockFailure> {
+    fn acquire(&self, deadline: Deadline) -> Result<Acquired, LockFailure> {
         let thread = self.object.enter().map_err(LockFailure::Segment)?;
         let lock = self.raw();
         if let Some(relocked) = lock.relock(thread.owner()) {
             return relocked.map(|()| Acquired::Clean).map_err(|TooOften| LockFailure::TooOften);
         }
         thread.hold(lock.word);
-        let result = lock.lock(thread.owner(), self.object.peers(), wait);
+        let result = lock.lock(thread.owner(), self.object.peers(), self.interruptible.wait(deadline));
         if result.is_err() {
             self.object.settle();
         }
@@ -81,7 +82,7 @@ impl Lockable {
 
     /// Locks until the result is dropped.
     pub fn held(&self, deadline: Deadline) -> Result<(Held<'_>, Acquired), LockFailure> {
-        let acquired = self.lock(Wait::until(deadline))?;
+        let acquired = self.lock(deadline)?;
         let owner = self.object.enter().map_err(LockFailure::Segment)?.owner();
         Ok((Held { lockable: self, owner, local: PhantomData }, acquired))
     }
@@ -92,10 +93,10 @@ impl Lockable {
         self.raw().unlock(thread.owner()).map(drop).map_err(|_| LockFailure::NotOwner)
     }
 
-    /// Runs `change` under the lock without taking note of a death: if its last owner died, the next to lock is still
-    /// told.
-    pub fn with_lock<R>(&self, wait: Wait, change: impl FnOnce() -> R) -> Result<R, LockFailure> {
-        let acquired = self.acquire(wait)?;
+    /// Runs `change` under the lock, waiting for as long as it takes, without taking note of a death: if its last owner
+    /// died, the next to lock is still told.
+    pub fn with_lock<R>(&self, change: impl FnOnce() -> R) -> Result<R, LockFailure> {
+        let acquired = self.acquire(Deadline::Forever)?;
         let result = change();
         // Not the owner any more: a faulty peer took the lock from us.
         if acquired == Acquired::OwnerDied {
@@ -107,6 +108,11 @@ impl Lockable {
             self.unlock().map_err(|_| LockFailure::Corrupted)?;
         }
         Ok(result)
+    }
+
+    /// Whether a signal handler that ran ends a call that waits for the lock with [`LockFailure::Interrupted`].
+    pub fn set_interruptible(&self, interruptible: bool) {
+        self.interruptible.set(interruptible);
     }
 
     /// The pid of the process that holds the lock now, if any; a hint.

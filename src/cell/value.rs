@@ -102,7 +102,7 @@ impl<T: Plain> Value<T> {
     /// # Errors
     /// Those of waiting for the lock, for types that are no scalars.
     pub fn write(&self, value: T) -> Result<(), LockFailure> {
-        self.value.set_bytes(bytemuck::bytes_of(&value.to_bits()), false)
+        self.value.set_bytes(bytemuck::bytes_of(&value.to_bits()))
     }
 
     fn lock_until(&self, deadline: Deadline) -> Result<ValueGuard<'_, T>, LockError<ValueGuard<'_, T>>> {
@@ -114,8 +114,8 @@ impl<T: Plain> Value<T> {
     /// Locks, waiting for as long as it takes; a thread that holds the lock already locks it once more.
     ///
     /// # Errors
-    /// [`LockError::OwnerDied`] with the guard, told once; [`LockError::TooOften`], [`LockError::Corrupted`],
-    /// [`LockError::Segment`].
+    /// [`LockError::OwnerDied`] with the guard, told once; [`LockError::TooOften`], [`LockError::Interrupted`] if
+    /// [asked for](Self::set_interruptible), [`LockError::Corrupted`], [`LockError::Segment`].
     pub fn lock(&self) -> Result<ValueGuard<'_, T>, LockError<ValueGuard<'_, T>>> {
         self.lock_until(Deadline::Forever)
     }
@@ -142,6 +142,12 @@ impl<T: Plain> Value<T> {
     /// [`LockError::TimedOut`], and those of [`lock`](Self::lock).
     pub fn lock_deadline(&self, deadline: Instant) -> Result<ValueGuard<'_, T>, LockError<ValueGuard<'_, T>>> {
         self.lock_until(Deadline::At(deadline))
+    }
+
+    /// Whether a signal handler that ran ends a call of this handle that waits for the lock with
+    /// [`LockError::Interrupted`] or [`LockFailure::Interrupted`]. Off at first: calls go on, with their deadline.
+    pub fn set_interruptible(&self, interruptible: bool) {
+        self.value.object.set_interruptible(interruptible);
     }
 
     /// The pid of the process that holds the lock now, if any; a hint.

@@ -8,7 +8,7 @@ use super::boundary::{Failure, Outcome};
 use super::flag::{RF_FOREVER, rf_flags};
 use super::status::rf_status::{self, RF_E_INVALID, RF_E_NAME};
 use crate::segment::directory::Mode;
-use crate::sys::nap::{Deadline, Wait};
+use crate::sys::nap::Deadline;
 
 /// No string of ours is longer: a name that is not terminated is read so far and no further.
 const STRING_LIMIT: usize = 256;
@@ -235,10 +235,4 @@ pub(super) fn deadline(timeout_ns: i64) -> Deadline {
         1.. => Deadline::after(Duration::from_nanos(timeout_ns.unsigned_abs())),
         _ => Deadline::Now,
     }
-}
-
-/// How a call with this time-out waits.
-#[inline]
-pub(super) fn wait(timeout_ns: i64, interruptible: bool) -> Wait {
-    Wait { deadline: deadline(timeout_ns), interruptible }
 }

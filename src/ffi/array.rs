@@ -13,7 +13,7 @@ use core::ffi::{c_char, c_int, c_void};
 
 use super::argument::{self, Out, reference};
 use super::boundary::{Failure, boundary};
-use super::element::{element, is_bool, no_integer, to_bools};
+use super::element::{element, is_bool, no_integer, to_bools, truth};
 use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
@@ -24,7 +24,6 @@ pub struct rf_array {
     core: AnyArray,
     size: usize,
     boolean: bool,
-    interruptible: bool,
 }
 
 /// Opens the array of that name, or makes it, all zero.
@@ -59,8 +58,8 @@ pub unsafe extern "C" fn rf_array_open(
         let (open, tag) = unsafe { (opening(segment, name, flags, out)?, argument::tag(tag)?) };
         let element = element(r#type, size, align, tag)?;
         let core = AnyArray::open(open.segment, open.name, open.flags.mode, element, len)?;
-        let (boolean, interruptible) = (is_bool(&element), open.flags.interruptible);
-        open.give(rf_array { core, size: element.size, boolean, interruptible })
+        core.object.set_interruptible(open.flags.interruptible);
+        open.give(rf_array { core, size: element.size, boolean: is_bool(&element) })
     })
 }
 
@@ -81,9 +80,10 @@ pub unsafe extern "C" fn rf_array_len(array: *const rf_array, len: *mut usize) -
 /// @param first  index of the first, from 0
 /// @param count  how many; 0 reads nothing
 /// @param out    room for `count` elements; of RF_BOOL, 0 or 1 whatever lies in memory
-/// @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
+/// @return RF_OK, RF_E_INTERRUPTED (nothing was read), RF_E_CORRUPTED, RF_E_INVALID (beyond the end, or NULL)
 ///
-/// Threads, processes: any number at once. Each element is read whole; under the lock, so is the row.
+/// Threads, processes: any number at once. Each element is read whole; under the lock, so is the row. An element that is
+/// not of 1, 2, 4 or 8 bytes and is changed all the time is read under the lock in the end, for which the call waits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_array_read(array: *const rf_array, first: usize, count: usize, out: *mut c_void) -> c_int {
     boundary(|| {
@@ -111,7 +111,8 @@ pub unsafe extern "C" fn rf_array_read(array: *const rf_array, first: usize, cou
 /// @param first     index of the first, from 0
 /// @param count     how many; 0 writes nothing
 /// @param elements  `count` elements; of RF_BOOL, every byte but 0 is written as 1
-/// @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
+/// @return RF_OK, RF_E_INTERRUPTED (nothing was written), RF_E_MAXIMUM_REACHED (the calling thread has locked the array
+/// 2^32 - 1 times), RF_E_CORRUPTED, RF_E_INVALID (beyond the end, or NULL)
 ///
 /// Threads, processes: any number at once; elements that are not of 1, 2, 4 or 8 bytes are written under the lock, which
 /// the call takes and waits for. Crash: killed in the middle, each element is the old or the new one; of a row, a part may
@@ -138,7 +139,7 @@ pub unsafe extern "C" fn rf_array_write(
 /// @param array  the array
 /// @param index  from 0
 /// @param out    room for the element
-/// @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
+/// @return what `rf_array_read` returns
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_array_get(array: *const rf_array, index: usize, out: *mut c_void) -> c_int {
     // SAFETY: the caller's promise.
@@ -150,7 +151,7 @@ pub unsafe extern "C" fn rf_array_get(array: *const rf_array, index: usize, out:
 /// @param array    the array
 /// @param index    from 0
 /// @param element  the element
-/// @return RF_OK, RF_E_INVALID (beyond the end, or NULL)
+/// @return what `rf_array_write` returns
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_array_set(array: *const rf_array, index: usize, element: *const c_void) -> c_int {
     // SAFETY: the caller's promise.
@@ -161,7 +162,7 @@ pub unsafe extern "C" fn rf_array_set(array: *const rf_array, index: usize, elem
 ///
 /// @param array    the array
 /// @param element  the element
-/// @return RF_OK, RF_E_INVALID
+/// @return what `rf_array_write` returns; the lock is taken once for all places
 ///
 /// Crash: as `rf_array_write`.
 #[unsafe(no_mangle)]
@@ -171,9 +172,7 @@ pub unsafe extern "C" fn rf_array_fill(array: *const rf_array, element: *const c
         let array = unsafe { reference(array, "array")? };
         // SAFETY: the caller's promise.
         let element = unsafe { argument::bytes(element, array.size, "element")? };
-        for index in 0..array.core.len() {
-            array.write(index, element)?;
-        }
+        array.core.fill_bytes(if array.boolean { truth(element) } else { element })?;
         Ok(RF_OK)
     })
 }
@@ -209,7 +208,7 @@ pub unsafe extern "C" fn rf_array_lock(array: *const rf_array, timeout_ns: i64) 
     boundary(|| {
         // SAFETY: the caller's promise.
         let array = unsafe { reference(array, "array")? };
-        Ok(array.core.object.lock(argument::wait(timeout_ns, array.interruptible))?.into())
+        Ok(array.core.object.lock(argument::deadline(timeout_ns))?.into())
     })
 }
 

@@ -50,6 +50,11 @@ pub(super) fn to_bools(bytes: &mut [u8]) {
     bytes.iter_mut().for_each(|byte| *byte = (*byte != 0).into());
 }
 
+/// A byte as C's `bool`.
+pub(super) fn truth(byte: &[u8]) -> &'static [u8] {
+    if byte == [0] { &[0] } else { &[1] }
+}
+
 /// `rf_type` spells the library's own codes.
 const _: () = {
     assert!(rf_type::RF_STRUCT as u32 == Code::Struct as u32 && rf_type::RF_I8 as u32 == Code::I8 as u32);

@@ -19,7 +19,7 @@ use core::ffi::{c_char, c_int, c_void};
 
 use super::argument::{self, Out, reference};
 use super::boundary::{Outcome, boundary};
-use super::element::{element, is_bool, no_integer, to_bools};
+use super::element::{element, is_bool, no_integer, to_bools, truth};
 use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
@@ -30,7 +30,6 @@ pub struct rf_value {
     core: AnyValue,
     size: usize,
     boolean: bool,
-    interruptible: bool,
 }
 
 /// Opens the value of that name, or makes it.
@@ -73,8 +72,8 @@ pub unsafe extern "C" fn rf_value_open(
         let boolean = is_bool(&element);
         let initial = initial.map(|initial| if boolean { truth(initial) } else { initial });
         let core = AnyValue::open(open.segment, open.name, open.flags.mode, element, initial)?;
-        let interruptible = open.flags.interruptible;
-        open.give(rf_value { core, size: element.size, boolean, interruptible })
+        core.object.set_interruptible(open.flags.interruptible);
+        open.give(rf_value { core, size: element.size, boolean })
     })
 }
 
@@ -82,7 +81,7 @@ pub unsafe extern "C" fn rf_value_open(
 ///
 /// @param value  the value
 /// @param out    room for it; of an RF_BOOL, 0 or 1 whatever lies in memory
-/// @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
+/// @return RF_OK, RF_E_INTERRUPTED, RF_E_CORRUPTED, RF_E_INVALID
 ///
 /// Threads, processes: any number at once, whoever has the lock. A struct that is changed all the time is read under the
 /// lock in the end, for which the call waits.
@@ -118,7 +117,7 @@ pub unsafe extern "C" fn rf_value_set(value: *const rf_value, new: *const c_void
         let value = unsafe { reference(value, "value")? };
         // SAFETY: the caller's promise.
         let new = unsafe { argument::bytes(new, value.size, "new")? };
-        value.core.set_bytes(if value.boolean { truth(new) } else { new }, value.interruptible)?;
+        value.core.set_bytes(if value.boolean { truth(new) } else { new })?;
         Ok(RF_OK)
     })
 }
@@ -137,7 +136,7 @@ pub unsafe extern "C" fn rf_value_lock(value: *const rf_value, timeout_ns: i64) 
     boundary(|| {
         // SAFETY: the caller's promise.
         let value = unsafe { reference(value, "value")? };
-        Ok(value.core.object.lock(argument::wait(timeout_ns, value.interruptible))?.into())
+        Ok(value.core.object.lock(argument::deadline(timeout_ns))?.into())
     })
 }
 
@@ -291,9 +290,4 @@ unsafe fn change(value: *const rf_value, previous: *mut i64, change: Change, ope
     let (value, previous) = unsafe { (reference(value, "value")?, Out::optional(previous, "previous")?) };
     previous.write(value.core.change(change, operand).ok_or_else(no_integer)?);
     Ok(RF_OK)
-}
-
-/// A byte as C's `bool`.
-fn truth(byte: &[u8]) -> &'static [u8] {
-    if byte == [0] { &[0] } else { &[1] }
 }

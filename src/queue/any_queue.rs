@@ -2,14 +2,14 @@
 
 use crate::error::Error;
 use crate::layout::queue::{Geometry, QueueHeader};
-use crate::primitive::{AtomicU32, AtomicU64, Ordering};
+use crate::primitive::{AtomicU64, Ordering};
 use crate::raw::backoff::Backoff;
 use crate::raw::queue::{Missed, PopFailure, PushFailure, Queue};
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape, Tag};
 use crate::segment::kinds::Kind;
 use crate::sys::membarrier;
-use crate::sys::nap::{Deadline, Wait};
+use crate::sys::nap::{Deadline, Interruptible, Wait};
 
 /// The size, alignment and tag of a queue's items.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub struct Item {
 pub struct AnyQueue {
     object: Object,
     geometry: Geometry,
-    interruptible: AtomicU32,
+    interruptible: Interruptible,
     /// Where this handle last found the queue empty, and full: hints that tell a stream from single messages.
     empty_at: AtomicU64,
     full_at: AtomicU64,
@@ -69,7 +69,7 @@ impl AnyQueue {
             .filter(|geometry| geometry.bytes() as u64 <= object.len())
             .ok_or(Error::Corrupted("a queue does not fit its entry"))?;
         let [empty_at, full_at] = [AtomicU64::new(0), AtomicU64::new(0)];
-        Ok(Self { object, geometry, interruptible: AtomicU32::new(0), empty_at, full_at })
+        Ok(Self { object, geometry, interruptible: Interruptible::new(), empty_at, full_at })
     }
 
     #[inline(always)]
@@ -141,7 +141,7 @@ impl AnyQueue {
 
     #[inline]
     fn wait(&self, deadline: Deadline) -> Wait {
-        Wait { deadline, interruptible: self.interruptible.load(Ordering::Relaxed) != 0 }
+        self.interruptible.wait(deadline)
     }
 
     /// Bytes of an item.
@@ -173,7 +173,7 @@ impl AnyQueue {
 
     /// Whether a signal handler that ran ends a blocked call.
     pub fn set_interruptible(&self, interruptible: bool) {
-        self.interruptible.store(interruptible.into(), Ordering::Relaxed);
+        self.interruptible.set(interruptible);
     }
 }
 

@@ -4,13 +4,12 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::layout::channel::{ChannelHeader, Geometry};
-use crate::primitive::{AtomicU32, Ordering};
 use crate::raw::channel::{self as raw, RecvFailure, SendFailure};
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape};
 use crate::segment::kinds::Kind;
 use crate::sys::membarrier;
-use crate::sys::nap::{Deadline, Wait};
+use crate::sys::nap::{Deadline, Interruptible, Wait};
 
 use super::errors::{RecvError, SendError};
 
@@ -45,7 +44,7 @@ const FIRST_BUFFER: usize = 256;
 pub struct Channel {
     object: Object,
     geometry: Geometry,
-    interruptible: AtomicU32,
+    interruptible: Interruptible,
 }
 
 impl Channel {
@@ -75,7 +74,7 @@ impl Channel {
         let geometry = Geometry::new(object.shape().capacity)
             .filter(|geometry| geometry.bytes() as u64 <= object.len())
             .ok_or(Error::Corrupted("a channel does not fit its entry"))?;
-        Ok(Self { object, geometry, interruptible: AtomicU32::new(0) })
+        Ok(Self { object, geometry, interruptible: Interruptible::new() })
     }
 
     /// Creates a channel with a ring of `ring_bytes`, rounded up to 8, of a name that must be free in the segment.
@@ -112,7 +111,7 @@ impl Channel {
 
     #[inline]
     fn wait(&self, deadline: Deadline) -> Wait {
-        Wait { deadline, interruptible: self.interruptible.load(Ordering::Relaxed) != 0 }
+        self.interruptible.wait(deadline)
     }
 
     /// Sends a message, waiting until `deadline` for room.
@@ -320,6 +319,6 @@ impl Channel {
     /// Whether a signal handler that ran ends a blocked call of this handle. Off at first: the call goes on, with its
     /// deadline.
     pub fn set_interruptible(&self, interruptible: bool) {
-        self.interruptible.store(interruptible.into(), Ordering::Relaxed);
+        self.interruptible.set(interruptible);
     }
 }

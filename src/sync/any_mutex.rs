@@ -5,7 +5,6 @@ use std::ptr::NonNull;
 
 use crate::error::Error;
 use crate::layout::mutex::LockWord;
-use crate::primitive::{AtomicU32, Ordering};
 use crate::raw::Owner;
 use crate::raw::mutex::{self, Acquired, Refused};
 use crate::segment::Segment;
@@ -13,7 +12,7 @@ use crate::segment::directory::{Mode, Object, Shape};
 #[cfg(feature = "capi")]
 use crate::segment::kinds::Kind;
 use crate::segment::thread::ThreadRecord;
-use crate::sys::nap::{Deadline, Wait};
+use crate::sys::nap::{Deadline, Interruptible};
 
 /// Why a mutex was not locked, or not unlocked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +73,7 @@ impl From<Refused> for LockFailure {
 #[derive(Debug)]
 pub struct AnyMutex {
     object: Object,
-    interruptible: AtomicU32,
+    interruptible: Interruptible,
 }
 
 impl AnyMutex {
@@ -90,7 +89,7 @@ impl AnyMutex {
         if object.len() < size_of::<LockWord>() as u64 {
             return Err(Error::Corrupted("a mutex is shorter than its lock"));
         }
-        Ok(Self { object, interruptible: AtomicU32::new(0) })
+        Ok(Self { object, interruptible: Interruptible::new() })
     }
 
     /// The object.
@@ -120,7 +119,7 @@ impl AnyMutex {
     pub fn lock_slow(&self, deadline: Deadline) -> Result<(Owner, Acquired), LockFailure> {
         let thread = self.object.enter().map_err(LockFailure::Segment)?;
         thread.hold(self.word());
-        let wait = Wait { deadline, interruptible: self.interruptible.load(Ordering::Relaxed) != 0 };
+        let wait = self.interruptible.wait(deadline);
         let result = mutex::lock(self.word(), thread.owner(), self.object.peers(), wait);
         self.object.settle();
         Ok((thread.owner(), result?))
@@ -176,7 +175,7 @@ impl AnyMutex {
 
     /// Whether a signal handler that ran ends a blocked call with [`LockFailure::Interrupted`]. Off at first.
     pub fn set_interruptible(&self, interruptible: bool) {
-        self.interruptible.store(interruptible.into(), Ordering::Relaxed);
+        self.interruptible.set(interruptible);
     }
 }
 

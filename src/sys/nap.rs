@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use super::futex;
-use crate::primitive::AtomicU32;
+use crate::primitive::{AtomicU32, Ordering};
 
 /// The longest sleep without a look at the world.
 pub const CAP: Duration = Duration::from_millis(100);
@@ -55,6 +55,28 @@ impl Wait {
     /// Waits until `deadline`, through signals.
     pub fn until(deadline: Deadline) -> Self {
         Self { deadline, interruptible: false }
+    }
+}
+
+/// What a handle says about its waits: whether a signal handler that ran ends them. Off at first.
+#[derive(Debug)]
+pub struct Interruptible(AtomicU32);
+
+impl Interruptible {
+    /// Waits go on after a signal.
+    pub fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    /// Switches it, for the waits that begin from now on.
+    pub fn set(&self, interruptible: bool) {
+        // Relaxed: a switch on its own; nothing is published with it.
+        self.0.store(interruptible.into(), Ordering::Relaxed);
+    }
+
+    /// A wait of this handle until `deadline`.
+    pub fn wait(&self, deadline: Deadline) -> Wait {
+        Wait { deadline, interruptible: self.0.load(Ordering::Relaxed) != 0 }
     }
 }
 
