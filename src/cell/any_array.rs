@@ -39,8 +39,9 @@ impl AnyArray {
         let shape = element.shape(Kind::Array, len as u64, START)?;
         let object = Object::open(segment, name, mode, &shape, |_| {})?;
         let found = element.shape(Kind::Array, object.shape().capacity, START);
-        if found.is_ok_and(|found| found.bytes <= object.len()) {
-            let len = object.shape().capacity as usize;
+        let capacity = object.shape().capacity;
+        if capacity > 0 && found.is_ok_and(|found| found.bytes <= object.len()) {
+            let len = capacity as usize;
             Ok(Self { object: Lockable::new(object)?, size: shape.size, len })
         } else {
             Err(Error::Corrupted("an array is shorter than its elements"))

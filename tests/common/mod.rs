@@ -123,7 +123,8 @@ impl Role {
         drop(self.child.stdin.take());
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();
-        assert!(self.child.wait().unwrap().success(), "the child failed: {rest}");
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "the child failed ({status}): {rest}");
     }
 }
 

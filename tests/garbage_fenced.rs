@@ -1,0 +1,420 @@
+//! Garbage in memory that lies between two pages which nobody may touch: an access of ours that leaves the segment is a
+//! SIGSEGV. What lies last in the segment ends where the page behind it begins, and each kind of object is last once.
+//!
+//! Two ways: each word in turn takes each of the values that do most harm where a length, an offset, a capacity, an index
+//! or a participant is expected; and a thread writes anything anywhere while operations run.
+
+mod common;
+mod fenced;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::{Parts, Role, fork, kill, reap, role};
+use fenced::{Fenced, Random, report_signals, working_at};
+use ringfence::{
+    Array, Channel, Error, LockError, Mutex, PopError, Queue, RecvError, Segment, SegmentOptions, SendError, Value,
+};
+
+const PARTICIPANTS: u64 = 4;
+const OBJECTS: u64 = 10;
+const LEN: usize = 3 * 4096;
+const CAPACITY: usize = 12;
+const RING: usize = 256;
+const ROWS: usize = 16;
+const ROUNDS: u64 = 1000;
+/// The participant in a lock word.
+const PARTICIPANT: u32 = 0x1fff;
+/// A process in a claim: its number.
+const PID: u64 = (1 << 22) - 1;
+/// Where the header has the sweeper's claim.
+const SWEEPER: usize = 136;
+/// Where the header has the lock of the directory.
+const DIRECTORY_LOCK: usize = 132;
+
+/// The objects, in the order in which they lie in the heap but that the one under test comes last. All but the array of
+/// bytes in front fill what they take up, so that the last one's last byte is the segment's.
+const KINDS: [&str; 6] = ["mutex", "value", "array", "rows", "queue", "channel"];
+
+#[test]
+fn role_entry() {
+    let Some((role, arguments)) = role() else { return };
+    report_signals();
+    let (last, seed) = (arguments[0].as_str(), arguments[1].parse().unwrap());
+    let scene = Scene::new(last);
+    match role.as_str() {
+        "each-word" => scene.each_word(last),
+        "any-word" => scene.any_word(seed),
+        _ => panic!("no role {role}"),
+    }
+}
+
+fn survives(role: &str, last: &str) {
+    let seed = fenced::seed();
+    println!("{role} with the {last} last: RINGFENCE_SEED={seed}");
+    // Where it hangs an alarm ends it; what it was at is on stderr.
+    Role::start(role, &[last, &seed.to_string()]).finish();
+}
+
+macro_rules! tests {
+    ($($last:ident)*) => {$(
+        mod $last {
+            #[test]
+            fn each_word_takes_each_value() {
+                super::survives("each-word", stringify!($last));
+            }
+
+            #[test]
+            fn any_word_changes_while_we_work() {
+                super::survives("any-word", stringify!($last));
+            }
+        }
+    )*};
+}
+
+tests!(mutex value array rows queue channel);
+
+type Wide = [u64; 7];
+type Row = [u64; 3];
+
+/// Handles to all objects.
+struct Handles {
+    mutex: Mutex<Wide>,
+    value: Value<Wide>,
+    array: Array<u32>,
+    rows: Array<Row>,
+    queue: Queue<Row>,
+    channel: Channel,
+}
+
+impl Handles {
+    /// Without a shape of our own where there is a choice: what the directory says is what the handle believes.
+    fn open(segment: &Segment) -> Result<Self, Error> {
+        Ok(Self {
+            mutex: Mutex::open(segment, "mutex")?,
+            value: Value::open(segment, "value")?,
+            array: Array::open(segment, "array")?,
+            rows: Array::open(segment, "rows")?,
+            queue: Queue::open(segment, "queue")?,
+            channel: Channel::open(segment, "channel")?,
+        })
+    }
+}
+
+fn create(segment: &Segment, kind: &str) -> Result<(), Error> {
+    match kind {
+        "mutex" => Mutex::<Wide>::create(segment, kind, [0; 7]).map(drop),
+        "value" => Value::<Wide>::create(segment, kind, [0; 7]).map(drop),
+        "array" => Array::<u32>::create(segment, kind, 32).map(drop),
+        "rows" => Array::<Row>::create(segment, kind, ROWS).map(drop),
+        "queue" => Queue::<Row>::create(segment, kind, CAPACITY).map(drop),
+        "channel" => Channel::create(segment, kind, RING).map(drop),
+        _ => unreachable!("{kind}"),
+    }
+}
+
+/// How often what came out.
+#[derive(Default)]
+struct Tally(BTreeMap<String, u64>);
+
+impl Tally {
+    fn count<T, E: std::fmt::Debug>(&mut self, what: &'static str, result: Result<T, E>) -> Option<T> {
+        // A variant's name: what it carries differs each time.
+        let name = |error: &E| format!("{error:?}").split(['(', ' ', '{']).next().unwrap_or_default().to_owned();
+        *self.0.entry(result.as_ref().map_or_else(name, |_| what.to_owned())).or_default() += 1;
+        result.ok()
+    }
+
+    fn lock<G>(&mut self, what: &'static str, result: Result<G, LockError<G>>) -> Option<G> {
+        let guard = match result {
+            Ok(guard) => Ok(guard),
+            Err(LockError::OwnerDied(guard)) => Ok(guard),
+            Err(error) => Err(error.to_string()),
+        };
+        self.count(what, guard)
+    }
+}
+
+/// Whether waits are allowed: while somebody keeps writing none of them lasts.
+#[derive(Clone, Copy, PartialEq)]
+enum Waits {
+    Never,
+    Short,
+}
+
+/// One of everything, with handles that were opened before the garbage came or after it. Every error is a good answer.
+fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
+    let short = match waits {
+        Waits::Never => Duration::ZERO,
+        Waits::Short => Duration::from_millis(1),
+    };
+    if let Some(mut guard) = tally.lock("lock", open.mutex.lock_timeout(short)) {
+        guard[6] ^= 1;
+        guard.commit();
+        guard.make_consistent();
+    }
+    let _ = (open.mutex.holder(), open.mutex.reset());
+    tally.count("get", open.value.read());
+    tally.count("set", open.value.write([7; 7]));
+    if let Some(mut guard) = tally.lock("lock a value", open.value.lock_timeout(short)) {
+        guard.update(|wide| wide.map(|word| !word));
+        let _ = tally.lock("lock a value twice", open.value.lock_timeout(short));
+    }
+    let _ = (open.value.holder(), open.array.holder());
+    tally.count("element", open.array.set(open.array.len() - 1, 7));
+    let _ = (open.array.get(open.array.len() - 1), open.array.fetch_add(0, 1), open.array.compare_exchange(1, 0, 1));
+    let _ = tally.count("elements", open.array.to_vec()).map(|all| assert_eq!(all.len(), open.array.len()));
+    tally.count("fill", open.array.fill(1));
+    tally.lock("lock an array", open.array.lock_timeout(short));
+    let last_row = open.rows.len() - 1;
+    let mut row = [[0; 3]];
+    tally.count("read rows", open.rows.read(last_row, &mut row));
+    tally.count("write rows", open.rows.write(last_row, &row));
+    tally.lock("lock rows", open.rows.lock_timeout(short));
+
+    for item in [[1; 3], [2; 3]] {
+        match open.queue.push_timeout(item, short) {
+            Ok(()) => drop(tally.count::<_, Error>("push", Ok(()))),
+            Err(error) => drop(tally.count::<(), _>("push", Err(error))),
+        }
+    }
+    assert!(open.queue.len() <= open.queue.capacity());
+    let popped = tally.count("pop", open.queue.pop_timeout(short));
+    let _ = (popped, tally.count::<_, PopError>("pop", open.queue.try_pop()));
+
+    let max = open.channel.max_message();
+    for len in [0, 20, max] {
+        tally.count("send", open.channel.send_timeout(&[7; 4096][..len.min(4096)], short));
+    }
+    assert!(matches!(open.channel.try_send(&vec![0; max + 1]), Err(SendError::TooLong { .. })));
+    assert!(open.channel.len() <= open.channel.capacity() / 8);
+    // A buffer too short, one that takes any message, and one that would take more than any.
+    for size in [3, max, max + 4096] {
+        let mut buffer = vec![0x5a; size];
+        match open.channel.recv_into_timeout(&mut buffer, short) {
+            Ok(len) => {
+                assert!(len <= max, "a message of {len} bytes, and the longest has {max}");
+                assert!(buffer[len..].iter().all(|byte| *byte == 0x5a), "written behind the message");
+                tally.count::<_, RecvError>("recv", Ok(()));
+            }
+            Err(RecvError::BufferTooShort { needed }) => {
+                assert!(size < needed && needed <= max, "{needed} bytes needed, and the longest has {max}");
+                tally.count::<(), _>("recv", Err(RecvError::BufferTooShort { needed }));
+            }
+            Err(error) => drop(tally.count::<(), _>("recv", Err(error))),
+        }
+    }
+    let _ = tally.count("recv", open.channel.recv_timeout(short)).map(|message| assert!(message.len() <= max));
+    let _ = (open.queue.is_shut_down(), open.channel.is_shut_down());
+}
+
+struct Scene {
+    fenced: Fenced,
+    segment: Segment,
+    image: Vec<u64>,
+}
+
+impl Scene {
+    fn new(last: &str) -> Self {
+        let mut order = KINDS.to_vec();
+        order.retain(|kind| *kind != last);
+        order.push(last);
+        let options = SegmentOptions::new().participants(PARTICIPANTS as u16).objects(OBJECTS as u32);
+        // How much room they take; then once more, behind as many bytes as are left over.
+        let trial = Segment::anonymous(&options.clone().size(LEN)).unwrap();
+        order.iter().for_each(|kind| create(&trial, kind).unwrap());
+        let room = |bytes: u64| bytes.next_multiple_of(128);
+        let taken: u64 = trial.objects().unwrap().iter().map(|object| room(object.bytes)).sum();
+        drop(trial);
+
+        let fenced = Fenced::new(LEN);
+        // SAFETY: mapped as long as this process, and used as a segment and by us, word by word.
+        let segment = unsafe { Segment::format_at(fenced.base, fenced.len, &options) }.unwrap();
+        drop(Mutex::create(&segment, "own", [0_u64; 7]).unwrap());
+        let rest = LEN as u64 - Parts::of(PARTICIPANTS, OBJECTS).heap - room(128) - taken;
+        assert!(rest >= 256);
+        drop(Array::<u8>::create(&segment, "first", rest as usize - 128).unwrap());
+        order.iter().for_each(|kind| create(&segment, kind).unwrap());
+        let objects = segment.objects().unwrap();
+        assert!(objects.iter().all(|object| object.name == "first" || object.bytes % 128 == 0), "{objects:?}");
+        assert_eq!(objects.last().unwrap().name, last);
+        assert!(matches!(Mutex::create(&segment, "more", 0_u8), Err(Error::NoSpace)), "there is room at the end");
+
+        // A state worth spoiling: items and messages on both sides of the wrap, a place that a dead process had.
+        let open = Handles::open(&segment).unwrap();
+        for round in 0..CAPACITY as u64 + 5 {
+            open.queue.try_push([round; 3]).unwrap();
+            open.channel.try_send(&[round as u8; 20]).unwrap();
+            if round >= 4 {
+                open.queue.try_pop().unwrap();
+                open.channel.try_recv().unwrap();
+            }
+        }
+        let child = fork(|| {
+            std::mem::forget(open.mutex.lock());
+            kill(std::process::id() as i32);
+        });
+        assert_eq!(reap(child), -libc::SIGKILL);
+        drop(open);
+        let image = fenced.image();
+        Self { fenced, segment, image }
+    }
+
+    fn old(&self, at: usize) -> u64 {
+        self.image[at / 8]
+    }
+
+    /// Everything there is, with handles from before and new ones; and now and then what changes the directory.
+    fn round(&self, before: &Handles, tally: &mut Tally, waits: Waits, turn: u64) {
+        work(before, tally, waits);
+        if let Some(open) = tally.count("open", Handles::open(&self.segment)) {
+            work(&open, tally, waits);
+        }
+        if turn.is_multiple_of(4) {
+            let _ = tally.count("remove", self.segment.remove("own"));
+            match turn / 4 % 3 {
+                0 => drop(tally.count("create", Mutex::create(&self.segment, "own", [0_u64; 7]))),
+                1 => drop(tally.count("create", Queue::<u8>::create(&self.segment, "own", 3))),
+                _ => drop(tally.count("create", Array::<u8>::create(&self.segment, "own", 9))),
+            }
+            let _ = (self.segment.objects(), self.segment.participants());
+            tally.count("recover", self.segment.recover());
+            // SAFETY: as in `new`.
+            let again = unsafe { Segment::attach_at(self.fenced.base, self.fenced.len) };
+            let _ = tally.count("attach", again);
+        }
+        if turn % 16 == 1 {
+            tally.count("shut down", before.queue.shutdown());
+            // Waits without end for a sender that lives, which nobody here is: a forged one is overwritten, or left out.
+            tally.count("shut down", before.channel.shutdown());
+            work(before, tally, waits);
+            self.fenced.restore(&self.image);
+        }
+    }
+
+    /// Each word takes each value, and operations run; then all is as it was.
+    fn each_word(&self, last: &str) {
+        let parts = Parts::of(PARTICIPANTS, OBJECTS);
+        let entries = parts.entries as usize;
+        let object = LEN - self.segment.objects().unwrap().last().unwrap().bytes as usize;
+        // What is the same wherever the objects lie is tried once.
+        let entry = |number: usize| (entries + number * 256, entries + number * 256 + 144);
+        let ranges = match last {
+            // Entries in use and free; behind the name an entry has nothing.
+            "mutex" => vec![(0, entries), entry(0), entry(7), entry(8), (object, LEN)],
+            _ => vec![entry(7), (object, LEN)],
+        };
+        let mut tally = Tally::default();
+        let before = Handles::open(&self.segment).unwrap();
+        let mut turn = 0;
+        for (first, end) in ranges {
+            for at in (first..end).step_by(8) {
+                for value in fenced::harmful(self.old(at), LEN as u64, parts.heap) {
+                    self.fenced.restore(&self.image);
+                    self.fenced.store(at, value);
+                    // A living holder who never lets go: for that there are time-outs, where a call has them.
+                    if self.forges_a_living_holder(at) {
+                        continue;
+                    }
+                    working_at(at, value);
+                    turn += 1;
+                    self.round(&before, &mut tally, Waits::Never, turn);
+                }
+            }
+        }
+        self.fenced.restore(&self.image);
+        drop(before);
+        println!("{last}: {turn} values: {:?}", tally.0);
+        tally.expect(&["lock", "push", "pop", "send", "recv", "open", "create", "Corrupted", "rows"]);
+    }
+
+    /// Whether the word at `at` now says that somebody who lives is at what is waited for without a time-out of ours: a
+    /// thread of this process with a lock, or as the sweeper a process that cannot be asked for.
+    fn forges_a_living_holder(&self, at: usize) -> bool {
+        let claim = self.fenced.load(SWEEPER);
+        if at == SWEEPER && claim != 0 && claim & PID == 0 {
+            return true;
+        }
+        [at, at + 4].into_iter().any(|at| {
+            let word = self.fenced.load(at / 8 * 8) >> (at % 8 * 8);
+            let changed = word as u32 != (self.old(at / 8 * 8) >> (at % 8 * 8)) as u32;
+            let heap = Parts::of(PARTICIPANTS, OBJECTS).heap as usize;
+            changed && word as u32 & PARTICIPANT == 1 && (at == DIRECTORY_LOCK || at >= heap)
+        })
+    }
+
+    /// A thread writes anything anywhere, also what it finds elsewhere, and puts back what was there now and then.
+    fn any_word(&self, seed: u64) {
+        let mut tally = Tally::default();
+        let before = Handles::open(&self.segment).unwrap();
+        let stop = AtomicBool::new(false);
+        let written = AtomicU64::new(0);
+        let heap = Parts::of(PARTICIPANTS, OBJECTS).heap;
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut random = Random(seed);
+                while !stop.load(Ordering::Relaxed) {
+                    let at = random.below(LEN as u64 / 8) as usize * 8;
+                    match random.below(8) {
+                        0 => self.fenced.restore(&self.image),
+                        1 => self.fenced.store(at, self.old(random.below(LEN as u64 / 8) as usize * 8)),
+                        2 => self.fenced.store(at, random.next()),
+                        3 => self.fenced.store(at, self.fenced.load(at) ^ 1 << random.below(64)),
+                        _ => {
+                            let values = fenced::harmful(self.fenced.load(at), LEN as u64, heap);
+                            self.fenced.store(at, values[random.below(values.len() as u64) as usize]);
+                        }
+                    }
+                    working_at(at, self.fenced.load(at));
+                    written.fetch_add(1, Ordering::Relaxed);
+                    // Leaves the others time to get somewhere.
+                    (0..random.below(300)).for_each(|_| std::hint::spin_loop());
+                }
+            });
+            // Also if the work panics, or the scope would wait for the writer.
+            struct Stop<'a>(&'a AtomicBool);
+            impl Drop for Stop<'_> {
+                fn drop(&mut self) {
+                    self.0.store(true, Ordering::Relaxed);
+                }
+            }
+            let _stop = Stop(&stop);
+            for turn in 0..ROUNDS {
+                self.round(&before, &mut tally, Waits::Short, turn);
+                if turn % 256 == 0 {
+                    // Joins, and leaves or dies in the middle.
+                    let child = fork(|| {
+                        let mut tally = Tally::default();
+                        work(&before, &mut tally, Waits::Short);
+                        let _ = self.segment.recover();
+                        if turn % 512 == 0 {
+                            std::mem::forget(before.mutex.lock_timeout(Duration::from_millis(1)));
+                            kill(std::process::id() as i32);
+                        }
+                    });
+                    assert!(matches!(reap(child), 0 | -9), "a forked child crashed");
+                }
+                // New threads register, and give back what they hold when they end.
+                if turn % 64 == 0 {
+                    scope.spawn(|| std::mem::forget(before.mutex.try_lock()));
+                }
+            }
+            drop(_stop);
+            writer.join().unwrap();
+        });
+        self.fenced.restore(&self.image);
+        drop(before);
+        println!("{} words written: {:?}", written.into_inner(), tally.0);
+        tally.expect(&["lock", "push", "send", "open", "Corrupted"]);
+    }
+}
+
+impl Tally {
+    /// Nobody can say that nothing happened.
+    fn expect(&self, outcomes: &[&str]) {
+        for outcome in outcomes {
+            assert!(self.0.keys().any(|key| key.contains(outcome)), "never {outcome}: {:?}", self.0);
+        }
+    }
+}
