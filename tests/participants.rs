@@ -26,11 +26,6 @@ fn setup(what: &str) -> (Name, Segment, Mutex<u64>) {
 #[test]
 fn role_entry() {
     let Some((role, arguments)) = role() else { return };
-    match role.as_str() {
-        "forks-and-clones" => return forks_and_clones(),
-        "threads-of-children" => return threads_of_children(),
-        _ => {}
-    }
     let segment = Segment::open(&arguments[0]).unwrap();
     let mutex = Mutex::<u64>::open(&segment, "m").unwrap();
     match role.as_str() {
@@ -112,12 +107,6 @@ fn role_entry() {
             say("killed");
             hear();
         }
-        // Another thread forks all the time while this one joins and leaves.
-        "forks-while-joining" => {
-            // SAFETY: changes this process's group only.
-            assert_eq!(unsafe { libc::setpgid(0, 0) }, 0);
-            forks_while_joining(segment, mutex, &arguments[0]);
-        }
         _ => panic!("no role {role}"),
     }
 }
@@ -139,154 +128,6 @@ fn a_raw_clone_that_outlives_its_parent_keeps_nothing_alive() {
     assert!(!matches!(state_of(child), None | Some('Z')), "the clone lives");
     assert_eq!(segment.participants().len(), 1);
     kill(child);
-}
-
-fn fork_as(raw: bool, child: impl FnOnce()) -> i32 {
-    if raw { raw_fork(child) } else { fork(child) }
-}
-
-// semantics 81, 3
-#[test]
-fn forks_and_raw_clones_own_nothing_and_join_for_themselves() {
-    // A raw clone must not be made while another thread is inside the library or an allocator, as other tests are.
-    Role::start("forks-and-clones", &[]).finish();
-}
-
-fn forks_and_clones() {
-    let name = Name::new("forks");
-    let segment = name.create(&small().unlink(Unlink::WithLast));
-    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
-    for raw in [false, true] {
-        let mut guard = mutex.lock().unwrap();
-        *guard += 1;
-        // Drops its copy of everything without ever having used it.
-        let child = fork_as(raw, || {
-            drop(unsafe_copy(&guard));
-            drop(unsafe_copy(&segment));
-        });
-        assert_eq!(reap(child), 0);
-        assert_eq!(mutex.holder(), Some(std::process::id()));
-        let child = fork_as(raw, || {
-            // The first call makes it a participant, which does not have what its parent has.
-            assert!(matches!(mutex.try_lock(), Err(LockError::WouldBlock)));
-            assert_eq!(segment.participants().len(), 2);
-            drop(unsafe_copy(&guard));
-            assert!(matches!(mutex.lock_timeout(Duration::from_millis(20)), Err(LockError::TimedOut)));
-            drop(unsafe_copy(&mutex));
-            drop(unsafe_copy(&segment));
-        });
-        assert_eq!(reap(child), 0);
-        drop(guard);
-        let child = fork_as(raw, || {
-            *mutex.lock().unwrap() += 10;
-            hold(&mutex);
-        });
-        assert_eq!(reap(child), 0);
-        told(&mutex);
-        assert_eq!(segment.participants().len(), 1);
-    }
-    assert_eq!(*mutex.lock().unwrap(), 22);
-    assert!(name.path().exists());
-    drop((mutex, segment));
-    assert!(!name.path().exists());
-}
-
-/// All threads of a forked child come to the segment at the same moment: it is one participant all the same.
-#[test]
-fn the_threads_of_a_child_join_once() {
-    Role::start("threads-of-children", &[]).finish();
-}
-
-fn threads_of_children() {
-    let name = Name::new("child-threads");
-    let segment = name.create(&small());
-    let pair = Mutex::create(&segment, "pair", [0_u64; 2]).unwrap();
-    for raw in [false, true] {
-        for _ in 0..50 {
-            let child = fork_as(raw, || {
-                let barrier = std::sync::Barrier::new(6);
-                std::thread::scope(|scope| {
-                    for _ in 0..6 {
-                        scope.spawn(|| {
-                            barrier.wait();
-                            for _ in 0..20 {
-                                // Told of a death, or two owners at a time: somebody was taken for dead.
-                                let mut guard = pair.lock_timeout(PATIENCE).unwrap();
-                                assert_eq!(guard[0], guard[1]);
-                                guard[0] += 1;
-                                guard.commit();
-                                std::thread::yield_now();
-                                guard[1] += 1;
-                            }
-                        });
-                    }
-                });
-                assert_eq!(segment.participants().len(), 2);
-            });
-            assert_eq!(reap(child), 0);
-            segment.recover().unwrap();
-        }
-    }
-    assert_eq!(*pair.lock().unwrap(), [2 * 50 * 6 * 20; 2]);
-}
-
-fn forks_while_joining(segment: Segment, mutex: Mutex<u64>, name: &str) {
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    drop((mutex, segment));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..300 {
-                // They live on when this process is gone, without its output.
-                fork(|| {
-                    // SAFETY: the harness's output is not used here.
-                    unsafe { libc::close(1) };
-                    sleep_for_ever()
-                });
-            }
-            stop.store(true, std::sync::atomic::Ordering::SeqCst);
-        });
-        while !stop.load(std::sync::atomic::Ordering::SeqCst) {
-            drop(Segment::open(name).unwrap());
-        }
-    });
-    let segment = Segment::open(name).unwrap();
-    hold(&Mutex::<u64>::open(&segment, "m").unwrap());
-    say("held");
-    hear();
-}
-
-/// A lock of the bytes that are the proofs of life of `first..=last`, or a question for one.
-fn live_bytes(command: i32, file: &std::fs::File, first: i64, last: i64) -> libc::flock {
-    // SAFETY: zero is a valid value of every field.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    (lock.l_type, lock.l_start, lock.l_len) = (libc::F_WRLCK as _, (1 << 62) + first, last - first + 1);
-    // SAFETY: `lock` is valid for the call.
-    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), command, &mut lock) }, 0);
-    lock
-}
-
-/// A fork at the very moment in which another thread joins does not inherit the proof of life.
-#[test]
-fn a_fork_in_the_middle_of_joining_inherits_no_lock() {
-    let name = Name::new("fork-join");
-    let segment = name.create(&SegmentOptions::new().participants(8191));
-    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
-    // Joining takes long: most places are free but cannot be had.
-    let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
-    live_bytes(libc::F_OFD_SETLK, &file, 2, 4000);
-    let mut forker = Role::start("forks-while-joining", &[&name.0]);
-    forker.expect("held");
-    refused(&mutex);
-    let group = forker.pid();
-    forker.kill();
-    let heir = || {
-        told(&mutex);
-        let living = live_bytes(libc::F_OFD_GETLK, &file, 4001, 8191);
-        assert_eq!(i32::from(living.l_type), libc::F_UNLCK, "a child that never joined counts as alive");
-    };
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(heir));
-    kill(-group);
-    result.unwrap();
 }
 
 #[test]

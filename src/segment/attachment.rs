@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::recovery::{PATIENCE, Probe, Witness, patiently};
+use super::recovery::{PATIENCE, Probe, Witness};
 use super::registry::{self, Member, Pinned, Registry};
 use super::thread::{self, ThreadRecord};
 use super::view::View;
@@ -357,9 +357,7 @@ impl Attachment {
         if let (Backing::File { path: Some(path), .. }, Some(query), 1) =
             (&self.backing, query, self.view.birth().unlink)
         {
-            // A descriptor of our own, since the door must not stay locked in a child that inherits this one.
-            let door = shm::reopen(query.as_fd(), Some(path))?;
-            super::named::retire_if_dead(door.as_fd(), self.view.geometry().size, path)?;
+            super::named::retire_if_dead(query.as_fd(), self.view.geometry().size, path)?;
         }
         Ok(())
     }
@@ -558,11 +556,6 @@ pub fn view_of(mapping: &Mapping) -> Result<View, Error> {
     // SAFETY: mapped for `len` bytes, page-aligned; the mapping lives as long as the attachment that keeps both. It is
     // accessed through atomics, or while it is unpublished.
     unsafe { View::new(mapping.base(), mapping.size()) }
-}
-
-/// Waits until `fd` holds the door as `mode` says.
-pub fn take_door(fd: BorrowedFd<'_>, mode: Mode) -> Result<(), Error> {
-    patiently(|| Ok(ofd::try_lock(fd, Byte::Door, mode)?.then_some(())))
 }
 
 /// A pointer into a segment that may move between threads with its owner.

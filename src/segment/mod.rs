@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`options`] | what a segment is created with |
 //! | [`named`] | birth, opening, unlinking, listing, sweeping |
+//! | [`door`] | the lock that orders the death of a name |
 //! | [`peek`] | a segment file looked at without mapping it |
 //! | [`view`] | a mapped segment as its parts |
 //! | [`attachment`] | this process as one participant |
@@ -13,6 +14,7 @@
 
 pub(crate) mod attachment;
 pub(crate) mod directory;
+mod door;
 pub(crate) mod kinds;
 mod named;
 mod options;

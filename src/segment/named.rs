@@ -11,14 +11,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::attachment::{Attachment, join_file, take_door, view_of};
+use super::attachment::{Attachment, join_file, view_of};
+use super::door::Door;
 use super::options::{SegmentOptions, Unlink};
 use super::peek::Peek;
+use super::registry::NoFork;
 use super::view::View;
 use crate::error::Error;
 use crate::layout::segment::{BYTE_ORDER, Birth, LAYOUT_VERSION, MAGIC};
 use crate::primitive::{AtomicU64, Ordering};
-use crate::sys::ofd::{self, Byte, Held, Mode};
+use crate::sys::ofd::Mode;
 use crate::sys::process;
 use crate::sys::shm::{self, Stat, Unlinked};
 
@@ -78,7 +80,10 @@ pub unsafe fn write_birth(base: core::ptr::NonNull<u8>, birth: &Birth) {
 /// Creates a segment under a name that must be free.
 pub fn create(path: &Path, options: &SegmentOptions) -> Result<Arc<Attachment>, Error> {
     let size = options.geometry()?.size;
+    let no_fork = NoFork::enter()?;
     let file = Unlinked::create(options.checked_mode()?)?;
+    // A private name is held by its door.
+    let _no_fork = file.is_private().then_some(no_fork);
     shm::reserve(file.fd.as_fd(), size)?;
     let (view, mapping) = give_birth(file.fd.as_fd(), options, size)?;
     // We take our place before the name appears: a segment without a living participant is a dead one.
@@ -178,13 +183,12 @@ fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachme
     if let Some(attachment) = Attachment::existing(stat.inode)? {
         return Ok(Some(attachment));
     }
-    take_door(fd.as_fd(), Mode::Shared)?;
     let fd = Arc::new(fd);
-    let door = Held::new(fd.clone(), Byte::Door);
+    let door = Door::take(fd.clone(), Mode::Shared)?;
     let peek = Peek::new(fd.as_fd(), stat.size)?;
     if peek.is_retired() || (peek.goes_with_last() && peek.is_dead()?) {
-        ofd::unlock(door.as_fd(), Byte::Door)?;
-        retire_if_dead(door.as_fd(), stat.size, path)?;
+        drop(door);
+        retire_if_dead(fd.as_fd(), stat.size, path)?;
         return Ok(None);
     }
     let (view, mapping) = peek.map()?;
@@ -198,20 +202,16 @@ fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachme
 }
 
 /// Takes the name away from a segment in which nobody lives, or that is retired already. Says whether it did.
-pub fn retire_if_dead(door: BorrowedFd<'_>, size: u64, path: &Path) -> Result<bool, Error> {
-    take_door(door, Mode::Exclusive)?;
-    let result = (|| {
-        let peek = Peek::new(door, size)?;
-        if peek.is_retired() || peek.is_dead()? { retire(door, &peek, path) } else { Ok(false) }
-    })();
-    ofd::unlock(door, Byte::Door)?;
-    result
+pub fn retire_if_dead(fd: BorrowedFd<'_>, size: u64, path: &Path) -> Result<bool, Error> {
+    let _door = Door::take(fd, Mode::Exclusive)?;
+    let peek = Peek::new(fd, size)?;
+    if peek.is_retired() || peek.is_dead()? { retire(fd, &peek, path) } else { Ok(false) }
 }
 
 /// With the door held exclusively: takes the name away, if it is still this segment's.
-fn retire(door: BorrowedFd<'_>, peek: &Peek<'_>, path: &Path) -> Result<bool, Error> {
+fn retire(fd: BorrowedFd<'_>, peek: &Peek<'_>, path: &Path) -> Result<bool, Error> {
     match shm::stat_path(path) {
-        Ok(stat) if stat.inode == shm::stat(door)?.inode => {}
+        Ok(stat) if stat.inode == shm::stat(fd)?.inode => {}
         Ok(_) | Err(Error::Missing) => return Ok(false),
         Err(error) => return Err(error),
     }
@@ -228,8 +228,7 @@ pub fn unlink(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
         return Err(Error::Permission);
     }
     check_regular(&stat)?;
-    take_door(fd.as_fd(), Mode::Exclusive)?;
-    let fd = Held::new(fd, Byte::Door);
+    let fd = Door::take(fd, Mode::Exclusive)?;
     match Peek::new(fd.as_fd(), stat.size) {
         Ok(peek) => {
             if retire(fd.as_fd(), &peek, path)? {
@@ -328,7 +327,9 @@ pub fn sweep() -> Result<SweepReport, Error> {
         let path = shm::path_of_file(&file);
         let Some((fd, _)) = own_file(&path) else { continue };
         // Its maker holds the door as long as it lives.
-        if ofd::try_lock(fd.as_fd(), Byte::Door, Mode::Exclusive) == Ok(true) && shm::unlink(&path).is_ok() {
+        if let Ok(Some(_door)) = Door::try_take(fd)
+            && shm::unlink(&path).is_ok()
+        {
             report.abandoned += 1;
         }
     }

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::kinds::{self, Remains};
+use super::registry::NoFork;
 use super::view::View;
 use crate::error::Error;
 use crate::primitive::Ordering;
@@ -83,8 +84,8 @@ impl Peers for Probe<'_> {
 /// The right to sweep: nobody gives space back meanwhile.
 #[derive(Debug)]
 enum Permit<'a> {
-    /// A lock of the sweep byte.
-    File { _lock: Held<OwnedFd> },
+    /// A lock of the sweep byte. In this order: forks go on when it is free.
+    File { _lock: Held<OwnedFd>, _no_fork: NoFork },
     /// The sweeper word.
     Claim(&'a Probe<'a>, Identity),
 }
@@ -93,9 +94,11 @@ impl<'a> Permit<'a> {
     fn take(probe: &'a Probe<'_>, mode: Mode) -> Result<Option<Self>, Error> {
         match probe.witness {
             Witness::File(fd, path) => {
+                // A child would inherit the lock, and keep it after our death.
+                let no_fork = NoFork::enter()?;
                 let lock = shm::reopen(fd, path)?;
                 let taken = ofd::try_lock(lock.as_fd(), Byte::Sweep, mode)?;
-                Ok(taken.then(|| Self::File { _lock: Held::new(lock, Byte::Sweep) }))
+                Ok(taken.then(|| Self::File { _lock: Held::new(lock, Byte::Sweep), _no_fork: no_fork }))
             }
             Witness::Claims => {
                 let word = &probe.view.header().sweeper;

@@ -1,12 +1,12 @@
 //! What this process knows of the segments it has joined: one table under one lock.
 //!
 //! The lock is held for short, non-blocking sections only, and across every `fork(2)` (`pthread_atfork`), so a child
-//! finds the table whole. A raw clone runs no handlers: it must not be made while another thread joins or leaves.
+//! finds the table whole. Longer sections that no fork may interrupt are counted ([`NoFork`]). A raw clone runs no handlers: it must not be made while another thread joins or leaves.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::attachment::Attachment;
 use super::thread::{self, Arena, RecordPtr};
@@ -72,6 +72,8 @@ pub struct Registry {
     generation: u64,
     hooked: bool,
     next_serial: u64,
+    /// How many sections are running that no fork may interrupt.
+    no_fork: usize,
     /// Who we are, asked once in each process.
     me: Option<Me>,
     /// By serial number.
@@ -87,6 +89,7 @@ static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
     generation: 0,
     hooked: false,
     next_serial: 1,
+    no_fork: 0,
     me: None,
     members: BTreeMap::new(),
     by_inode: BTreeMap::new(),
@@ -115,6 +118,8 @@ impl Registry {
         if generation != self.generation {
             self.generation = generation;
             self.me = None;
+            // Those of a parent whose raw clone ran no handlers: its other threads are not here.
+            self.no_fork = 0;
             // The records are wiped and may still be pointed at by thread-locals of this thread.
             self.arena.abandon();
             for member in self.members.values_mut() {
@@ -151,12 +156,41 @@ impl Registry {
     }
 }
 
+/// A section of this process that no `fork(2)` interrupts: one waits until the section ends. Not to be entered with the
+/// registry locked, nor left in another process than it was entered in.
+#[derive(Debug)]
+pub struct NoFork(());
+
+/// Told when the last such section ends.
+static QUIET: Condvar = Condvar::new();
+
+impl NoFork {
+    /// Enters the section; one may be inside another.
+    pub fn enter() -> Result<Self, Error> {
+        lock()?.no_fork += 1;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for NoFork {
+    fn drop(&mut self) {
+        let mut registry = raw_lock();
+        registry.no_fork = registry.no_fork.saturating_sub(1);
+        if registry.no_fork == 0 {
+            QUIET.notify_all();
+        }
+    }
+}
+
 thread_local! {
     static HELD_OVER_FORK: RefCell<Option<MutexGuard<'static, Registry>>> = const { RefCell::new(None) };
 }
 
 extern "C" fn before_fork() {
-    let guard = raw_lock();
+    let mut guard = raw_lock();
+    // A raw clone may be what forks.
+    let _ = guard.notice_fork();
+    let guard = QUIET.wait_while(guard, |registry| registry.no_fork > 0).unwrap_or_else(PoisonError::into_inner);
     let _ = HELD_OVER_FORK.try_with(|held| held.replace(Some(guard)));
 }
 

@@ -110,6 +110,11 @@ impl Unlinked {
         Err(Error::Busy)
     }
 
+    /// Whether it has a private name, and so its door locked.
+    pub fn is_private(&self) -> bool {
+        self.private.is_some()
+    }
+
     /// Gives the file its name, if that is free.
     pub fn link(mut self, path: &Path) -> Result<(), Error> {
         match &self.private {
