@@ -3,10 +3,11 @@
 //! A fresh segment is made for every kill point, by a process that leaves at once. Deaths are told by the kernel, not
 //! by the board.
 
+use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use ringfence::layout::segment::Geometry;
+use ringfence::layout::segment::{Birth, Geometry, Slot};
 use ringfence::sys::nap::{Deadline, Wait};
 use ringfence::{
     Channel, LockError, Mutex, PopError, PushError, Queue, RecvError, Segment, SegmentOptions, SendError, Unlink,
@@ -31,7 +32,7 @@ pub fn options() -> SegmentOptions {
 
 /// The name of the kill point's segment.
 pub fn name(board: &Board) -> String {
-    format!("{}{}", name_prefix(), board.arena[0].load(Relaxed))
+    format!("{}{:08}", name_prefix(), board.arena[0].load(Relaxed))
 }
 
 /// Removes the segments of earlier kill points, and gives this one a name that no other has had.
@@ -61,7 +62,7 @@ pub fn join(board: &Board) -> Segment {
     Segment::open(&name(board)).expect("the segment is there")
 }
 
-/// The objects' bytes, and how much of the tables is in use (pids and times differ at every run).
+/// All bytes but those that differ at every run: the segment's number and its checksum, pids and times.
 pub fn digest(board: &Board) -> Digest {
     let Ok(file) = std::fs::File::open(format!("/dev/shm/ringfence.{}", name(board))) else { return Digest::new() };
     let size = file.metadata().map_or(0, |meta| meta.len());
@@ -69,10 +70,16 @@ pub fn digest(board: &Board) -> Digest {
     if file.read_exact_at(&mut bytes, 0).is_err() {
         return Digest::new().word(1);
     }
-    let heap = Geometry::new(PARTICIPANTS.into(), OBJECTS, size).map_or(0, |geometry| geometry.heap()) as usize;
+    let mut blank = vec![offset_of!(Birth, id), offset_of!(Birth, checksum)];
+    if let Ok(geometry) = Geometry::new(PARTICIPANTS.into(), OBJECTS, size) {
+        let slots = (1..=PARTICIPANTS).map(|participant| geometry.slot(participant) as usize);
+        blank.extend(slots.flat_map(|slot| [slot + offset_of!(Slot, pid), slot + offset_of!(Slot, start_time)]));
+    }
+    for at in blank {
+        bytes.get_mut(at..at + 8).into_iter().for_each(|word| word.fill(0));
+    }
     let words = bytes.chunks_exact(8).map(|bytes| u64::from_ne_bytes(bytes.try_into().unwrap_or_default()));
-    let used = words.clone().take(heap / 8).filter(|&word| word != 0).count();
-    words.skip(heap / 8).fold(Digest::new().word(used as u64), Digest::word)
+    words.fold(Digest::new(), Digest::word)
 }
 
 /// `Mutex<[u64; 2]>`.

@@ -14,7 +14,7 @@
 //! What the rig does not see: reordering by a weakly ordered machine (the loom models do), and deaths within a system
 //! call other than one that sleeps (the kernel either did it or did not).
 //!
-//! - [`os`]: processes, shared pages; [`step`]: the victim; [`board`]: what the processes of a kill point share
+//! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
 //! - [`locks`], [`cells`], [`chain`], [`asleep`], [`life`]: the scenarios; [`broken`]: negative controls
 
@@ -26,6 +26,7 @@ pub mod cells;
 pub mod chain;
 pub mod channel;
 pub mod fifos;
+pub mod heap;
 pub mod jobs;
 pub mod life;
 pub mod locks;

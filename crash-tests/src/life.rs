@@ -12,8 +12,9 @@
 //! | remove object | removes it | the same |
 //! | first lock | locks and unlocks for the first time, which registers its thread | as for any lock |
 //!
-//! These operations are tens of thousands of instructions long, of which even the full run takes a sample. What they do
-//! to names and locks is done by system calls, so each is also killed before and after every one of those.
+//! These operations are up to tens of thousands of instructions long. The full run kills at every one of them. What they
+//! do to names and locks is done by system calls, so each is also killed before and after every one of those, and of that
+//! a small sample misses little.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -56,9 +57,6 @@ const CASES: [(Case, &str); 9] = [
 /// A queue of this many items of 8 bytes takes more than half of the segment.
 const LARGE: usize = 600;
 
-/// How many instructions the full run kills at, spread over the operation.
-const SAMPLE: u64 = 250;
-
 /// All of them, and the death of a whole process group.
 pub fn scenarios() -> Vec<Scenario> {
     let mut all = vec![];
@@ -67,7 +65,7 @@ pub fn scenarios() -> Vec<Scenario> {
             all.push(Scenario::new(format!("segment {label}{suffix}"), move |options| {
                 let mut options = Options { unit, alone: true, ..*options };
                 if unit == Unit::Instruction {
-                    options.budget = Some(options.budget.map_or(SAMPLE, |budget| (budget / 2).max(4)));
+                    options.budget = options.budget.map(|budget| (budget / 2).max(4));
                 }
                 let board = Board::new();
                 explore(board, 1, &options, |point| play(point, case))
@@ -186,12 +184,12 @@ fn play(point: &mut Point<'_>, case: Case) {
     victim.kill();
     let present = shm_names().any(|file| file == format!("ringfence.{}", name(board)));
     let state = digest(board).word(present.into()).word(returned.into());
-    point.outcome.states.insert(state.value());
+    let new = point.outcome.states.insert(state.value());
 
     // The judge is a fresh process; what it finds wrong, it says in its cue: a class, and which check.
     let judge = Role::Survivor;
     let mut child = point.play(judge, |cue| {
-        if let Err((class, why)) = examine(board, case, returned, present) {
+        if let Err((class, why)) = examine(board, case, returned, present, new) {
             cue.result.store(1 + class as u64, Relaxed);
             for bytes in why.as_bytes().chunks(8) {
                 let mut word = [0; 8];
@@ -229,7 +227,8 @@ fn ensure(holds: bool, class: Class, why: &str) -> Verdict {
     if holds { Ok(()) } else { Err((class, why.into())) }
 }
 
-fn examine(board: &'static Board, case: Case, returned: bool, present: bool) -> Verdict {
+/// What is left after the kill works. Of each state the first is looked at most closely.
+fn examine(board: &'static Board, case: Case, returned: bool, present: bool, new: bool) -> Verdict {
     let at = name(board);
     let segment = match (case, Segment::open(&at)) {
         (Case::Create, Err(Error::Missing)) if !returned && !present => {
@@ -265,7 +264,9 @@ fn examine(board: &'static Board, case: Case, returned: bool, present: bool) -> 
         Case::FirstLock | Case::Open => mutex(&segment, false)?,
         _ => {}
     }
-    whole_segment(board, &segment)
+    let probe = Mutex::open_or_create(&segment, "probe", 5_u64).map_err(stuck("a new mutex"))?;
+    ensure(probe.lock().is_ok_and(|guard| *guard == 5), Class::Torn, "a new mutex")?;
+    if new { every_place(board) } else { Ok(()) }
 }
 
 /// The large queue is there whole or not at all, and its space is free once it is removed.
@@ -301,10 +302,8 @@ fn mutex(segment: &Segment, died: bool) -> Verdict {
     }
 }
 
-/// Everything that a segment is for can be had of it: an object, and every place but ours.
-fn whole_segment(board: &'static Board, segment: &Segment) -> Verdict {
-    let probe = Mutex::open_or_create(segment, "probe", 5_u64).map_err(stuck("a new mutex"))?;
-    ensure(probe.lock().is_ok_and(|guard| *guard == 5), Class::Torn, "a new mutex")?;
+/// Every place but ours can be had.
+fn every_place(board: &'static Board) -> Verdict {
     let places = u64::from(PARTICIPANTS) - 1;
     let at = name(board);
     let mut children: Vec<Child> = (0..places)

@@ -1,5 +1,6 @@
 //! A scenario: a staging that is played once per kill point, and the driver that plays it for every k.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Every kill point; of an operation of more than 1000 instructions, every one of its beginning and its end.
+    /// Every kill point; of an operation of more than 1000 instructions beside which others run, only the beginning and
+    /// the end are dense.
     pub fn full() -> Self {
         Self {
             stride: 1,
@@ -264,13 +266,13 @@ pub fn explore(
     };
     // How long are the operations? Each is measured behind predecessors that died half way.
     let mut lengths = vec![1_000_000; victims];
-    let mut path = None;
+    let alone = options.alone && victims == 1 && options.unit == Unit::Instruction;
+    let mut paths = VecDeque::new();
     for nth in 0..victims {
         let ks = lengths.iter().enumerate().map(|(n, k)| if n < nth { k / 2 } else { *k }).collect();
-        let alone = options.alone && victims == 1 && options.unit == Unit::Instruction;
         let (walked, _, way) = play(ks, if alone { Way::Record(None) } else { Way::Walk }, &mut outcome);
         if let Way::Record(way) = way {
-            path = way.map(Rc::new);
+            paths.extend(way.map(Rc::new));
         }
         let length = &mut lengths[nth];
         *length = walked[nth];
@@ -287,12 +289,29 @@ pub fn explore(
         .collect();
     let mut at = vec![options.offset; victims];
     loop {
-        let way = path.clone().map_or(Way::Walk, Way::Along);
-        let (_, mut finished, way) = play(at.clone(), way, &mut outcome);
-        if matches!(way, Way::Astray) {
-            // That was a kill point too, but not this one.
-            (_, finished, _) = play(at.clone(), Way::Walk, &mut outcome);
+        // To leave the path is a kill point too, but not this one. Numbers that the kernel tells have more or fewer
+        // digits, this time or from now on.
+        let mut finished = vec![];
+        let known = paths.len();
+        for attempt in 0..=known + 1 {
+            if attempt == known
+                && alone
+                && let (.., Way::Record(Some(anew))) = play(vec![1_000_000], Way::Record(None), &mut outcome)
+            {
+                paths.push_back(Rc::new(anew));
+            }
+            let way = paths.get(attempt).cloned().map_or(Way::Walk, Way::Along);
+            let (_, ended, way) = play(at.clone(), way, &mut outcome);
+            finished = ended;
+            if !matches!(way, Way::Astray) {
+                // The one that was right is tried first the next time.
+                if let Some(right) = paths.remove(attempt) {
+                    paths.push_front(right);
+                }
+                break;
+            }
         }
+        paths.truncate(PATHS);
         if options.satisfied(&outcome) || outcome.skipped >= 200 {
             outcome.examples.push("stopped here".into());
             break;
@@ -306,7 +325,7 @@ pub fn explore(
             wheel -= 1;
             if !finished[wheel] && at[wheel] < lengths[wheel] * 8 + 10_000 {
                 at[wheel] += match per_victim {
-                    None if options.stride == 1 => full_stride(at[wheel], lengths[wheel]),
+                    None if options.stride == 1 && !alone => full_stride(at[wheel], lengths[wheel]),
                     // Behind a victim that finished, a later one is short; behind one that died, it first spins.
                     Some(points) if wheel > 0 && at[wheel] < SHORT => strides[wheel].min(SHORT.div_ceil(points)),
                     _ => strides[wheel],
@@ -319,10 +338,13 @@ pub fn explore(
     outcome
 }
 
+/// So many paths a scenario remembers.
+const PATHS: usize = 4;
+
 /// About as long is an operation that meets nobody.
 const SHORT: u64 = 48;
 
-/// A long operation of the full run spins or waits in its middle: there not every instruction counts.
+/// A long operation beside which others run spins or waits in its middle: there not every instruction counts.
 fn full_stride(k: u64, length: u64) -> u64 {
     const DENSE: u64 = 250;
     if length <= 4 * DENSE || k < DENSE || k + DENSE >= length {

@@ -118,6 +118,7 @@ impl Victim {
         let child = Child::fork(|| {
             // SAFETY: asks to be traced by the parent.
             unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
+            crate::heap::begin();
             body();
         });
         let mut victim = Self { child, steps: 0, way: None };

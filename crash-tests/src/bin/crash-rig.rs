@@ -7,7 +7,7 @@ use ringfence_crash_tests::{catalogue, run};
 
 const USAGE: &str = "\
 crash-rig [--full | --points N] [--stride N] [--offset N] [--only TEXT] [--jobs N] [--list]
-  --full       every kill point (of operations of more than 1000 instructions, a part)
+  --full       every kill point (a part, where others run beside more than 1000 instructions, and of several victims)
   --points N   about N kill points a scenario (default 60)
   --stride N   kill after every N-th instruction only
   --offset N   and begin with the N-th
