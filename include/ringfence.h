@@ -475,7 +475,8 @@ int rf_segment_unlink(const char *name);
  *
  * @param segment  the segment
  * @param dead     how many dead participants were cleared up; may be NULL
- * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID, RF_E_SYSTEM
+ * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID, RF_E_BUSY (somebody was stopped while giving space back),
+ * RF_E_NO_DESCRIPTORS, RF_E_SYSTEM
  *
  * Threads, processes: any number at once. Crash: killed in the middle, another does the rest.
  */
@@ -503,7 +504,8 @@ int rf_segment_size(const struct rf_segment *segment, size_t *size);
  *
  * @param segment  the segment
  * @param object   the name of the object
- * @return RF_OK, RF_E_MISSING, RF_E_NAME, RF_E_CORRUPTED, RF_E_INVALID
+ * @return RF_OK, RF_E_MISSING, RF_E_NAME, RF_E_CORRUPTED, RF_E_INVALID, RF_E_BUSY (somebody was stopped while changing
+ * the directory)
  *
  * Crash: killed in the middle, the next to use the directory finishes or undoes it.
  */
@@ -677,7 +679,8 @@ typedef struct rf_mutex rf_mutex;
  * @param flags    of `rf_flags`
  * @param out      the handle; `rf_mutex_close` gives it back
  * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE, RF_E_WRONG_SHAPE (a mutex with data of Rust's inside),
- * RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+ * RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
  *
  * Crash: killed in the middle, nobody ever sees half a mutex.
  */
@@ -777,7 +780,8 @@ typedef struct rf_value rf_value;
  * @param initial  `size` bytes, the value if this call makes it; NULL for all zero
  * @param out      the handle; `rf_value_close` gives it back
  * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another type),
- * RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+ * RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
  *
  * Crash: killed in the middle, nobody ever sees half a value.
  */
@@ -961,7 +965,8 @@ typedef struct rf_array rf_array;
  * @param len      how many elements: at least 1; 0 without RF_CREATE takes what is there
  * @param out      the handle; `rf_array_close` gives it back
  * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another type or
- * length), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+ * length), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
  *
  * Crash: killed in the middle, nobody ever sees half an array.
  */
@@ -1162,7 +1167,8 @@ typedef struct rf_queue rf_queue;
  * @param capacity    how many items it holds, exactly: at least 1; 0 without `RF_CREATE` takes what is there
  * @param out         the handle; `rf_queue_close` gives it back
  * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another item or
- * capacity), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+ * capacity), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
  *
  * Crash: killed in the middle, nobody ever sees half a queue.
  */
@@ -1271,7 +1277,8 @@ typedef struct rf_channel rf_channel;
  * there
  * @param out         the handle; `rf_channel_close` gives it back
  * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another
- * capacity), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+ * capacity), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
  *
  * Crash: killed in the middle, nobody ever sees half a channel.
  */

@@ -62,7 +62,8 @@ impl From<RecvError> for Failure {
 /// there
 /// @param out         the handle; `rf_channel_close` gives it back
 /// @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another
-/// capacity), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+/// capacity), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+/// RF_E_BUSY (somebody was stopped while changing the directory)
 ///
 /// Crash: killed in the middle, nobody ever sees half a channel.
 #[unsafe(no_mangle)]

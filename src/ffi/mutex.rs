@@ -40,7 +40,8 @@ pub struct rf_mutex {
 /// @param flags    of `rf_flags`
 /// @param out      the handle; `rf_mutex_close` gives it back
 /// @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE, RF_E_WRONG_SHAPE (a mutex with data of Rust's inside),
-/// RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+/// RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+/// RF_E_BUSY (somebody was stopped while changing the directory)
 ///
 /// Crash: killed in the middle, nobody ever sees half a mutex.
 #[unsafe(no_mangle)]

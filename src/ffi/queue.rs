@@ -63,7 +63,8 @@ impl From<PopFailure> for Failure {
 /// @param capacity    how many items it holds, exactly: at least 1; 0 without `RF_CREATE` takes what is there
 /// @param out         the handle; `rf_queue_close` gives it back
 /// @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another item or
-/// capacity), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+/// capacity), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+/// RF_E_BUSY (somebody was stopped while changing the directory)
 ///
 /// Crash: killed in the middle, nobody ever sees half a queue.
 #[unsafe(no_mangle)]

@@ -310,7 +310,8 @@ pub unsafe extern "C" fn rf_segment_unlink(name: *const c_char) -> c_int {
 ///
 /// @param segment  the segment
 /// @param dead     how many dead participants were cleared up; may be NULL
-/// @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID, RF_E_SYSTEM
+/// @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID, RF_E_BUSY (somebody was stopped while giving space back),
+/// RF_E_NO_DESCRIPTORS, RF_E_SYSTEM
 ///
 /// Threads, processes: any number at once. Crash: killed in the middle, another does the rest.
 #[unsafe(no_mangle)]
@@ -349,7 +350,8 @@ pub unsafe extern "C" fn rf_segment_size(segment: *const rf_segment, size: *mut 
 ///
 /// @param segment  the segment
 /// @param object   the name of the object
-/// @return RF_OK, RF_E_MISSING, RF_E_NAME, RF_E_CORRUPTED, RF_E_INVALID
+/// @return RF_OK, RF_E_MISSING, RF_E_NAME, RF_E_CORRUPTED, RF_E_INVALID, RF_E_BUSY (somebody was stopped while changing
+/// the directory)
 ///
 /// Crash: killed in the middle, the next to use the directory finishes or undoes it.
 #[unsafe(no_mangle)]

@@ -44,7 +44,8 @@ pub struct rf_value {
 /// @param initial  `size` bytes, the value if this call makes it; NULL for all zero
 /// @param out      the handle; `rf_value_close` gives it back
 /// @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another type),
-/// RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED
+/// RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+/// RF_E_BUSY (somebody was stopped while changing the directory)
 ///
 /// Crash: killed in the middle, nobody ever sees half a value.
 #[unsafe(no_mangle)]

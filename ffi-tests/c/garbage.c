@@ -1,0 +1,249 @@
+/* Every call again and again while somebody writes garbage over the segment. It prints which function returned what; the
+ * test compares that with what the header says of each.
+ *
+ * garbage NAME: the segment of that name, which the test spoils.
+ * garbage: memory of its own between two pages that nobody may touch, which a thread spoils. */
+#define _GNU_SOURCE
+#include "check.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, LEN = 4 * PAGE, ROUNDS = 3000, CAPACITY = 5, ROWS = 3, CALLS = 96 };
+#define SHORT 200000 /* ns */
+
+/* What came of each function. */
+static struct {
+    const char *call;
+    char seen[128];
+} calls[CALLS];
+
+static int note(const char *call, int status) {
+    size_t length = strcspn(call, "("), i = 0;
+    TRUE(status > -64 && status < 64);
+    while (calls[i].call && (strncmp(calls[i].call, call, length) || calls[i].call[length] != '(')) TRUE(++i < CALLS);
+    calls[i].call = call;
+    calls[i].seen[status + 64] = 1;
+    return status;
+}
+#define DO(call) note(#call, call)
+
+typedef struct { uint64_t words[5]; } row;
+
+static uint64_t randomly(uint64_t *state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static void locks(rf_segment *segment) {
+    rf_mutex *mutex;
+    int32_t pid;
+    if (DO(rf_mutex_open(segment, "mutex", RF_CREATE, &mutex)) < 0) return;
+    int got = DO(rf_mutex_lock(mutex, SHORT));
+    DO(rf_mutex_lock(mutex, 0));
+    DO(rf_mutex_holder(mutex, &pid));
+    if (got == RF_OWNER_DIED) DO(rf_mutex_make_consistent(mutex));
+    DO(rf_mutex_unlock(mutex));
+    DO(rf_mutex_reset(mutex));
+    OK(rf_mutex_close(mutex));
+}
+
+static void values(rf_segment *segment) {
+    rf_value *value, *wide;
+    int64_t was;
+    int32_t pid;
+    row some = {{1, 2, 3, 4, 5}};
+    if (DO(rf_value_open(segment, "value", RF_CREATE, RF_I64, 0, 0, NULL, NULL, &value)) >= 0) {
+        DO(rf_value_get(value, &was));
+        DO(rf_value_set(value, &was));
+        DO(rf_value_fetch_add(value, 1, &was));
+        DO(rf_value_fetch_sub(value, 1, &was));
+        DO(rf_value_fetch_and(value, 1, &was));
+        DO(rf_value_fetch_or(value, 1, &was));
+        DO(rf_value_fetch_xor(value, 1, &was));
+        DO(rf_value_swap(value, 1, &was));
+        DO(rf_value_compare_exchange(value, 1, 2, &was));
+        OK(rf_value_close(value));
+    }
+    if (DO(rf_value_open(segment, "wide", RF_CREATE, RF_STRUCT, sizeof some, 8, "row", &some, &wide)) >= 0) {
+        if (DO(rf_value_lock(wide, SHORT)) >= 0) DO(rf_value_lock(wide, 0));
+        DO(rf_value_set(wide, &some));
+        DO(rf_value_get(wide, &some));
+        DO(rf_value_holder(wide, &pid));
+        DO(rf_value_unlock(wide));
+        DO(rf_value_unlock(wide));
+        OK(rf_value_close(wide));
+    }
+}
+
+static void arrays(rf_segment *segment) {
+    rf_array *array, *rows;
+    int64_t was;
+    int32_t pid, one = 1;
+    size_t len = 0;
+    void *address;
+    row some[ROWS] = {0};
+    if (DO(rf_array_open(segment, "array", 0, RF_I32, 0, 0, NULL, 0, &array)) >= 0) {
+        OK(rf_array_len(array, &len));
+        TRUE(len > 0);
+        DO(rf_array_set(array, len - 1, &one));
+        DO(rf_array_get(array, len - 1, &one));
+        DO(rf_array_fill(array, &one));
+        DO(rf_array_fetch_add(array, len - 1, 1, &was));
+        DO(rf_array_compare_exchange(array, 0, 1, 2, &was));
+        DO(rf_array_pointer(array, &address));
+        OK(rf_array_close(array));
+    }
+    if (DO(rf_array_open(segment, "rows", RF_CREATE, RF_STRUCT, sizeof(row), 8, "row", ROWS, &rows)) >= 0) {
+        DO(rf_array_write(rows, 0, ROWS, some));
+        DO(rf_array_read(rows, 0, ROWS, some));
+        if (DO(rf_array_lock(rows, SHORT)) >= 0) DO(rf_array_unlock(rows));
+        DO(rf_array_holder(rows, &pid));
+        OK(rf_array_close(rows));
+    }
+}
+
+static void queues(rf_segment *segment, int round) {
+    rf_queue *queue;
+    row some = {{0}};
+    size_t len, capacity;
+    int is;
+    if (DO(rf_queue_open(segment, "queue", 0, sizeof some, 8, NULL, 0, &queue)) < 0) return;
+    OK(rf_queue_capacity(queue, &capacity));
+    for (int i = 0; i < 3; i++) DO(rf_queue_push(queue, &some, SHORT));
+    for (int i = 0; i < 2; i++) DO(rf_queue_pop(queue, &some, SHORT));
+    DO(rf_queue_push(queue, &some, 0));
+    DO(rf_queue_pop(queue, &some, 0));
+    OK(rf_queue_len(queue, &len));
+    TRUE(len <= capacity);
+    if (round % 16 == 0) DO(rf_queue_shutdown(queue));
+    DO(rf_queue_is_shut_down(queue, &is));
+    OK(rf_queue_close(queue));
+}
+
+static void channels(rf_segment *segment, int round) {
+    rf_channel *channel;
+    static char room[LEN + 1];
+    size_t len, max, capacity;
+    int is, got;
+    if (DO(rf_channel_open(segment, "channel", 0, 0, &channel)) < 0) return;
+    OK(rf_channel_max_message(channel, &max));
+    OK(rf_channel_capacity(channel, &capacity));
+    TRUE(max < capacity && capacity < sizeof room);
+    DO(rf_channel_send(channel, room, 20, SHORT));
+    DO(rf_channel_send(channel, room, max, 0));
+    EXPECT(DO(rf_channel_send(channel, room, max + 1, SHORT)), RF_E_MESSAGE_TOO_LONG);
+    got = DO(rf_channel_recv(channel, room, 3, &len, SHORT));
+    if (got == RF_OK) TRUE(len <= 3);
+    if (got == RF_E_BUFFER_TOO_SHORT) TRUE(len > 3 && len <= max);
+    if (DO(rf_channel_recv(channel, room, sizeof room, &len, SHORT)) == RF_OK) TRUE(len <= max);
+    DO(rf_channel_recv(channel, room, sizeof room, &len, 0));
+    OK(rf_channel_len(channel, &len));
+    TRUE(len <= capacity / 8);
+    if (round % 16 == 0) DO(rf_channel_shutdown(channel));
+    DO(rf_channel_is_shut_down(channel, &is));
+    OK(rf_channel_close(channel));
+}
+
+static void around(rf_segment *segment) {
+    rf_participant_info people[4];
+    rf_object_info objects[16];
+    rf_mutex *own;
+    size_t count, dead;
+    DO(rf_segment_recover(segment, &dead));
+    DO(rf_segment_size(segment, &count));
+    if (DO(rf_segment_participants(segment, sizeof *people, 4, people, &count)) == RF_OK)
+        for (size_t i = 0; i < count && i < 4; i++) TRUE(memchr(people[i].name, 0, sizeof people[i].name) != NULL);
+    if (DO(rf_segment_objects(segment, sizeof *objects, 16, objects, &count)) == RF_OK)
+        for (size_t i = 0; i < count && i < 16; i++) TRUE(memchr(objects[i].name, 0, sizeof objects[i].name) != NULL);
+    if (DO(rf_mutex_open(segment, "own", RF_CREATE | RF_EXCL, &own)) >= 0) OK(rf_mutex_close(own));
+    DO(rf_segment_remove(segment, "own"));
+}
+
+static void make(rf_segment *segment) {
+    rf_array *array;
+    rf_queue *queue;
+    rf_channel *channel;
+    locks(segment);
+    values(segment);
+    OK(rf_array_open(segment, "array", RF_CREATE, RF_I32, 0, 0, NULL, 9, &array));
+    OK(rf_queue_open(segment, "queue", RF_CREATE, sizeof(row), 8, NULL, CAPACITY, &queue));
+    OK(rf_channel_open(segment, "channel", RF_CREATE, 240, &channel));
+    OK(rf_array_close(array));
+    OK(rf_queue_close(queue));
+    OK(rf_channel_close(channel));
+    arrays(segment);
+}
+
+static _Atomic uint64_t *words;
+static uint64_t image[LEN / 8];
+static atomic_int done;
+
+static void put(size_t at, uint64_t value) {
+    atomic_store_explicit(&words[at], value, memory_order_relaxed);
+}
+
+static void *spoil(void *seed) {
+    uint64_t state = *(uint64_t *)seed;
+    while (!done) {
+        size_t at = randomly(&state) % (LEN / 8);
+        uint64_t old = words[at], elsewhere = image[randomly(&state) % (LEN / 8)];
+        uint64_t values[] = {0,       1,       UINT64_MAX, INT64_MAX, LEN,   ~127ull, 1ull << 40, 1ull << 63 | 100,
+                             old + 1, old + 8, old + 128,  old ^ 1ull << 63, elsewhere, randomly(&state)};
+        put(at, values[randomly(&state) % (sizeof values / sizeof *values)]);
+        /* Left to itself there would soon be nothing to spoil. */
+        if (randomly(&state) % 16 == 0)
+            for (at = 0; at < LEN / 8; at++) put(at, image[at]);
+        for (uint64_t rest = randomly(&state) % 2000; rest > 0; rest--) atomic_signal_fence(memory_order_seq_cst);
+    }
+    return NULL;
+}
+
+static rf_segment *between_fences(pthread_t *thread, uint64_t *seed) {
+    rf_segment *segment;
+    rf_segment_options options = {.size_of = sizeof options, .participants = 4, .objects = 12};
+    char *memory = mmap(NULL, LEN + 2 * PAGE, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    TRUE(memory != MAP_FAILED && mprotect(memory + PAGE, LEN, PROT_READ | PROT_WRITE) == 0);
+    words = (void *)(memory + PAGE);
+    OK(rf_segment_format_at(memory + PAGE, LEN, &options, &segment));
+    make(segment);
+    for (size_t at = 0; at < LEN / 8; at++) image[at] = words[at];
+    TRUE(pthread_create(thread, NULL, spoil, seed) == 0);
+    return segment;
+}
+
+int main(int argc, char **argv) {
+    alarm(100); /* then it hangs */
+    pthread_t thread;
+    rf_segment *segment, *again;
+    const char *given = getenv("RINGFENCE_SEED");
+    uint64_t seed = given ? strtoull(given, NULL, 10) : 88172645463325252;
+    if (argc == 1)
+        segment = between_fences(&thread, &seed);
+    else
+        while (DO(rf_segment_open(argv[1], 0, 0, NULL, &segment)) < 0) continue; /* a header that is spoilt just now */
+    for (int round = 0; round < ROUNDS; round++) {
+        locks(segment);
+        values(segment);
+        arrays(segment);
+        queues(segment, round);
+        channels(segment, round);
+        if (round % 4 == 0) around(segment);
+        if (round % 8 == 0) {
+            int got = argc == 1 ? DO(rf_segment_attach_at((void *)words, LEN, &again))
+                                : DO(rf_segment_open(argv[1], 0, 0, NULL, &again));
+            if (got >= 0) DO(rf_segment_close(again));
+        }
+    }
+    done = 1;
+    if (argc == 1) pthread_join(thread, NULL);
+    DO(rf_segment_close(segment));
+    for (int i = 0; i < CALLS && calls[i].call; i++)
+        for (int status = -64; status < 64; status++)
+            if (calls[i].seen[status + 64])
+                printf("%.*s %d\n", (int)strcspn(calls[i].call, "("), calls[i].call, status);
+    return 0;
+}
