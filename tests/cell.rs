@@ -4,6 +4,7 @@ mod common;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use common::chance::Chance;
 use common::{Name, Role, hear, role, say};
 use ringfence::{
     Array, CChar, ElementError, Error, LockError, OutOfRange, RawArray, RawValue, Segment, SegmentOptions, Value,
@@ -116,16 +117,21 @@ fn a_balance_changed_under_the_lock_ends_where_it_began() {
 
 #[test]
 fn a_large_value_is_never_torn_also_when_its_writer_is_killed() {
+    let mut chance = Chance::new(20);
     let (name, segment) = setup("torn");
     let wide = Value::<[u64; 32]>::create(&segment, "wide", [0; 32]).unwrap();
-    for _ in 0..20 {
+    for _ in 0..chance.rounds {
         let mut writer = Role::start("write-for-ever", &[&name.0]);
         writer.expect("writing");
         let whole = |value: [u64; 32]| value.iter().all(|word| *word == value[0]);
-        for _ in 0..2000 {
+        let reads = 1 + chance.index(4000);
+        for _ in 0..reads {
             assert!(whole(wide.read().unwrap()));
         }
+        assert!(writer.child.try_wait().unwrap().is_none(), "the writer failed");
         writer.kill();
+        chance.kills += 1;
+        chance.checked += reads;
         assert!(whole(wide.read().unwrap()));
         wide.write([7; 32]).unwrap();
         assert_eq!(wide.read().unwrap(), [7; 32]);

@@ -3,43 +3,47 @@
 
 mod common;
 
-use std::time::Duration;
-
-use common::{Name, Role, role, say};
+use common::accounts::{self, Accounts, Torn};
+use common::chance::Chance;
+use common::{Name, Role, role};
 use ringfence::{Channel, Error, RecvError, Segment, SegmentOptions, SendError};
+
+/// Senders and receivers at a time.
+const SIDE: usize = 3;
 
 #[test]
 fn role_entry() {
     let Some((role, arguments)) = role() else { return };
     let segment = Segment::open(&arguments[0]).unwrap();
     let channel = Channel::open(&segment, "c").unwrap();
-    say("ready");
+    let most = channel.max_message();
     match role.as_str() {
-        "receiver" => loop {
-            channel.recv().unwrap();
-        },
-        "sender" => {
-            for number in 0.. {
-                channel.send(&stamped(9, number)).unwrap();
-            }
-        }
+        "producer" => accounts::produce(&segment, &arguments[1], |item| channel.send(&message(item, most)).unwrap()),
+        "consumer" => accounts::consume(&segment, || or_the_end(channel.recv(), RecvError::Closed, most)),
         _ => panic!("no role {role}"),
     }
 }
 
-/// A message whose bytes tell whether it is whole.
-fn stamped(own: u8, number: u32) -> Vec<u8> {
-    let mut message = vec![own; 5 + number as usize % 61];
-    message[1..5].copy_from_slice(&number.to_le_bytes());
+/// A message of some length, not over `most`, whose every byte tells which it is.
+fn message(item: u64, most: usize) -> Vec<u8> {
+    let spread = item.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut message = item.to_ne_bytes().to_vec();
+    message.resize(8 + (spread >> 48) as usize % (most - 7).min(90), (spread >> 32) as u8);
     message
 }
 
-/// Sender and number of a whole message.
-fn read(message: &[u8]) -> (u8, u32) {
-    let own = message[0];
-    let number = u32::from_le_bytes(message[1..5].try_into().unwrap());
-    assert_eq!(message, stamped(own, number), "torn");
-    (own, number)
+/// An item, or none if this is the end.
+fn or_the_end(received: Result<Vec<u8>, RecvError>, end: RecvError, most: usize) -> Option<Result<u64, Torn>> {
+    match received {
+        Ok(bytes) => {
+            let item = bytes.first_chunk().map(|item| u64::from_ne_bytes(*item));
+            Some(item.filter(|item| bytes == message(*item, most)).ok_or(Torn))
+        }
+        Err(error) => {
+            assert_eq!(error, end);
+            None
+        }
+    }
 }
 
 fn setup(what: &str, ring_bytes: usize) -> (Name, Segment, Channel) {
@@ -83,35 +87,35 @@ fn capacity_is_exact_at_every_offset() {
     }
 }
 
-// semantics 75
+// semantics 27, 32 and 75
 #[test]
-fn killed_senders_and_receivers_leave_a_channel_that_works() {
-    let (name, segment, channel) = setup("kills", 300);
-    for round in 0..30u64 {
-        let mut sender = Role::start("sender", &[&name.0]);
-        let mut receiver = (round % 2 == 0).then(|| Role::start("receiver", &[&name.0]));
-        sender.expect("ready");
-        if let Some(receiver) = &mut receiver {
-            receiver.expect("ready");
-        }
-        let mut last = None;
-        for _ in 0..round * 7 {
-            let (own, number) = read(&channel.recv_timeout(Duration::from_secs(5)).unwrap());
-            assert_eq!(own, 9);
-            assert!(last < Some(number), "twice or out of order");
-            assert!(receiver.is_some() || last.is_none_or(|last| last + 1 == number), "lost");
-            last = Some(number);
-        }
-        sender.kill();
-        if let Some(receiver) = receiver {
-            receiver.kill();
-        }
-        segment.recover().unwrap();
-        while let Ok(message) = channel.try_recv() {
-            read(&message);
-        }
-        channel.send_timeout(b"after", Duration::from_secs(5)).unwrap();
-        assert_eq!(channel.recv_timeout(Duration::from_secs(5)).unwrap(), b"after");
+fn random_kills_lose_and_double_nothing() {
+    let mut chance = Chance::new(20);
+    let mut books = Accounts::new("kills", SIDE, chance.rounds);
+    let channel = Channel::create(&books.segment, "c", 300).unwrap();
+    let receivers = books.kill(&mut chance);
+    channel.shutdown().unwrap();
+    receivers.into_iter().for_each(Role::finish);
+    books.check(&mut chance);
+}
+
+/// From a ring that holds one message at a time to one with room for hundreds: what nobody lives to receive is there,
+/// and afterwards so is all the room.
+// semantics 27, 32 and 75
+#[test]
+fn what_the_dead_leave_is_whole_in_a_ring_of_any_size() {
+    let mut chance = Chance::new(3);
+    for ring_bytes in [16, 24, 96, 104, 1000, 20_000] {
+        let mut books = Accounts::new("rest", SIDE, chance.rounds);
+        let channel = Channel::create(&books.segment, "c", ring_bytes).unwrap();
+        let most = channel.max_message();
+        let receivers = books.kill(&mut chance);
+        books.kill_all(receivers, &mut chance);
+        books.drain(|| or_the_end(channel.try_recv(), RecvError::Empty, most));
+        books.check(&mut chance);
+        channel.try_send(&vec![1; most]).unwrap();
+        assert_eq!(channel.try_send(b""), Err(SendError::Full));
+        assert_eq!(channel.try_recv().unwrap(), vec![1; most]);
         assert!(channel.is_empty());
     }
 }

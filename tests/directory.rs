@@ -4,6 +4,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::chance::Chance;
 use common::{Name, PATIENCE, Parts, Role, fork, hear, kill, reap, role, say, until};
 use ringfence::{Array, CChar, Channel, Element, Error, Mutex, ObjectInfo, Queue, Segment, SegmentOptions, Value};
 
@@ -243,20 +244,22 @@ fn many_objects_fill_the_directory_and_come_again() {
 /// Killed at random moments in the middle of creating and removing, again and again.
 #[test]
 fn random_kills_leave_a_sound_directory() {
+    let mut chance = Chance::new(25);
     let name = Name::new("churn");
     let segment = name.create(&options(12, 12 * 1200));
-    for round in 0..25_u64 {
-        let mut roles: Vec<_> =
-            (0..2).map(|i| Role::start("churner", &[&name.0, &(round * 2 + i + 1).to_string()])).collect();
+    for _ in 0..chance.rounds {
+        let mut churner = || Role::start("churner", &[&name.0, &chance.below(1 << 31).to_string()]);
+        let mut roles = [churner(), churner()];
         roles.iter_mut().for_each(|role| role.expect("go"));
-        // Not to synchronise: the kill comes at a random moment.
-        std::thread::sleep(Duration::from_micros(round * 377 % 5000 + 500));
+        chance.pause(Duration::from_micros(5500));
         for role in roles {
             assert!(common::state_of(role.pid()) != Some('Z'), "a churner failed");
             kill(role.pid());
+            chance.kills += 1;
         }
         for name in names(&segment) {
             segment.remove(&name).unwrap();
+            chance.checked += 1;
         }
         segment.recover().unwrap();
         assert_eq!(segment.participants().len(), 1);

@@ -6,6 +6,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use common::chance::Chance;
 use common::{Name, PATIENCE, Role, fork, hear, kill, reap, role, say, state_of, until};
 use ringfence::layout::segment::Geometry;
 use ringfence::{Array, LockError, Mutex, Segment, SegmentOptions};
@@ -362,20 +363,25 @@ fn several_deaths_in_a_row() {
 /// Owners die all the time in a table with few places, which others take at once: nobody ever shares the lock.
 #[test]
 fn places_are_reused_under_the_eyes_of_slow_recoverers() {
+    let mut chance = Chance::new(40);
     let name = Name::new("reuse");
     let segment = name.create(&small().participants(4));
     drop(Mutex::create(&segment, "pair", [0_u64; 2]).unwrap());
     let mut roles: Vec<_> = (0..3).map(|_| Role::start("pair", &[&name.0])).collect();
     roles.iter_mut().for_each(|role| role.expect("go"));
-    for round in 0..40_u64 {
+    let all_live = |roles: &[Role]| roles.iter().all(|role| state_of(role.pid()) != Some('Z'));
+    for _ in 0..chance.rounds {
         // One is stopped in the middle of whatever it does, another dies, its place is taken, and the first goes on.
-        let (slow, victim) = ((round % 3) as usize, ((round + 1) % 3) as usize);
-        assert!(roles.iter().all(|role| state_of(role.pid()) != Some('Z')), "two owners, or a hang");
+        let slow = chance.index(3);
+        let victim = (slow + 1 + chance.index(2)) % 3;
+        chance.pause(Duration::from_micros(500));
+        assert!(all_live(&roles), "two owners, or a hang");
         roles[slow].signal(libc::SIGSTOP);
+        chance.pause(Duration::from_micros(500));
         roles[victim].child.kill().unwrap();
         roles[victim].child.wait().unwrap();
         roles[victim] = Role::start("pair", &[&name.0]);
-        if round % 2 == 0 {
+        if chance.below(2) == 0 {
             roles[victim].expect("go");
             roles[slow].signal(libc::SIGCONT);
         } else {
@@ -384,8 +390,10 @@ fn places_are_reused_under_the_eyes_of_slow_recoverers() {
         }
     }
     let pair = Mutex::<[u64; 2]>::open(&segment, "pair").unwrap();
-    assert!(roles.iter().all(|role| state_of(role.pid()) != Some('Z')));
+    assert!(all_live(&roles));
+    chance.kills += chance.rounds + roles.len();
     roles.into_iter().for_each(Role::kill);
     let guard = pair.lock_timeout(PATIENCE).or_else(|error| error.into_guard().ok_or("refused")).unwrap();
     assert!(guard[0] > 0 && guard[0] - guard[1] <= 1);
+    chance.checked += guard[0] as usize;
 }

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use common::chance::Chance;
 use common::{Name, PATIENCE, Role, listed, role, say, small};
 use ringfence::{Error, Mutex, Segment, SegmentOptions, Unlink};
 
@@ -46,18 +47,21 @@ fn role_entry() {
 
 #[test]
 fn a_creator_killed_anywhere_leaves_a_whole_segment_or_none() {
+    let mut chance = Chance::new(40);
     let name = Name::new("creator");
-    for round in 0..40_u64 {
+    for _ in 0..chance.rounds {
         let mut creator = Role::start("creates-and-unlinks", &[&name.0]);
         creator.expect("go");
-        // Not to synchronise: the kill comes at a random moment.
-        std::thread::sleep(Duration::from_micros(round * 137 % 3000));
+        chance.pause(Duration::from_millis(3));
+        assert!(creator.child.try_wait().unwrap().is_none(), "the creator failed");
         creator.kill();
+        chance.kills += 1;
         match Segment::open(&name.0) {
             // Nobody is left in it but us, and what is there can be used.
             Ok(segment) => {
                 assert_eq!(segment.participants().len(), 1);
                 drop(Mutex::open_or_create(&segment, "n", 0_u64).unwrap().lock().unwrap());
+                chance.checked += 1;
             }
             Err(error) => assert_eq!(error, Error::Missing),
         }

@@ -1,6 +1,10 @@
 //! What the integration tests share: names that vanish, and children of the test's own binary.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod accounts;
+pub mod chance;
+pub mod wordcount;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};

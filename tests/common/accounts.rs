@@ -1,0 +1,177 @@
+//! Producers and consumers of numbered items, killed under load, and the books kept of it in shared memory: what was
+//! pushed arrives, whole, once, in order.
+
+use std::cmp::Ordering;
+
+use ringfence::{Array, Segment, SegmentOptions, Value};
+
+use super::chance::Chance;
+use super::{Name, Role, hear, say, until};
+
+/// Items of a producer at the most. Item `n` of producer `own` is `own * ITEMS + n`.
+const ITEMS: usize = 1 << 17;
+
+/// An item that is not as it was pushed.
+pub struct Torn;
+
+/// In a child: pushes items and counts each push that has returned.
+pub fn produce(segment: &Segment, own: &str, mut push: impl FnMut(u64)) {
+    let own: usize = own.parse().unwrap();
+    let pushed = Array::<u64>::open(segment, "pushed").unwrap();
+    say("ready");
+    for n in 0..ITEMS {
+        push((own * ITEMS + n) as u64);
+        pushed.set(own, n as u64 + 1).unwrap();
+    }
+    hear();
+}
+
+/// In a child: counts how often it gets each item, until there are no more.
+pub fn consume(segment: &Segment, mut pop: impl FnMut() -> Option<Result<u64, Torn>>) {
+    let mut reader = Reader::new(segment);
+    say("ready");
+    while let Some(item) = pop() {
+        reader.read(item);
+    }
+}
+
+/// One consumer's side of the books.
+struct Reader {
+    got: Array<u8>,
+    disorder: Value<u32>,
+    torn: Value<u32>,
+    /// Of each producer, the least item that may come.
+    next: Vec<usize>,
+}
+
+impl Reader {
+    fn new(segment: &Segment) -> Self {
+        let got = Array::<u8>::open(segment, "got").unwrap();
+        Self {
+            next: vec![0; got.len() / ITEMS],
+            disorder: Value::open(segment, "disorder").unwrap(),
+            torn: Value::open(segment, "torn").unwrap(),
+            got,
+        }
+    }
+
+    fn read(&mut self, item: Result<u64, Torn>) {
+        let Some(item) = item.ok().map(|item| item as usize).filter(|item| *item < self.got.len()) else {
+            self.torn.fetch_add(1);
+            return;
+        };
+        let (own, n) = (item / ITEMS, item % ITEMS);
+        if n < self.next[own] {
+            self.disorder.fetch_add(1);
+        }
+        self.next[own] = n + 1;
+        self.got.fetch_add(item, 1).unwrap();
+    }
+}
+
+/// The books, in a segment with room for the object under test.
+pub struct Accounts {
+    name: Name,
+    pub segment: Segment,
+    /// Producers and consumers at a time.
+    side: usize,
+    rounds: usize,
+    pushed: Array<u64>,
+    got: Array<u8>,
+    disorder: Value<u32>,
+    torn: Value<u32>,
+    killed_consumers: usize,
+}
+
+impl Accounts {
+    /// For so many rounds, with `side` producers and `side` consumers at a time.
+    pub fn new(what: &str, side: usize, rounds: usize) -> Self {
+        let name = Name::new(what);
+        let producers = side + rounds;
+        let bytes = producers * ITEMS + (1 << 20);
+        let segment = name.create(&SegmentOptions::new().size(bytes));
+        Self {
+            pushed: Array::create(&segment, "pushed", producers).unwrap(),
+            got: Array::create(&segment, "got", producers * ITEMS).unwrap(),
+            disorder: Value::create(&segment, "disorder", 0).unwrap(),
+            torn: Value::create(&segment, "torn", 0).unwrap(),
+            killed_consumers: 0,
+            name,
+            segment,
+            side,
+            rounds,
+        }
+    }
+
+    fn start(&self, role: &str, own: usize) -> Role {
+        let mut started = Role::start(role, &[&self.name.0, &own.to_string()]);
+        started.expect("ready");
+        started
+    }
+
+    /// Runs the roles `producer` and `consumer`. Kills and replaces one of each in each round, in the end all
+    /// producers; gives back the consumers that are left.
+    pub fn kill(&mut self, chance: &mut Chance) -> Vec<Role> {
+        let mut producers: Vec<_> = (0..self.side).map(|own| (own, self.start("producer", own))).collect();
+        let mut consumers: Vec<_> = (0..self.side).map(|_| self.start("consumer", 0)).collect();
+        until("items of the first", || producers.iter().all(|(own, _)| self.pushed.get(*own).unwrap() > 0));
+        for own in self.side..self.side + self.rounds {
+            // The newest goes on for a random while.
+            let more = 1 + chance.below(500);
+            until("items", || self.pushed.get(own - 1).unwrap() >= more);
+            kill(producers.remove(chance.index(self.side)).1);
+            kill(consumers.remove(chance.index(self.side)));
+            self.killed_consumers += 1;
+            producers.push((own, self.start("producer", own)));
+            consumers.push(self.start("consumer", 0));
+        }
+        until("items of the last", || self.pushed.get(self.side + self.rounds - 1).unwrap() > 0);
+        producers.into_iter().for_each(|(_, producer)| kill(producer));
+        chance.kills += 2 * self.rounds + self.side;
+        consumers
+    }
+
+    /// Kills the consumers that are left.
+    pub fn kill_all(&mut self, consumers: Vec<Role>, chance: &mut Chance) {
+        self.killed_consumers += consumers.len();
+        chance.kills += consumers.len();
+        consumers.into_iter().for_each(kill);
+    }
+
+    /// Consumes what is there, in this process.
+    pub fn drain(&self, mut pop: impl FnMut() -> Option<Result<u64, Torn>>) {
+        let mut reader = Reader::new(&self.segment);
+        while let Some(item) = pop() {
+            reader.read(item);
+        }
+    }
+
+    /// What was pushed arrived, whole, once, in order; but for the one item that each killed consumer may have just got.
+    pub fn check(&self, chance: &mut Chance) {
+        assert_eq!((self.torn.get(), self.disorder.get()), (0, 0), "torn, out of order");
+        let (mut arrived, mut lost) = (0, 0);
+        for own in 0..self.pushed.len() {
+            let returned = self.pushed.get(own).unwrap() as usize;
+            assert!(returned > 0);
+            for n in 0..ITEMS {
+                match (self.got.get(own * ITEMS + n).unwrap(), n.cmp(&returned)) {
+                    (1, Ordering::Less) => arrived += 1,
+                    (0, Ordering::Less) => lost += 1,
+                    // The push in which the producer was killed.
+                    (0 | 1, Ordering::Equal) | (0, Ordering::Greater) => {}
+                    (times, _) => panic!("item {n} of {returned} of producer {own} arrived {times} times"),
+                }
+            }
+        }
+        let graves = self.killed_consumers;
+        assert!(lost <= graves, "{lost} of {} items lost by {graves} killed consumers", arrived + lost);
+        chance.checked += arrived;
+    }
+}
+
+/// Kills what must be alive: a producer or consumer that ends by itself has found something.
+fn kill(mut role: Role) {
+    let ended = role.child.try_wait().unwrap();
+    assert!(ended.is_none(), "ended by itself: {}", ended.unwrap());
+    role.kill();
+}
