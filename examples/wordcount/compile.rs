@@ -3,48 +3,18 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+
+use crate::scratch::TempDir;
 
 const SOURCE: &str = include_str!("c_worker.c");
 const HEADER: &str = include_str!("../../include/ringfence.h");
 const LIBRARY: &str = "libringfence.so";
 
-/// A folder of our own that goes with us.
-pub struct TempDir(PathBuf);
-
-impl TempDir {
-    /// A new folder that nobody else may enter.
-    pub fn new() -> io::Result<Self> {
-        let base = env::temp_dir();
-        for attempt in 0.. {
-            let path = base.join(format!("ringfence-wordcount-{}-{attempt}", std::process::id()));
-            match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self(path)),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 1000 => {}
-                Err(e) => return Err(e),
-            }
-        }
-        unreachable!("the loop returns")
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        // Nothing to be done about a failure, and nothing depends on it.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Compiles the C worker into `folder`. The error is the reason to go on without one, in one line.
-pub fn c_worker(folder: &Path) -> Result<PathBuf, String> {
+pub fn c_worker(scratch: &TempDir) -> Result<PathBuf, String> {
+    let folder = scratch.path();
     let library = find_library().ok_or_else(|| format!("no {LIBRARY} beside this program"))?;
     let home = library.parent().expect("a file has a folder");
     let source = folder.join("c_worker.c");
@@ -57,7 +27,9 @@ pub fn c_worker(folder: &Path) -> Result<PathBuf, String> {
         let Some((name, flags)) = compiler.split_first() else { continue };
         let mut rpath = OsString::from("-Wl,-rpath,");
         rpath.push(home);
-        let output = Command::new(name)
+        let mut command = Command::new(name);
+        scratch.keep_for(&mut command);
+        let output = command
             .args(flags)
             .args(["-std=c11", "-O2", "-o"])
             .arg(&program)

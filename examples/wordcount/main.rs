@@ -19,6 +19,7 @@ mod ledger;
 mod parent;
 mod progress;
 mod report;
+mod scratch;
 mod shared;
 mod text;
 mod wire;
@@ -59,6 +60,9 @@ fn main() -> ExitCode {
 }
 
 fn count(args: Args) -> Result<ExitCode, Box<dyn Error>> {
+    // What runs left behind whose every process was killed. Nothing depends on it.
+    let _ = ringfence::Segment::sweep();
+    scratch::sweep();
     let mut found = find(&args);
     let ranges = cut(&args, &mut found);
     report::skipped(&found);

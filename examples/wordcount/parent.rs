@@ -13,11 +13,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::args::Args;
-use crate::compile::{self, TempDir};
+use crate::compile;
 use crate::crew::{self, Crew, Language};
 use crate::files::Source;
 use crate::ledger::{Arrival, Ledger, TaskId};
 use crate::progress::Bar;
+use crate::scratch::TempDir;
 use crate::shared::{Holding, Shared, Task};
 use crate::text::{self, Counts};
 use crate::wire::{self, Part};
@@ -132,8 +133,6 @@ impl Drop for Name {
 
 /// Counts the ranges with several processes.
 pub fn run(args: &Args, sources: &[Source], ranges: &[Range], stop: &mut Stop) -> Result<Outcome, Box<dyn Error>> {
-    // What a run left behind whose every process was killed. Nothing depends on it.
-    let _ = Segment::sweep();
     let c_worker = if args.c { build_c_worker() } else { None };
     stop.check()?; // the compiler may have been what was stopped
     // Dropped in reverse: first the workers, then our handles, then the name.
@@ -190,7 +189,7 @@ fn create(workers: usize) -> Result<(Name, Shared), ringfence::Error> {
 fn build_c_worker() -> Option<(TempDir, std::path::PathBuf)> {
     let built = TempDir::new()
         .map_err(|e| format!("no temporary folder: {e}"))
-        .and_then(|folder| compile::c_worker(folder.path()).map(|program| (folder, program)));
+        .and_then(|folder| compile::c_worker(&folder).map(|program| (folder, program)));
     built.map_err(|reason| eprintln!("wordcount: going on without a C worker: {reason}")).ok()
 }
 
@@ -325,9 +324,12 @@ impl Parent<'_> {
                 self.lament(index, status, given);
             }
         }
-        if self.ledger.left() > 0 && self.crew.living().next().is_none() {
+        // The worker in C hands on the task whose holder is to be killed, for as long as there is nobody to take it.
+        let to_kill = self.ambush.is_some() && self.outcome.kill.is_none();
+        let able = self.crew.living().any(|w| w.language == Language::Rust || !to_kill);
+        if self.ledger.left() > 0 && !able {
             if self.crew.workers.len() >= self.shared.held.len() {
-                return Err("every worker died, and every one that replaced them".into());
+                return Err("too many workers died, and those who replaced them".into());
             }
             self.crew.start_rust()?;
         }

@@ -1,0 +1,88 @@
+//! The word count example with workers killed at any time, beside the one that it kills itself.
+
+mod common;
+
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use common::chance::Chance;
+use common::until;
+use common::wordcount::{Folder, Run, children, expected, prose, runs, signal, text, wordcount};
+
+#[test]
+fn killing_any_workers_at_any_time_changes_nothing() {
+    let mut chance = Chance::new(3);
+    let folder = Folder::new("massacre");
+    let prose = prose(400_000);
+    let file = folder.file("prose", &prose);
+    for _ in 0..chance.rounds {
+        let workers = 2 + chance.index(4);
+        let (task, part) = (2000 + chance.below(6000), 40 + chance.below(8000));
+        let numbers = [workers.to_string(), task.to_string(), part.to_string()];
+        let mut args =
+            vec!["--all", "--workers", &numbers[0], "--task-bytes", &numbers[1], "--part-bytes", &numbers[2]];
+        args.extend(["--twice", "--no-kill", "--no-c"].into_iter().filter(|_| chance.below(3) == 0));
+        let mut run = Run::start(wordcount(&args).arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let pid = run.pid();
+        let (counts, said) = (reader(run.0.stdout.take()), reader(run.0.stderr.take()));
+        until("workers", || workers_of(pid).len() >= workers || !runs(pid));
+        let (mut killed, most) = (0, 1 + chance.index(6));
+        while killed < most && runs(pid) {
+            chance.pause(Duration::from_millis(5));
+            let alive = workers_of(pid);
+            if !alive.is_empty() {
+                signal(alive[chance.index(alive.len())], libc::SIGKILL);
+                killed += 1;
+            }
+        }
+        let code = run.end().code();
+        let (counts, said) = (counts.join().unwrap(), text(&said.join().unwrap()));
+        assert_eq!(code, Some(0), "{args:?}: {said}");
+        assert!(killed > 0, "{args:?}: {said}");
+        assert_eq!(text(&counts), expected(&[&prose]), "{args:?}: {said}");
+        chance.kills += killed + usize::from(said.contains("with SIGKILL"));
+        chance.checked += text(&prose).split_whitespace().count();
+    }
+}
+
+/// Reads it to its end meanwhile, so that nobody waits for us.
+fn reader(from: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    let mut from = from.unwrap();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
+}
+
+/// Its workers that run; not the compiler, which is a child too.
+fn workers_of(pid: i32) -> Vec<i32> {
+    let line = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let is_worker = |pid: &i32| line(pid).split(|byte| *byte == 0).any(|arg| arg.starts_with(b"wordcount-"));
+    children(pid).into_iter().filter(is_worker).collect()
+}
+
+/// The worker in C hands on the task at which a worker in Rust is to be killed.
+#[test]
+fn the_worker_in_c_is_not_left_alone_with_a_task_that_it_does_not_take() {
+    let folder = Folder::new("alone");
+    let prose = prose(400_000);
+    let file = folder.file("prose", &prose);
+    let mut command = wordcount(&["--all", "--workers", "1", "--task-bytes", "2000"]);
+    let mut run = Run::start(command.arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let (counts, said) = (reader(run.0.stdout.take()), reader(run.0.stderr.take()));
+    let rust = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().starts_with(b"wordcount\0");
+    let mut victim = None;
+    until("a worker in Rust", || {
+        victim = workers_of(run.pid()).into_iter().find(rust);
+        victim.is_some()
+    });
+    signal(victim.unwrap(), libc::SIGKILL);
+    let code = run.end().code();
+    let said = text(&said.join().unwrap());
+    assert_eq!((code, text(&counts.join().unwrap())), (Some(0), expected(&[&prose])), "{said}");
+    assert!(said.contains("with SIGKILL"), "{said}");
+}
