@@ -2,6 +2,7 @@
 #![cfg(target_arch = "x86_64")]
 
 mod common;
+mod filter;
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use common::{Name, PATIENCE, Role, hear, listed, role, say, small};
+use filter::{Rule, errno};
 use ringfence::sys::ofd::{self, Byte, Mode};
 use ringfence::sys::shm;
 use ringfence::{Error, Mutex, Segment, Unlink};
@@ -19,30 +21,9 @@ const RACES: u32 = 200;
 
 /// From here on this process, and its children, cannot open a file without a name.
 fn refuse_tmpfile() {
-    let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let load = |offset| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset);
-    let equal = |k, jt, jf| statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k);
-    // The number of the call at 0, its arguments from 16 on, 8 bytes each.
-    let mut program = [
-        load(0),
-        equal(libc::SYS_open as u32, 2, 0),
-        equal(libc::SYS_openat as u32, 3, 0),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-        load(16 + 8),
-        statement(libc::BPF_JMP | libc::BPF_JA | libc::BPF_K, 0, 0, 1),
-        load(16 + 2 * 8),
-        statement(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, libc::O_TMPFILE as u32),
-        equal(libc::O_TMPFILE as u32, 0, 1),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EOPNOTSUPP as u32),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: the filter is live; the kernel copies it.
-    let done = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) == 0
-    };
-    assert!(done, "no filter");
+    let rule = |call, arguments| Rule { call, arguments, answer: errno(libc::EOPNOTSUPP) };
+    const FLAGS: u32 = libc::O_TMPFILE as u32;
+    filter::install(&[rule(libc::SYS_open, &[(1, FLAGS, FLAGS)]), rule(libc::SYS_openat, &[(2, FLAGS, FLAGS)])]);
     let file = File::options().read(true).write(true).custom_flags(libc::O_TMPFILE).open("/dev/shm");
     assert_eq!(file.expect_err("the filter does not hold").raw_os_error(), Some(libc::EOPNOTSUPP));
 }

@@ -3,10 +3,14 @@
 //!
 //! A program of its own (no test harness): it forks, and a fork wants a single thread.
 
+#[path = "../../tests/filter/mod.rs"]
+mod filter;
+
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
+use filter::{Rule, errno};
 use ringfence::layout::queue::QueueHeader;
 use ringfence::sys::{membarrier, nap};
 use ringfence_crash_tests::board::{Board, Role};
@@ -50,20 +54,8 @@ fn flag(board: &'static Board) -> &'static AtomicU32 {
 
 /// From now on `membarrier` fails in this process, as in a sandbox.
 fn forbid() {
-    let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let mut program = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_membarrier as u32),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
-        statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let filter = libc::sock_fprog { len: 4, filter: program.as_mut_ptr() };
-    // SAFETY: the filter is live; the kernel copies it.
-    let done = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) == 0
-    };
-    assert!(done && !membarrier::register() && !membarrier::barrier(), "the filter does not hold");
+    filter::install(&[Rule { call: libc::SYS_membarrier, arguments: &[], answer: errno(libc::EPERM) }]);
+    assert!(!membarrier::register() && !membarrier::barrier(), "the filter does not hold");
 }
 
 /// A queue of one place.

@@ -249,7 +249,7 @@ impl Segment {
     /// The named segments that this user may open, sorted by name.
     ///
     /// # Errors
-    /// Those of reading the directory.
+    /// Those of reading the directory; [`Error::NoDescriptors`] or [`Error::NoMemory`] if there is none to look with.
     pub fn list() -> Result<Vec<SegmentInfo>, Error> {
         named::list()
     }
@@ -262,7 +262,7 @@ impl Segment {
     /// until it is unlinked; what belongs to another user; a file that is no sound segment of this layout version.
     ///
     /// # Errors
-    /// Those of reading the directory.
+    /// Those of reading the directory; [`Error::NoDescriptors`] or [`Error::NoMemory`] if there is none to look with.
     pub fn sweep() -> Result<SweepReport, Error> {
         named::sweep()
     }

@@ -215,8 +215,12 @@ fn retire(fd: BorrowedFd<'_>, peek: &Peek<'_>, path: &Path) -> Result<bool, Erro
         Ok(_) | Err(Error::Missing) => return Ok(false),
         Err(error) => return Err(error),
     }
-    peek.retire()?;
-    shm::unlink(path)?;
+    peek.set_retired(true)?;
+    if let Err(error) = shm::unlink(path) {
+        // Nobody could join meanwhile, and the segment goes on as it was. One that was retired before stays so.
+        peek.set_retired(peek.is_retired())?;
+        return Err(error);
+    }
     Ok(true)
 }
 
@@ -277,12 +281,16 @@ pub struct SweepReport {
 pub fn list() -> Result<Vec<SegmentInfo>, Error> {
     let mut infos = Vec::new();
     for (name, path) in names()? {
-        let Ok(fd) = shm::open(&path) else { continue };
+        let Some(fd) = open_listed(&path)? else { continue };
         let Ok(stat) = shm::stat(fd.as_fd()) else { continue };
         if check_file(&stat).is_err() {
             continue;
         }
-        let Ok(peek) = Peek::new(fd.as_fd(), stat.size) else { continue };
+        let peek = match Peek::new(fd.as_fd(), stat.size) {
+            Ok(peek) => peek,
+            Err(Error::Corrupted(_) | Error::Version { .. }) => continue,
+            Err(error) => return Err(error),
+        };
         infos.push(SegmentInfo {
             name,
             size: stat.size,
@@ -310,7 +318,7 @@ fn names() -> Result<Vec<(String, PathBuf)>, Error> {
 pub fn sweep() -> Result<SweepReport, Error> {
     let mut report = SweepReport::default();
     for (name, path) in names()? {
-        let Some((fd, size)) = own_file(&path) else { continue };
+        let Some((fd, size)) = own_file(&path)? else { continue };
         let Ok(peek) = Peek::new(fd.as_fd(), size) else { continue };
         if (peek.goes_with_last() || peek.is_retired())
             && peek.is_dead() == Ok(true)
@@ -325,7 +333,7 @@ pub fn sweep() -> Result<SweepReport, Error> {
             continue;
         }
         let path = shm::path_of_file(&file);
-        let Some((fd, _)) = own_file(&path) else { continue };
+        let Some((fd, _)) = own_file(&path)? else { continue };
         // Its maker holds the door as long as it lives.
         if let Ok(Some(_door)) = Door::try_take(fd)
             && shm::unlink(&path).is_ok()
@@ -337,9 +345,19 @@ pub fn sweep() -> Result<SweepReport, Error> {
     Ok(report)
 }
 
+/// Opens a file that was in the directory: `None` if it is gone, or not for us. That this process or the machine has
+/// nothing left to open it with says nothing of the file.
+fn open_listed(path: &Path) -> Result<Option<OwnedFd>, Error> {
+    match shm::open(path) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(error @ (Error::NoDescriptors | Error::NoMemory)) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Opens a regular file that belongs to this user.
-fn own_file(path: &Path) -> Option<(OwnedFd, u64)> {
-    let fd = shm::open(path).ok()?;
-    let stat = shm::stat(fd.as_fd()).ok()?;
-    (stat.regular && stat.owner == process::euid()).then_some((fd, stat.size))
+fn own_file(path: &Path) -> Result<Option<(OwnedFd, u64)>, Error> {
+    let Some(fd) = open_listed(path)? else { return Ok(None) };
+    let stat = shm::stat(fd.as_fd())?;
+    Ok((stat.regular && stat.owner == process::euid()).then_some((fd, stat.size)))
 }

@@ -61,9 +61,9 @@ impl<'a> Peek<'a> {
         self.retired
     }
 
-    /// Notes that the name is gone for good. Mappings see it, as the file is memory.
-    pub fn retire(&self) -> Result<(), Error> {
-        shm::write_at(self.fd, &1_u32.to_ne_bytes(), RETIRED as u64)
+    /// Notes whether the name is gone for good. Mappings see it, as the file is memory.
+    pub fn set_retired(&self, retired: bool) -> Result<(), Error> {
+        shm::write_at(self.fd, &u32::from(retired).to_ne_bytes(), RETIRED as u64)
     }
 
     /// Whether nobody lives in it, but for whom `fd` itself holds locks. `false` where the file cannot tell.
