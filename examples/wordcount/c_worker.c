@@ -226,7 +226,7 @@ int main(int argc, char **argv)
     struct bytes stream = {NULL, 0, 0};
     uint64_t number, nothing = 0, ignored;
     size_t part_bytes;
-    int twice, status, started = 0;
+    int twice, status, started = 0, wanted = 1;
 
     if (argc != 5)
         fail("usage", "c_worker SEGMENT NUMBER PART_BYTES TWICE");
@@ -268,9 +268,11 @@ int main(int argc, char **argv)
         head.error = (uint32_t)count_range(&table, &task);
         head.words = table.words;
         encode(&table, &stream);
-        for (int i = 0; i <= twice; i++) {
-            if (!send_stream(counts, head, &stream, part_bytes))
-                return 0;
+        for (int i = 0; i <= twice && wanted; i++)
+            wanted = send_stream(counts, head, &stream, part_bytes);
+        if (!wanted) {
+            status = RF_E_CLOSED;
+            break;
         }
         need(rf_value_fetch_add(progress, (int64_t)(task.to - task.from), NULL), "progress");
         need(rf_array_set(held, number, &nothing), "held");

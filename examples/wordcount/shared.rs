@@ -24,7 +24,7 @@ const QUEUE: usize = 4;
 const RING: usize = 1 << 20;
 
 /// A range of a file, between words. `struct task` in `c_worker.c`.
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Task {
     pub id: u64,

@@ -64,6 +64,12 @@ impl Lab {
         lab
     }
 
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A file of the library.
     #[must_use]
     pub fn library(&self, name: &str) -> PathBuf {
