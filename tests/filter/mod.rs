@@ -15,7 +15,9 @@ pub const fn errno(errno: i32) -> u32 {
     libc::SECCOMP_RET_ERRNO | errno as u32
 }
 
-/// The call is not made and the process is killed.
+/// The call is made.
+pub const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+/// The call is not made and the process is killed, by SIGSYS.
 pub const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
 
 const fn statement(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
@@ -32,6 +34,11 @@ fn unless_equal_skip(k: u32, skip: usize) -> libc::sock_filter {
 
 /// From here on the calling thread's calls are answered so; whatever no rule names is as ever. There is no way back.
 pub fn install(rules: &[Rule<'_>]) {
+    install_or(rules, ALLOW);
+}
+
+/// As [`install`], with an answer for whatever no rule names.
+pub fn install_or(rules: &[Rule<'_>], otherwise: u32) {
     // The number of the call at 0, its arguments from 16 on, 8 bytes each.
     let mut program = vec![load(0)];
     for rule in rules {
@@ -47,7 +54,7 @@ pub fn install(rules: &[Rule<'_>]) {
             program.push(load(0));
         }
     }
-    program.push(statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW));
+    program.push(statement(libc::BPF_RET | libc::BPF_K, 0, 0, otherwise));
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     // SAFETY: the filter is live; the kernel copies it.
     let done = unsafe {
