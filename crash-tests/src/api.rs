@@ -82,6 +82,12 @@ pub fn digest(board: &Board) -> Digest {
     words.fold(Digest::new(), Digest::word)
 }
 
+/// The participant number of a living process.
+fn place(segment: &Segment, pid: i32) -> Option<u64> {
+    let all = segment.participants();
+    all.iter().find(|one| one.alive && one.pid == pid.cast_unsigned()).map(|one| one.id.into())
+}
+
 /// `Mutex<[u64; 2]>`.
 #[derive(Debug)]
 pub struct ApiMutex;
@@ -128,6 +134,10 @@ impl LockKind for ApiMutex {
 
     fn recover((segment, _): &mut Self::Joined, _: Role) {
         segment.recover().expect("recovery is possible");
+    }
+
+    fn place((segment, _): &Self::Joined, pid: i32) -> Option<u64> {
+        place(segment, pid)
     }
 
     fn digest(board: &'static Board) -> Digest {
@@ -180,6 +190,10 @@ impl Fifo for ApiQueue {
 
     fn recover((segment, _): &mut Self::Joined, _: Role) {
         segment.recover().expect("recovery is possible");
+    }
+
+    fn place((segment, _): &Self::Joined, pid: i32) -> Option<u64> {
+        place(segment, pid)
     }
 
     fn len((_, queue): &mut Self::Joined) -> usize {
@@ -242,6 +256,10 @@ impl Fifo for ApiChannel {
 
     fn recover((segment, _): &mut Self::Joined, _: Role) {
         segment.recover().expect("recovery is possible");
+    }
+
+    fn place((segment, _): &Self::Joined, pid: i32) -> Option<u64> {
+        place(segment, pid)
     }
 
     fn len((_, channel): &mut Self::Joined) -> usize {

@@ -7,7 +7,7 @@ use ringfence::sys::nap;
 
 use crate::os::{Gate, share};
 
-/// Who a process is. Its number is also its participant number.
+/// Who a process is. Its number is also its participant number, but for the newcomer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Role {
@@ -20,17 +20,23 @@ pub enum Role {
     Barger,
     Bystander,
     Script,
+    /// Whoever has the place of the dead holder.
+    Newcomer,
 }
 
 impl Role {
     /// The participant number.
     pub fn id(self) -> ParticipantId {
-        self as ParticipantId
+        match self {
+            Self::Newcomer => Self::Holder as ParticipantId,
+            role => role as ParticipantId,
+        }
     }
 
     /// The owner it writes into words.
     pub fn owner(self) -> Owner {
-        Owner::new(self.id(), 1).expect("a role is a valid participant")
+        let tag = if self == Self::Newcomer { 2 } else { 1 };
+        Owner::new(self.id(), tag).expect("a role is a valid participant")
     }
 }
 
@@ -122,6 +128,11 @@ impl Board {
     /// Makes a death known to all.
     pub fn bury(&self, role: Role) {
         self.dead[role as usize].store(1, Ordering::SeqCst);
+    }
+
+    /// Somebody lives in the place of the dead `role`.
+    pub fn revive(&self, role: Role) {
+        self.dead[role as usize].store(0, Ordering::SeqCst);
     }
 
     /// Applies the cap switch to the calling process.

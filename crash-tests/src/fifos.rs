@@ -67,6 +67,10 @@ pub trait Fifo: 'static {
     fn shutdown(_joined: &mut Self::Joined) -> bool {
         false
     }
+    /// The place of a process, if it has one; 0 where there are no places.
+    fn place(_joined: &Self::Joined, _pid: i32) -> Option<u64> {
+        Some(0)
+    }
     /// The state after a kill.
     fn digest(board: &'static Board) -> Digest {
         Digest::new().words(&board.arena)

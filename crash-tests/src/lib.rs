@@ -16,7 +16,7 @@
 //!
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
-//! - [`locks`], [`cells`], [`chain`], [`asleep`], [`life`]: the scenarios; [`broken`]: negative controls
+//! - [`locks`], [`cells`], [`chain`], [`asleep`], [`stopped`], [`life`]: the scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
@@ -35,6 +35,7 @@ pub mod queue;
 pub mod report;
 pub mod scenario;
 pub mod step;
+pub mod stopped;
 
 use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -62,19 +63,21 @@ pub fn catalogue() -> Vec<Scenario> {
     }
     all.extend(cells::scenarios());
     all.extend(life::scenarios());
+    all.extend(stopped::scenarios());
     all.extend(controls());
     all
 }
 
 fn controls() -> Vec<Scenario> {
     use broken::cells::{Consumes, InPlace};
-    use broken::locks::{NotRobust, SwapUnlock};
-    use broken::{eventcount::ClearFirst, hidden::Hidden, vyukov::Vyukov};
+    use broken::locks::{self as flawed, NotRobust, SwapUnlock};
+    use broken::{eventcount::ClearFirst, hidden, vyukov::Vyukov};
     use chain::Act::{KillPop, KillPush, Push, Recover};
     use locks::{Case, Raw, scenario};
+    use stopped::{OfFifo, OfLock};
     vec![
         chain::scenario::<Vyukov>("broken: vyukov", 3, "push", &[KillPush, Push]).must_fail(Class::Stuck),
-        chain::scenario::<Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover])
+        chain::scenario::<hidden::Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover])
             .must_fail(Class::Stuck),
         scenario::<Raw<SwapUnlock>>("broken: swap unlock", Case::Barger, "barger", false).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Free, "free", true).must_fail(Class::Stuck),
@@ -84,6 +87,9 @@ fn controls() -> Vec<Scenario> {
         scenario::<InPlace>("broken: in place", Case::Free, "free", true).must_fail(Class::Torn),
         cells::scenario::<Value<[u64; 5]>, Consumes>("broken: consumes", cells::Case::Takeover, "takeover", false)
             .must_fail(Class::Unreported),
+        scenario::<Raw<flawed::Once>>("broken: once", Case::Recoverer, "recoverer", false).must_fail(Class::Stuck),
+        stopped::scenario::<OfLock<Raw<flawed::Stores>>>("broken: stores").must_fail(Class::Torn),
+        stopped::scenario::<OfFifo<hidden::Stores, 2>>("broken: stores in slots").must_fail(Class::Stuck),
     ]
 }
 

@@ -67,6 +67,10 @@ pub trait LockKind: 'static {
     fn critical(joined: &mut Self::Joined, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String>;
     /// What a participant does for the dead.
     fn recover(joined: &mut Self::Joined, dead: Role);
+    /// The place of a process, if it has one; 0 where there are no places.
+    fn place(_joined: &Self::Joined, _pid: i32) -> Option<u64> {
+        Some(0)
+    }
     /// The state after a kill.
     fn digest(board: &'static Board) -> Digest;
     /// Whether the data is whole even when its owner died.

@@ -274,6 +274,12 @@ impl Victim {
         self.child.pid()
     }
 
+    /// Lets it go on by itself, untraced.
+    pub fn release(&self) {
+        // SAFETY: the child is in a trace stop.
+        unsafe { libc::ptrace(libc::PTRACE_DETACH, self.child.pid(), 0, 0) };
+    }
+
     /// SIGKILL, and gone when this returns.
     pub fn kill(mut self) {
         self.child.kill();

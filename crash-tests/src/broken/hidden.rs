@@ -4,19 +4,28 @@
 //! consumer concludes the same for itself, and jumps to the seen lap's predecessor. But a dead producer's position is
 //! voided out of order: it is finished while positions before it still hold messages, which are hidden from then on.
 //! Two deaths show it: a consumer before it moves the head hint, and then the producer that reused the slot.
+//!
+//! [`Stores`] is the same queue, which where it has room for one has nothing to hide, with another flaw: what voids the
+//! slot of a dead producer is a store, and not a compare-and-swap of the word that named the dead.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use ringfence::raw::{Fate, Peers};
-use ringfence::sys::nap::Wait;
+use ringfence::sys::nap::{Deadline, Nap, Wait};
 
 use crate::board::{Board, Oracle, Role};
 use crate::fifos::{Fifo, No, WORDS, message, whole};
 
 /// See the module's head.
+pub type Hidden = Laps<false>;
+
+/// See the module's head.
+pub type Stores = Laps<true>;
+
+/// See the module's head.
 #[derive(Debug)]
-pub struct Hidden;
+pub struct Laps<const STORES: bool>;
 
 /// A process of it.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +33,7 @@ pub struct Joined {
     board: &'static Board,
     capacity: u64,
     me: u64,
+    stores: bool,
 }
 
 const EMPTY: u64 = 0;
@@ -51,17 +61,21 @@ impl Joined {
     /// Whether the writer named in the word is dead; then the word is voided.
     fn voided(&self, at: &AtomicU64, seen: u64) -> bool {
         let dead = Oracle(self.board).fate((seen & 0xff) as u16) == Fate::Dead;
+        if dead && self.stores {
+            at.store(word((seen >> 16) + 1, EMPTY), Release);
+            return true;
+        }
         dead && at.compare_exchange(seen, word((seen >> 16) + 1, EMPTY), AcqRel, Relaxed).is_ok()
     }
 }
 
-impl Fifo for Hidden {
+impl<const STORES: bool> Fifo for Laps<STORES> {
     type Joined = Joined;
 
     fn reset(_: &'static Board, _: usize) {}
 
     fn join(board: &'static Board, capacity: usize, role: Role) -> Joined {
-        Joined { board, capacity: capacity as u64, me: u64::from(role.id()) }
+        Joined { board, capacity: capacity as u64, me: u64::from(role.id()), stores: STORES }
     }
 
     fn push(queue: &mut Joined, value: u64, _: Wait) -> Result<(), No> {
@@ -82,7 +96,34 @@ impl Fifo for Hidden {
         }
     }
 
-    fn pop(queue: &mut Joined, _: Wait) -> Result<u64, No> {
+    fn pop(queue: &mut Joined, wait: Wait) -> Result<u64, No> {
+        let mut nap = Nap::new();
+        loop {
+            match Self::try_pop(queue) {
+                // Nobody wakes it: it looks again.
+                Err(_) if wait.deadline != Deadline::Now => drop(nap.sleep(&AtomicU32::new(0), 0, wait)),
+                popped => return popped,
+            }
+        }
+    }
+
+    fn recover(queue: &mut Joined, dead: Role) {
+        for position in 0..queue.capacity {
+            let slot = queue.slot(position);
+            let seen = slot[0].load(Acquire);
+            if seen & 0xffff == WRITING | u64::from(dead.id()) {
+                queue.voided(&slot[0], seen);
+            }
+        }
+    }
+
+    fn len(queue: &mut Joined) -> usize {
+        queue.tail().load(Relaxed).saturating_sub(queue.head().load(Relaxed)) as usize
+    }
+}
+
+impl<const STORES: bool> Laps<STORES> {
+    fn try_pop(queue: &mut Joined) -> Result<u64, No> {
         let mut position = queue.head().load(Acquire);
         loop {
             let (slot, lap) = (queue.slot(position), position / queue.capacity);
@@ -103,19 +144,5 @@ impl Fifo for Hidden {
                 return Err(No::Busy);
             }
         }
-    }
-
-    fn recover(queue: &mut Joined, dead: Role) {
-        for position in 0..queue.capacity {
-            let slot = queue.slot(position);
-            let seen = slot[0].load(Acquire);
-            if seen & 0xffff == WRITING | u64::from(dead.id()) {
-                queue.voided(&slot[0], seen);
-            }
-        }
-    }
-
-    fn len(queue: &mut Joined) -> usize {
-        queue.tail().load(Relaxed).saturating_sub(queue.head().load(Relaxed)) as usize
     }
 }

@@ -3,6 +3,8 @@
 //! - [`SwapUnlock`]: a robust lock whose unlock swaps the word to 0 and then wakes one. In the window without the
 //!   waiters bit a barger takes the lock; if the woken waiter is killed now, the others sleep behind a word that
 //!   tells nobody of them.
+//! - [`Stores`]: the library's lock with a recovery that asks first and then stores, whatever is there by then.
+//! - [`Once`]: the library's lock with a recovery that does nothing while another does, and one that died never stops.
 //! - [`NotRobust`]: the three-state futex mutex, which has no idea who holds it.
 
 use std::sync::atomic::AtomicU32;
@@ -13,7 +15,7 @@ use ringfence::sys::futex;
 use ringfence::sys::nap::Nap;
 
 use crate::board::{Board, Oracle, Role};
-use crate::locks::{FOREVER, RawLock};
+use crate::locks::{FOREVER, RawLock, Shipped};
 
 /// The word, as the library's own atomic (a futex needs one).
 fn word(board: &'static Board) -> &'static AtomicU32 {
@@ -97,3 +99,51 @@ impl RawLock for NotRobust {
 
     fn recover(_: &'static Board, _: Role, _: Role) {}
 }
+
+/// The library's lock with another recovery.
+macro_rules! shipped_but_for_recovery {
+    ($name:ty, $recover:expr) => {
+        impl RawLock for $name {
+            fn lock(board: &'static Board, role: Role) -> Result<bool, String> {
+                Shipped::lock(board, role)
+            }
+
+            fn unlock(board: &'static Board, role: Role) {
+                Shipped::unlock(board, role);
+            }
+
+            fn make_consistent(board: &'static Board, role: Role) {
+                Shipped::make_consistent(board, role);
+            }
+
+            fn recover(board: &'static Board, role: Role, dead: Role) {
+                $recover(board, role, dead);
+            }
+        }
+    };
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Stores;
+
+shipped_but_for_recovery!(Stores, |board, _, dead: Role| {
+    let word = word(board);
+    let seen = word.load(Relaxed);
+    if seen & OWNER & 0x1fff == u32::from(dead.id()) && Oracle(board).fate(dead.id()) == Fate::Dead {
+        word.store(DIED | seen & WAITERS, Release);
+    }
+    futex::wake(word, 1);
+});
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Once;
+
+shipped_but_for_recovery!(Once, |board: &'static Board, role, dead: Role| {
+    let begun = &board.arena[4];
+    if begun.swap(1, AcqRel) == 0 {
+        Shipped::recover(board, role, dead);
+        begun.store(0, Release);
+    }
+});
