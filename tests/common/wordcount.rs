@@ -123,10 +123,13 @@ pub struct Run(pub Child);
 
 impl Run {
     pub fn start(command: &mut Command) -> Self {
-        // SAFETY: a system call only, between fork and exec.
+        // SAFETY: system calls only, between fork and exec; `none` is valid for the one that reads it.
         unsafe {
             command.pre_exec(|| {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+                // SIGQUIT leaves no core file either.
+                let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+                libc::setrlimit(libc::RLIMIT_CORE, &none);
                 Ok(())
             });
         }
