@@ -1,6 +1,9 @@
 //! What `sys::membarrier` rests on: a registration is copied by fork.
 #![cfg(not(ringfence_loom))]
 
+mod common;
+
+use common::skip;
 use ringfence::sys::membarrier;
 
 /// Asks the kernel (6.3 and later) which registrations this process has; `None` if it cannot say.
@@ -15,12 +18,12 @@ fn registrations() -> Option<i64> {
 fn a_child_inherits_the_registration() {
     const GLOBAL_EXPEDITED: i64 = 1 << 2;
     if !membarrier::register() {
-        eprintln!("skipped: no membarrier here, so everybody fences");
+        skip("no membarrier here, so everybody fences");
         return;
     }
     assert!(membarrier::registered() && membarrier::register() && membarrier::barrier());
     let Some(ours) = registrations() else {
-        eprintln!("skipped: the kernel cannot be asked");
+        skip("the kernel cannot be asked");
         return;
     };
     assert_ne!(ours & GLOBAL_EXPEDITED, 0);
