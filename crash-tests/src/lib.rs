@@ -45,6 +45,7 @@ use ringfence::Value;
 
 use report::{Class, Row, Total, head};
 use scenario::{Options, Scenario};
+use step::Unit;
 
 /// Every scenario, then the negative controls.
 pub fn catalogue() -> Vec<Scenario> {
@@ -69,9 +70,10 @@ pub fn catalogue() -> Vec<Scenario> {
 }
 
 fn controls() -> Vec<Scenario> {
+    use broken::birth::named_first;
     use broken::cells::{Consumes, InPlace};
     use broken::locks::{self as flawed, NotRobust, SwapUnlock};
-    use broken::{eventcount::ClearFirst, hidden, vyukov::Vyukov};
+    use broken::{eventcount::ClearFirst, hidden, ring::TwoStores, vyukov::Vyukov};
     use chain::Act::{KillPop, KillPush, Push, Recover};
     use locks::{Case, Raw, scenario};
     use stopped::{OfFifo, OfLock};
@@ -87,6 +89,9 @@ fn controls() -> Vec<Scenario> {
         scenario::<InPlace>("broken: in place", Case::Free, "free", true).must_fail(Class::Torn),
         cells::scenario::<Value<[u64; 5]>, Consumes>("broken: consumes", cells::Case::Takeover, "takeover", false)
             .must_fail(Class::Unreported),
+        chain::scenario::<TwoStores>("broken: two stores", 3, "push", &[KillPush]).must_fail(Class::Lost),
+        life::scenario("broken: named first", life::Case::Create, Unit::SystemCall, named_first)
+            .must_fail(Class::Stuck),
         scenario::<Raw<flawed::Once>>("broken: once", Case::Recoverer, "recoverer", false).must_fail(Class::Stuck),
         stopped::scenario::<OfLock<Raw<flawed::Stores>>>("broken: stores").must_fail(Class::Torn),
         stopped::scenario::<OfFifo<hidden::Stores, 2>>("broken: stores in slots").must_fail(Class::Stuck),

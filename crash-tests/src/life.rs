@@ -62,18 +62,23 @@ pub fn scenarios() -> Vec<Scenario> {
     let mut all = vec![];
     for (case, label) in CASES {
         for (unit, suffix) in [(Unit::Instruction, ""), (Unit::SystemCall, " at system calls")] {
-            all.push(Scenario::new(format!("segment {label}{suffix}"), move |options| {
-                let mut options = Options { unit, alone: true, ..*options };
-                if unit == Unit::Instruction {
-                    options.budget = options.budget.map(|budget| (budget / 2).max(4));
-                }
-                let board = Board::new();
-                explore(board, 1, &options, |point| play(point, case))
-            }));
+            all.push(scenario(&format!("segment {label}{suffix}"), case, unit, operate));
         }
     }
     all.push(Scenario::new("segment process group", process_group));
     all
+}
+
+/// One of them, in which the victim does `operate`.
+pub fn scenario(name: &str, case: Case, unit: Unit, operate: fn(&'static Board, Case)) -> Scenario {
+    Scenario::new(name, move |options| {
+        let mut options = Options { unit, alone: true, ..*options };
+        if unit == Unit::Instruction {
+            options.budget = options.budget.map(|budget| (budget / 2).max(4));
+        }
+        let board = Board::new();
+        explore(board, 1, &options, |point| play(point, case, operate))
+    })
 }
 
 fn prepare(board: &'static Board, case: Case) -> Option<Child> {
@@ -164,7 +169,7 @@ fn operate(board: &'static Board, case: Case) {
     }
 }
 
-fn play(point: &mut Point<'_>, case: Case) {
+fn play(point: &mut Point<'_>, case: Case, operate: fn(&'static Board, Case)) {
     let board = point.board;
     let mut holder = prepare(board, case);
     if case == Case::OpenRecovers {
