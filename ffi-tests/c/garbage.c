@@ -221,6 +221,7 @@ int main(int argc, char **argv) {
     rf_segment *segment, *again;
     const char *given = getenv("RINGFENCE_SEED");
     uint64_t seed = given ? strtoull(given, NULL, 10) : 88172645463325252;
+    if (!seed) seed = 1; /* of 0 nothing else would come */
     if (argc == 1)
         segment = between_fences(&thread, &seed);
     else

@@ -111,9 +111,9 @@ impl Random {
     }
 }
 
-/// `RINGFENCE_SEED`, or always the same.
+/// `RINGFENCE_SEED`, or always the same; never 0, of which nothing else would come.
 pub fn seed() -> u64 {
-    std::env::var("RINGFENCE_SEED").map_or(88_172_645_463_325_252, |text| text.parse().expect("a number, not 0"))
+    std::env::var("RINGFENCE_SEED").map_or(88_172_645_463_325_252, |text| text.parse().expect("a number")).max(1)
 }
 
 static AT: AtomicU64 = AtomicU64::new(0);
