@@ -59,7 +59,7 @@ pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
 #[cfg(not(ringfence_loom))]
 pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
 #[cfg(not(ringfence_loom))]
-pub use sync::{LockError, LockFailure, Mutex, MutexGuard};
+pub use sync::{LockError, LockFailure, Mutex, MutexGuard, ReentrantMutex, ReentrantMutexGuard};
 
 /// The README's program builds.
 #[cfg(doctest)]

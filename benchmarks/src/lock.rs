@@ -4,10 +4,10 @@ use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ringfence::Mutex;
 use ringfence::layout::mutex::LockWord;
 use ringfence::raw::{Owner, mutex};
 use ringfence::sys::nap::{Deadline, Wait};
+use ringfence::{Mutex, ReentrantMutex};
 
 use crate::crew::{As, Shared, nanoseconds, run};
 use crate::limits::slice;
@@ -119,6 +119,34 @@ impl Lock for Around {
         let guard = me.lock().expect("nobody dies");
         self.counter.add();
         guard.unlock();
+    }
+    fn total(&self) -> u64 {
+        self.counter.get()
+    }
+}
+
+/// The library's reentrant mutex around data elsewhere; `LEVELS` times a turn.
+struct Reentrant<const LEVELS: usize> {
+    scene: Scene,
+    counter: Counter,
+}
+
+impl<const LEVELS: usize> Lock for Reentrant<LEVELS> {
+    const AS: As = As::Processes;
+    fn new() -> Self {
+        let scene = Scene::new(64 << 10);
+        let _ = ReentrantMutex::create(&scene.segment, "lock").expect("a new mutex");
+        Self { scene, counter: Counter::default() }
+    }
+    type Me = ReentrantMutex;
+    fn me(&self, _: usize) -> ReentrantMutex {
+        ReentrantMutex::open(&self.scene.open(), "lock").expect("the mutex just made")
+    }
+    #[inline(always)]
+    fn add(&self, me: &ReentrantMutex) {
+        let guards: [_; LEVELS] = std::array::from_fn(|_| me.lock().expect("nobody dies"));
+        self.counter.add();
+        drop(guards);
     }
     fn total(&self) -> u64 {
         self.counter.get()
@@ -282,6 +310,8 @@ fn contended<L: Lock>(book: &Book, name: &str, workers: usize, pauses: u32) -> C
 
 const FULL: &str = "ringfence Mutex<u64> += 1 (processes)";
 const AROUND: &str = "ringfence Mutex, data elsewhere (processes)";
+const REENTRANT: &str = "ringfence ReentrantMutex, data elsewhere (processes)";
+const TWICE: &str = "  locked twice a turn (processes)";
 const RAW: &str = "  its raw lock alone (processes)";
 const PTHREAD: &str = "pthread process-shared (processes)";
 const ROBUST: &str = "pthread process-shared robust (processes)";
@@ -296,6 +326,8 @@ pub fn measure(book: &mut Book) {
         vec![
             alone::<Around>(AROUND),
             alone::<Full>(FULL),
+            alone::<Reentrant<1>>(REENTRANT),
+            alone::<Reentrant<2>>(TWICE),
             alone::<Raw>(RAW),
             alone::<Pthread<false>>(PTHREAD),
             alone::<Pthread<true>>(ROBUST),
@@ -306,6 +338,7 @@ pub fn measure(book: &mut Book) {
     )
     .against(AROUND, &[ROBUST], Demand::AtMost(0.85))
     .against(AROUND, &[STD], Demand::AtMost(1.2))
+    .against(REENTRANT, &[AROUND], Demand::AtMost(1.3))
     .against(FULL, &[STD], Demand::Shown)
     .against(RAW, &[STD], Demand::Shown);
     for pauses in [0, 100] {

@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use ringfence::layout::segment::{Birth, Geometry, Slot};
 use ringfence::sys::nap::{Deadline, Wait};
 use ringfence::{
-    Channel, LockError, Mutex, PopError, PushError, Queue, RecvError, Segment, SegmentOptions, SendError, Unlink,
+    Channel, LockError, Mutex, PopError, PushError, Queue, RecvError, ReentrantMutex, Segment, SegmentOptions,
+    SendError, Unlink,
 };
 
 use crate::board::{Board, Cue, Digest, Role};
@@ -138,6 +139,66 @@ impl LockKind for ApiMutex {
 
     fn place((segment, _): &Self::Joined, pid: i32) -> Option<u64> {
         place(segment, pid)
+    }
+
+    fn digest(board: &'static Board) -> Digest {
+        digest(board)
+    }
+}
+
+/// `ReentrantMutex`, locked twice, around the board's pair.
+#[derive(Debug)]
+pub struct ApiReentrant;
+
+impl LockKind for ApiReentrant {
+    type Joined = (Segment, ReentrantMutex, &'static Board);
+
+    fn reset(board: &'static Board) {
+        fresh_segment(board, |segment| {
+            let _ = ReentrantMutex::create(segment, "warm").expect("room for a mutex");
+            let _ = ReentrantMutex::create(segment, "lock").expect("room for a mutex");
+        });
+    }
+
+    fn join(board: &'static Board, _: Role) -> Self::Joined {
+        let segment = join(board);
+        // The thread's registration is a scenario of its own.
+        drop(ReentrantMutex::open(&segment, "warm").expect("it is there").lock());
+        let mutex = ReentrantMutex::open(&segment, "lock").expect("it is there");
+        (segment, mutex, board)
+    }
+
+    fn critical((_, mutex, board): &mut Self::Joined, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String> {
+        let [first, second] = &board.pair;
+        cue.stage.store(stage::ASKED, Release);
+        let (mut guard, died) = match mutex.lock() {
+            Ok(guard) => (guard, false),
+            Err(LockError::OwnerDied(guard)) => (guard, true),
+            Err(error) => return Err(error.to_string()),
+        };
+        cue.stage.store(stage::INSIDE, Release);
+        inside(Entry { died, found: [first.load(Relaxed), second.load(Relaxed)] });
+        if died {
+            second.store(first.load(Relaxed), Relaxed);
+            guard.make_consistent();
+        }
+        let count = first.load(Relaxed) + 1;
+        first.store(count, Relaxed);
+        let inner = mutex.lock().map_err(|error| error.to_string())?;
+        second.store(count, Relaxed);
+        let levels = mutex.count();
+        drop(inner);
+        if levels != 2 {
+            return Err(format!("{levels} levels"));
+        }
+        cue.stage.store(stage::LEAVING, Release);
+        guard.unlock();
+        cue.stage.store(stage::OUT, Release);
+        Ok(count)
+    }
+
+    fn recover((segment, ..): &mut Self::Joined, _: Role) {
+        segment.recover().expect("recovery is possible");
     }
 
     fn digest(board: &'static Board) -> Digest {

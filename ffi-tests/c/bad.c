@@ -22,6 +22,7 @@ static void nulls(void) {
 
     OK(rf_segment_close(NULL));
     OK(rf_mutex_close(NULL));
+    OK(rf_reentrant_mutex_close(NULL));
     OK(rf_value_close(NULL));
     OK(rf_array_close(NULL));
     OK(rf_queue_close(NULL));
@@ -54,6 +55,15 @@ static void nulls(void) {
     BAD(rf_mutex_make_consistent(NULL));
     BAD(rf_mutex_reset(NULL));
     BAD(rf_mutex_holder(NULL, &i));
+    rf_reentrant_mutex *reentrant;
+    uint32_t count;
+    BAD(rf_reentrant_mutex_open(NULL, "x", RF_CREATE, &reentrant));
+    BAD(rf_reentrant_mutex_lock(NULL, 0));
+    BAD(rf_reentrant_mutex_unlock(NULL));
+    BAD(rf_reentrant_mutex_make_consistent(NULL));
+    BAD(rf_reentrant_mutex_reset(NULL));
+    BAD(rf_reentrant_mutex_count(NULL, &count));
+    BAD(rf_reentrant_mutex_holder(NULL, &i));
 
     rf_value *value;
     BAD(rf_value_open(NULL, "x", RF_CREATE, RF_I32, 0, 0, NULL, NULL, &value));
@@ -109,6 +119,7 @@ static void nulls(void) {
 static void beside_good_handles(const char *name) {
     rf_segment *segment, *again;
     rf_mutex *mutex;
+    rf_reentrant_mutex *reentrant;
     rf_value *value, *no_value;
     rf_array *array, *no_array;
     rf_queue *queue, *no_queue;
@@ -170,6 +181,7 @@ static void beside_good_handles(const char *name) {
 
     for (size_t i = 0; i < COUNT(wild_flags); i++) {
         BAD(rf_mutex_open(segment, "m", wild_flags[i], &mutex));
+        BAD(rf_reentrant_mutex_open(segment, "r", wild_flags[i], &reentrant));
         BAD(rf_value_open(segment, "v", wild_flags[i], RF_I32, 0, 0, NULL, NULL, &value));
         BAD(rf_array_open(segment, "a", wild_flags[i], RF_I32, 0, 0, NULL, 1, &array));
         BAD(rf_queue_open(segment, "q", wild_flags[i], 8, 8, NULL, 1, &queue));
@@ -207,6 +219,12 @@ static void beside_good_handles(const char *name) {
     TRUE(rf_channel_open(segment, "c", RF_CREATE, 0, &no_channel) < 0);
     TRUE(rf_channel_open(segment, "c", RF_CREATE, SIZE_MAX, &no_channel) < 0);
 
+    BAD(rf_reentrant_mutex_open(segment, NULL, RF_CREATE, &reentrant));
+    BAD(rf_reentrant_mutex_open(segment, "r", RF_CREATE, NULL));
+    OK(rf_reentrant_mutex_open(segment, "r", RF_CREATE | RF_EXCL, &reentrant));
+    BAD(rf_reentrant_mutex_count(reentrant, NULL));
+    BAD(rf_reentrant_mutex_holder(reentrant, NULL));
+    OK(rf_reentrant_mutex_close(reentrant));
     BAD(rf_mutex_open(segment, NULL, RF_CREATE, &mutex));
     BAD(rf_mutex_open(segment, "m", RF_CREATE, NULL));
     OK(rf_mutex_open(segment, "m", RF_CREATE | RF_EXCL, &mutex));

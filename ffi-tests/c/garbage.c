@@ -51,6 +51,22 @@ static void locks(rf_segment *segment) {
     OK(rf_mutex_close(mutex));
 }
 
+static void reentrant_locks(rf_segment *segment) {
+    rf_reentrant_mutex *mutex;
+    int32_t pid;
+    uint32_t count;
+    if (DO(rf_reentrant_mutex_open(segment, "reentrant", RF_CREATE, &mutex)) < 0) return;
+    int got = DO(rf_reentrant_mutex_lock(mutex, SHORT));
+    DO(rf_reentrant_mutex_lock(mutex, 0));
+    DO(rf_reentrant_mutex_count(mutex, &count));
+    DO(rf_reentrant_mutex_holder(mutex, &pid));
+    if (got == RF_OWNER_DIED) DO(rf_reentrant_mutex_make_consistent(mutex));
+    DO(rf_reentrant_mutex_unlock(mutex));
+    DO(rf_reentrant_mutex_unlock(mutex));
+    DO(rf_reentrant_mutex_reset(mutex));
+    OK(rf_reentrant_mutex_close(mutex));
+}
+
 static void values(rf_segment *segment) {
     rf_value *value, *wide;
     int64_t was;
@@ -168,6 +184,7 @@ static void make(rf_segment *segment) {
     rf_queue *queue;
     rf_channel *channel;
     locks(segment);
+    reentrant_locks(segment);
     values(segment);
     OK(rf_array_open(segment, "array", RF_CREATE, RF_I32, 0, 0, NULL, 9, &array));
     OK(rf_queue_open(segment, "queue", RF_CREATE, sizeof(row), 8, NULL, CAPACITY, &queue));
@@ -228,6 +245,7 @@ int main(int argc, char **argv) {
         while (DO(rf_segment_open(argv[1], 0, 0, NULL, &segment)) < 0) continue; /* a header that is spoilt just now */
     for (int round = 0; round < ROUNDS; round++) {
         locks(segment);
+        reentrant_locks(segment);
         values(segment);
         arrays(segment);
         queues(segment, round);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 11] = [
+const CHAPTERS: [&str; 12] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -13,6 +13,7 @@ const CHAPTERS: [&str; 11] = [
     "segment.rs",
     "listing.rs",
     "mutex.rs",
+    "reentrant_mutex.rs",
     "value.rs",
     "array.rs",
     "queue.rs",

@@ -21,6 +21,11 @@ fn mutexes_in_c() {
 }
 
 #[test]
+fn reentrant_mutexes_in_c() {
+    program("c/reentrant_mutex.c", "reentrant-mutex", "reentrant mutex: ok\n");
+}
+
+#[test]
 fn values_and_arrays_in_c() {
     program("c/cell.c", "cell", "cell: ok\n");
 }

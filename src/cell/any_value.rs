@@ -1,6 +1,6 @@
 //! A value object whose type is known by code and size alone: what [`Value`](super::Value) and the C ABI are made of.
 
-use super::lock::{LOCK_BYTES, Lockable};
+use super::lock::Lockable;
 #[cfg(feature = "capi")]
 use super::slot::Change;
 use super::slot::{Slot, is_atomic, stride};
@@ -10,7 +10,7 @@ use crate::plain::Element;
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape, Tag};
 use crate::segment::kinds::Kind;
-use crate::sync::LockFailure;
+use crate::sync::{LOCK_BYTES, LockFailure};
 
 /// The type of an element as the directory records it.
 #[derive(Clone, Copy, Debug)]

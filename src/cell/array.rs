@@ -6,7 +6,6 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use super::any_array::AnyArray;
-use super::lock::Held;
 use super::scalar::{Integer, Scalar};
 use super::slot::{Change, Slot};
 use super::value::type_of;
@@ -15,7 +14,7 @@ use crate::plain::{CChar, Plain};
 use crate::raw::mutex::Acquired;
 use crate::segment::Segment;
 use crate::segment::directory::Mode;
-use crate::sync::{LockError, LockFailure};
+use crate::sync::{Held, LockError, LockFailure};
 use crate::sys::nap::Deadline;
 use bytemuck::Zeroable;
 

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use bytemuck::Zeroable;
 
 use super::any_value::{AnyValue, Type};
-use super::lock::Held;
 use super::scalar::{Integer, Scalar};
 use super::slot::Change;
 use crate::error::Error;
@@ -15,7 +14,7 @@ use crate::plain::Plain;
 use crate::raw::mutex::Acquired;
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, tag};
-use crate::sync::{LockError, LockFailure};
+use crate::sync::{Held, LockError, LockFailure};
 use crate::sys::nap::Deadline;
 
 /// The type of `T` as the directory records it.

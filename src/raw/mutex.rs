@@ -229,6 +229,12 @@ pub fn is_owner(word: &LockWord, me: Owner) -> bool {
     word.0.load(Ordering::Relaxed) & OWNER_MASK == me.bits()
 }
 
+/// Whether a death is still to be told of, or to be made good by the owner.
+pub fn is_inconsistent(word: &LockWord) -> bool {
+    // Relaxed: only the owner, who asks, takes the bit away.
+    word.0.load(Ordering::Relaxed) & OWNER_DIED != 0
+}
+
 /// The participant that holds the lock, if any; a hint, since it may change at once.
 pub fn holder(word: &LockWord) -> Option<ParticipantId> {
     let owner = word.0.load(Ordering::Relaxed) & OWNER_MASK;

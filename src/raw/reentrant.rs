@@ -54,6 +54,24 @@ impl Reentrant<'_> {
         Some(Ok(()))
     }
 
+    /// Locks a free lock, or one that the calling thread holds, without waiting; `false` if it takes more than that.
+    #[inline]
+    pub fn lock_fast(&self, me: Owner) -> bool {
+        match self.relock(me) {
+            Some(relocked) => relocked.is_ok(),
+            None if mutex::lock_fast(self.word, me) => {
+                self.count.store(1, Ordering::Relaxed);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// How often the calling thread has locked it.
+    pub fn levels(&self, me: Owner) -> u32 {
+        if mutex::is_owner(self.word, me) { self.count.load(Ordering::Relaxed) } else { 0 }
+    }
+
     /// Acquires the lock, which the calling thread does not hold.
     #[inline]
     pub fn lock(&self, me: Owner, peers: &impl Peers, wait: Wait) -> Result<Acquired, Refused> {
@@ -62,9 +80,29 @@ impl Reentrant<'_> {
         Ok(acquired)
     }
 
-    /// Unlocks once.
+    /// Unlocks once. If the last owner died and the lock was not made consistent, the last unlock gives it up for ever.
     #[inline]
     pub fn unlock(&self, me: Owner) -> Result<Unlocked, NotOwner> {
+        self.undo(me, mutex::unlock)
+    }
+
+    /// Unlocks once. If the last owner died and the lock was not made consistent, the next owner is told too.
+    #[inline]
+    pub fn leave(&self, me: Owner) -> Result<Unlocked, NotOwner> {
+        self.undo(
+            me,
+            |word, me| {
+                if mutex::is_inconsistent(word) { mutex::give_back(word, me) } else { mutex::unlock(word, me) }
+            },
+        )
+    }
+
+    #[inline(always)]
+    fn undo(
+        &self,
+        me: Owner,
+        last: impl FnOnce(&LockWord, Owner) -> Result<(), NotOwner>,
+    ) -> Result<Unlocked, NotOwner> {
         if !mutex::is_owner(self.word, me) {
             return Err(NotOwner);
         }
@@ -73,7 +111,7 @@ impl Reentrant<'_> {
             self.count.store(count - 1, Ordering::Relaxed);
             return Ok(Unlocked::Still);
         }
-        mutex::unlock(self.word, me)?;
+        last(self.word, me)?;
         Ok(Unlocked::Free)
     }
 }

@@ -23,9 +23,11 @@ pub enum Kind {
     Queue = 4,
     /// A channel of byte messages.
     Channel = 5,
+    /// A lock that its owner may lock again.
+    ReentrantMutex = 6,
 }
 
-const ALL: [Kind; 5] = [Kind::Mutex, Kind::Value, Kind::Array, Kind::Queue, Kind::Channel];
+const ALL: [Kind; 6] = [Kind::Mutex, Kind::Value, Kind::Array, Kind::Queue, Kind::Channel, Kind::ReentrantMutex];
 
 impl Kind {
     /// The kind with this number.
@@ -41,6 +43,7 @@ impl Kind {
             Self::Array => "array",
             Self::Queue => "queue",
             Self::Channel => "channel",
+            Self::ReentrantMutex => "reentrant mutex",
         }
     }
 }
@@ -63,7 +66,7 @@ pub struct Remains<'a> {
 pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl Peers) {
     let Some(kind) = Kind::from_code(remains.shape.kind) else { return };
     match kind {
-        Kind::Mutex | Kind::Value | Kind::Array => {
+        Kind::Mutex | Kind::Value | Kind::Array | Kind::ReentrantMutex => {
             // These kinds start with their lock.
             if remains.len >= size_of::<LockWord>() as u64 {
                 // SAFETY: mapped and long enough (just checked), aligned to 128, accessed atomically only.

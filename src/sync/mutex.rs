@@ -250,7 +250,7 @@ pub enum LockError<G> {
     Interrupted,
     /// The calling thread holds it.
     WouldDeadlock,
-    /// The calling thread has locked a value or an array 2^32 - 1 times already.
+    /// The calling thread has locked a reentrant mutex, a value or an array 2^32 - 1 times already.
     TooOften,
     /// It was given up by an owner that could not make it consistent; see [`Mutex::reset`].
     NotRecoverable,

@@ -41,9 +41,9 @@ impl Identity {
                 // A zombie leader may have living threads behind it.
                 same && (!matches!(state, 'Z' | 'X') || has_other_threads(pid))
             }
-            // Hidden from us, no descriptor left to read it with, or gone: only the last is a death.
+            // Hidden from us, no descriptor left to read it with, or gone: only the last is a death. Pid 0 nobody has.
             None => rustix::process::Pid::from_raw(pid as i32)
-                .is_none_or(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)),
+                .is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)),
         }
     }
 }
