@@ -58,6 +58,16 @@ pub fn fresh_segment(board: &Board, prepare: impl FnOnce(&Segment)) {
     elsewhere(|| prepare(&Segment::create(&name(board), &options()).expect("a fresh segment")));
 }
 
+/// A segment to be unlinked with its last participant, who was killed.
+pub fn orphaned_segment(board: &Board) {
+    fresh_name(board);
+    elsewhere(|| {
+        let segment = Segment::create(&name(board), &options().unlink(Unlink::WithLast)).expect("a segment");
+        // Not left in peace.
+        std::mem::forget(segment);
+    });
+}
+
 /// Joins the kill point's segment.
 pub fn join(board: &Board) -> Segment {
     Segment::open(&name(board)).expect("the segment is there")
@@ -84,7 +94,7 @@ pub fn digest(board: &Board) -> Digest {
 }
 
 /// The participant number of a living process.
-fn place(segment: &Segment, pid: i32) -> Option<u64> {
+pub fn place(segment: &Segment, pid: i32) -> Option<u64> {
     let all = segment.participants();
     all.iter().find(|one| one.alive && one.pid == pid.cast_unsigned()).map(|one| one.id.into())
 }

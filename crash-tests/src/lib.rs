@@ -16,7 +16,7 @@
 //!
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
-//! - [`locks`], [`cells`], [`chain`], [`asleep`], [`stopped`], [`life`]: the scenarios; [`broken`]: negative controls
+//! - [`locks`], [`cells`], [`chain`], [`asleep`], [`stopped`], [`life`], [`overtaken`]: the scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
@@ -31,6 +31,7 @@ pub mod jobs;
 pub mod life;
 pub mod locks;
 pub mod os;
+pub mod overtaken;
 pub mod queue;
 pub mod report;
 pub mod scenario;
@@ -66,15 +67,17 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(cells::scenarios());
     all.extend(life::scenarios());
     all.extend(stopped::scenarios());
+    all.extend(overtaken::scenarios());
     all.extend(controls());
     all
 }
 
 fn controls() -> Vec<Scenario> {
-    use broken::birth::named_first;
+    use broken::birth::{named_first, published_first, reserved_late};
     use broken::cells::{Consumes, InPlace};
+    use broken::doors::{claims_first, joins_without_door, leaves_without_door};
     use broken::locks::{self as flawed, NotRobust, SwapUnlock};
-    use broken::{eventcount::ClearFirst, hidden, ring::TwoStores, vyukov::Vyukov};
+    use broken::{eventcount::ClearFirst, hidden, recovery::FreesFirst, ring::TwoStores, vyukov::Vyukov};
     use chain::Act::{KillPop, KillPush, Push, Recover};
     use locks::{Case, Raw, scenario};
     use stopped::{OfFifo, OfLock};
@@ -93,8 +96,29 @@ fn controls() -> Vec<Scenario> {
         chain::scenario::<TwoStores>("broken: two stores", 3, "push", &[KillPush]).must_fail(Class::Lost),
         life::scenario("broken: named first", life::Case::Create, Unit::SystemCall, named_first)
             .must_fail(Class::Stuck),
+        life::scenario("broken: reserved late", life::Case::Create, Unit::SystemCall, reserved_late)
+            .must_fail(Class::Torn),
+        life::scenario("broken: published first", life::Case::MakeObject, Unit::Instruction, published_first)
+            .must_fail(Class::Leaked),
+        overtaken::scenario("broken: claims first", overtaken::Case::JoinRecovery, Unit::Instruction, claims_first)
+            .must_fail(Class::Lost),
+        overtaken::scenario(
+            "broken: join, no door",
+            overtaken::Case::JoinLastLeaves,
+            Unit::SystemCall,
+            joins_without_door,
+        )
+        .must_fail(Class::Lost),
+        overtaken::scenario(
+            "broken: leave, no door",
+            overtaken::Case::LastLeavesJoin,
+            Unit::SystemCall,
+            leaves_without_door,
+        )
+        .must_fail(Class::Lost),
         scenario::<Raw<flawed::Once>>("broken: once", Case::Recoverer, "recoverer", false).must_fail(Class::Stuck),
         stopped::scenario::<OfLock<Raw<flawed::Stores>>>("broken: stores").must_fail(Class::Torn),
+        stopped::scenario::<OfLock<FreesFirst>>("broken: frees first").must_fail(Class::Stuck),
         stopped::scenario::<OfFifo<hidden::Stores, 2>>("broken: stores in slots").must_fail(Class::Stuck),
     ]
 }

@@ -2,7 +2,7 @@
 //!
 //! | name | the victim | afterwards |
 //! |---|---|---|
-//! | create | creates a segment | the name is absent or complete; nothing private is left that a sweep leaves |
+//! | create | creates a segment | the name is absent or complete, its memory reserved; a sweep leaves nothing private |
 //! | open | joins, makes its first call, leaves | its place is free again |
 //! | leave with last | is the last to leave a segment to be unlinked with it | the name is gone, at the latest after a sweep |
 //! | unlink | unlinks | the name is gone or whole |
@@ -16,11 +16,13 @@
 //! do to names and locks is done by system calls, so each is also killed before and after every one of those, and of that
 //! a small sample misses little.
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use ringfence::sys::shm;
 use ringfence::{Error, LockError, Mutex, Queue, Segment, Unlink};
 
-use crate::api::{PARTICIPANTS, digest, elsewhere, fresh_name, fresh_segment, join, name, options};
+use crate::api::{PARTICIPANTS, digest, fresh_name, fresh_segment, join, name, options, orphaned_segment};
 use crate::board::{Board, Role};
 use crate::os::{Child, Ended, Gate, LIMIT, now_ns, shm_names};
 use crate::report::{Class, Outcome};
@@ -55,7 +57,7 @@ const CASES: [(Case, &str); 9] = [
 ];
 
 /// A queue of this many items of 8 bytes takes more than half of the segment.
-const LARGE: usize = 600;
+pub const LARGE: usize = 600;
 
 /// All of them, and the death of a whole process group.
 pub fn scenarios() -> Vec<Scenario> {
@@ -84,14 +86,8 @@ pub fn scenario(name: &str, case: Case, unit: Unit, operate: fn(&'static Board, 
 fn prepare(board: &'static Board, case: Case) -> Option<Child> {
     match case {
         Case::Create => fresh_name(board),
-        Case::LeaveWithLast => {
-            fresh_name(board);
-            elsewhere(|| {
-                let segment = Segment::create(&name(board), &options().unlink(Unlink::WithLast)).expect("a segment");
-                // Not left in peace: it is the victim's leaving that counts.
-                std::mem::forget(segment);
-            });
-        }
+        // It is the victim's leaving that counts.
+        Case::LeaveWithLast => orphaned_segment(board),
         Case::RemoveObject => fresh_segment(board, |segment| {
             let _ = Queue::<u64>::create(segment, "large", LARGE).expect("room");
         }),
@@ -235,6 +231,11 @@ fn ensure(holds: bool, class: Class, why: &str) -> Verdict {
 /// What is left after the kill works. Of each state the first is looked at most closely.
 fn examine(board: &'static Board, case: Case, returned: bool, present: bool, new: bool) -> Verdict {
     let at = name(board);
+    if case == Case::Create && present {
+        let file = std::fs::metadata(shm::path_of(&at));
+        let reserved = file.is_ok_and(|file| file.blocks() * 512 >= file.len());
+        ensure(reserved, Class::Torn, "it has its name, but not its memory")?;
+    }
     let segment = match (case, Segment::open(&at)) {
         (Case::Create, Err(Error::Missing)) if !returned && !present => {
             Segment::create(&at, &options()).map_err(stuck("creating it after all"))?

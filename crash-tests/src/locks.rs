@@ -220,7 +220,7 @@ fn run<K: LockKind>(case: Case, cap: bool, options: &Options) -> crate::report::
         let staged = match case {
             Case::Free => free::<K>(point),
             Case::Contended | Case::LongSleeper | Case::Two | Case::Three => contended::<K>(point, case, victims),
-            Case::Recoverer => recoverer::<K>(point),
+            Case::Recoverer => recoverer::<K>(point, cap),
             _ => woken::<K>(point, case),
         };
         match staged {
@@ -424,7 +424,9 @@ fn woken<K: LockKind>(point: &mut Point<'_>, case: Case) -> Option<Staged> {
     Some(Staged { survivor: Some(survivor), before, killed_at, dead, must_tell, cast })
 }
 
-fn recoverer<K: LockKind>(point: &mut Point<'_>) -> Option<Staged> {
+/// With the cap, the survivor would repair first: it is stopped until the recoverer is dead. Without, its sleep is not
+/// touched, since a sleeper that goes on looks again.
+fn recoverer<K: LockKind>(point: &mut Point<'_>, cap: bool) -> Option<Staged> {
     let board = point.board;
     let mut holder_child = holder::<K>(point, Role::Holder);
     board.cue(Role::Holder).ready.pass(point.limit).then_some(())?;
@@ -435,6 +437,9 @@ fn recoverer<K: LockKind>(point: &mut Point<'_>) -> Option<Staged> {
         cue.stage.store(stage::RECOVERED, Release);
     })?;
     let survivor = sleeper::<K>(point)?;
+    if cap {
+        survivor.stop();
+    }
     holder_child.kill();
     board.bury(Role::Holder);
     let cue = board.cue(Role::Victim);
@@ -442,6 +447,7 @@ fn recoverer<K: LockKind>(point: &mut Point<'_>) -> Option<Staged> {
     let before = inside(board.cue(Role::Survivor));
     let killed_at = point.bury(Role::Victim, victim);
     end_state::<K>(point);
+    survivor.go_on();
     let dead = vec![Role::Holder, Role::Victim];
     Some(Staged { survivor: Some(survivor), before, killed_at, dead, must_tell: !before, cast: vec![holder_child] })
 }

@@ -112,11 +112,31 @@ impl Child {
         }
     }
 
+    /// Stops it with SIGSTOP; when this returns it stands.
+    pub fn stop(&self) {
+        self.signal(libc::SIGSTOP);
+        let end = Instant::now() + LIMIT;
+        while state(self.pid) != b'T' && Instant::now() < end {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Lets it go on after [`stop`](Self::stop).
+    pub fn go_on(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    fn signal(&self, signal: i32) {
+        if self.ended.is_none() {
+            // SAFETY: the pid is ours and not reaped yet, so it cannot have been given to another process.
+            unsafe { libc::kill(self.pid, signal) };
+        }
+    }
+
     /// Kills it with SIGKILL and waits until the kernel has taken it apart.
     pub fn kill(&mut self) {
         if self.ended.is_none() {
-            // SAFETY: the pid is ours and not reaped yet, so it cannot have been given to another process.
-            unsafe { libc::kill(self.pid, libc::SIGKILL) };
+            self.signal(libc::SIGKILL);
             while self.reap(0).is_none() {}
         }
     }
@@ -156,7 +176,7 @@ impl Child {
             if Instant::now() > end || self.ended().is_some() {
                 return false;
             }
-            asleep = if in_futex(self.pid) { asleep + 1 } else { 0 };
+            asleep = if sleeps_in(self.pid, libc::SYS_futex) { asleep + 1 } else { 0 };
             std::thread::sleep(Duration::from_micros(50));
         }
         true
@@ -176,13 +196,13 @@ pub fn state(pid: libc::pid_t) -> u8 {
     line.get(after_name + 2).copied().unwrap_or(b'?')
 }
 
-/// Whether a process sleeps in a futex call. Where `/proc/<pid>/syscall` is closed to us, any sleep counts.
-fn in_futex(pid: libc::pid_t) -> bool {
+/// Whether a process sleeps in this system call. Where `/proc/<pid>/syscall` is closed to us, any sleep counts.
+pub fn sleeps_in(pid: libc::pid_t, call: libc::c_long) -> bool {
     if state(pid) != b'S' {
         return false;
     }
     match std::fs::read_to_string(format!("/proc/{pid}/syscall")) {
-        Ok(line) => line.split(' ').next().and_then(|n| n.parse().ok()) == Some(libc::SYS_futex),
+        Ok(line) => line.split(' ').next().and_then(|n| n.parse().ok()) == Some(call),
         Err(_) => true,
     }
 }

@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use loom::sync::Arc;
 use loom::thread;
-use mortals::{FOREVER, Mortals, NOW, a_while, at_every_step, explore, owner};
+use mortals::{FOREVER, Mortals, NOW, a_while, at_every_step, explore, must_fail, owner};
 use ringfence::layout::channel::{ChannelHeader, Geometry};
-use ringfence::primitive::AtomicU64;
-use ringfence::raw::ParticipantId;
+use ringfence::primitive::{AtomicU64, Ordering};
 use ringfence::raw::channel::{Channel, RecvFailure, SendFailure};
+use ringfence::raw::{ParticipantId, mutex};
 use ringfence::sys::nap::Wait;
 
 struct World {
@@ -268,4 +268,50 @@ fn a_recoverer_dies_at_any_step() {
         assert_eq!(receiver.join().unwrap(), 2);
         assert_eq!(world.channel().len(), 0);
     });
+}
+
+/// There is room for one message, and another is sent as soon as there is room again.
+fn the_next_message_waits(recv: fn(&World) -> Result<u8, RecvFailure>) {
+    explore(2, move || {
+        let world = World::new(2);
+        world.send(1, 1, 8, NOW).unwrap();
+        let other = world.clone();
+        let sender = thread::spawn(move || other.send(1, 2, 8, NOW));
+        assert_eq!(recv(&world), Ok(1), "overwritten");
+        let next = if sender.join().unwrap().is_ok() { Ok(2) } else { Err(RecvFailure::Empty) };
+        assert_eq!(world.recv(2, NOW), next);
+    });
+}
+
+#[test]
+fn a_message_is_read_before_its_room_is_given_back() {
+    the_next_message_waits(|world| world.recv(2, FOREVER));
+}
+
+/// Broken on purpose: the models above must find it.
+mod negative {
+    use super::*;
+
+    #[test]
+    fn it_is_found() {
+        must_fail("negative::room_given_back_before_the_message_is_read", "overwritten");
+    }
+
+    /// Commits, and then copies. There is one message, and it fills the ring.
+    fn hasty_recv(world: &World) -> Result<u8, RecvFailure> {
+        let side = &world.header.receivers.0;
+        mutex::lock(&side.lock, owner(2), &world.peers, FOREVER).unwrap();
+        let tail = world.header.tail.0.load(Ordering::Acquire);
+        side.other.store(tail, Ordering::Relaxed);
+        world.header.head.0.store(tail, Ordering::Release);
+        let byte = world.ring[1].load(Ordering::Relaxed) as u8;
+        mutex::unlock(&side.lock, owner(2)).unwrap();
+        Ok(byte)
+    }
+
+    #[test]
+    #[ignore = "fails on purpose"]
+    fn room_given_back_before_the_message_is_read() {
+        the_next_message_waits(hasty_recv);
+    }
 }

@@ -1,9 +1,12 @@
 //! Negative controls: algorithms with a known flaw, which the rig must find. If it does not, the rig is broken.
 
+pub mod bare;
 pub mod birth;
 pub mod cells;
+pub mod doors;
 pub mod eventcount;
 pub mod hidden;
 pub mod locks;
+pub mod recovery;
 pub mod ring;
 pub mod vyukov;
