@@ -766,8 +766,9 @@ typedef struct rf_reentrant_mutex rf_reentrant_mutex;
  * @param name     its name in the segment
  * @param flags    of `rf_flags`
  * @param out      the handle; `rf_reentrant_mutex_close` gives it back
- * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE, RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID,
- * RF_E_CORRUPTED, RF_E_BUSY (somebody was stopped while changing the directory)
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE, RF_E_WRONG_SHAPE (only if a faulty peer changed the
+ * directory), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED, RF_E_BUSY (somebody was stopped
+ * while changing the directory)
  *
  * Crash: killed in the middle, nobody ever sees half a mutex.
  */
@@ -844,6 +845,109 @@ int rf_reentrant_mutex_holder(const struct rf_reentrant_mutex *mutex, int32_t *p
  * Threads: no other may be using this handle.
  */
 int rf_reentrant_mutex_close(struct rf_reentrant_mutex *mutex);
+
+/* # Semaphores
+ *
+ * A number of permits that processes take and give back, all that a call asks for or none. In two modes:
+ *
+ * - *owned* (RF_OWNED): a permit belongs to the process that took it, and comes back when that dies or leaves the
+ *   segment. Any process may release: its own permits first, then those of whoever has most, and when all are free, new
+ *   ones, up to the maximum. One permit with a maximum of one is Python's `Lock`.
+ * - *signalling*: permits are counted and nobody's; what the dead had is gone. For "so many things have happened".
+ *
+ * In owned mode an operation holds a lock inside the object for a moment: a process that is stopped there is waited for,
+ * by a try for 20 ms.
+ */
+
+/** Whose the permits of a semaphore are. */
+typedef enum rf_ownership {
+    /** Nobody's. */
+    RF_SIGNALLING = 0,
+    /** Those of the process that took them. */
+    RF_OWNED = 1,
+} rf_ownership;
+
+/** A handle to a semaphore. */
+typedef struct rf_semaphore rf_semaphore;
+
+/**
+ * Opens the semaphore of that name, or makes it.
+ *
+ * @param segment    where it lives
+ * @param name       its name in the segment
+ * @param flags      of `rf_flags`; without RF_CREATE the next three are ignored: whatever is there is opened
+ * @param ownership  of `rf_ownership`
+ * @param initial    free permits of a new one
+ * @param maximum    the most there may ever be, 1 to 2^30 - 1; 0 for 2^30 - 1
+ * @param out        the handle; `rf_semaphore_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another maximum or
+ * ownership), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID (also a first value above the maximum),
+ * RF_E_CORRUPTED, RF_E_BUSY (somebody was stopped while changing the directory)
+ *
+ * Crash: killed in the middle, nobody ever sees half a semaphore.
+ */
+int rf_semaphore_open(const rf_segment *segment,
+                      const char *name,
+                      int flags,
+                      int ownership,
+                      uint32_t initial,
+                      uint32_t maximum,
+                      struct rf_semaphore **out);
+
+/**
+ * Takes permits, all or none.
+ *
+ * @param semaphore   the semaphore
+ * @param permits     how many; 0 takes none and succeeds
+ * @param timeout_ns  how long to wait for them; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_OWNER_DIED (taken; permits have come back from a dead process since somebody was told last);
+ * RF_E_BUSY (too few are free, and not to wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED, RF_E_MAXIMUM_REACHED (there can never
+ * be so many), RF_E_CORRUPTED
+ *
+ * Threads, processes: any. Crash: a process that is killed has taken all or none, and in owned mode they come back.
+ */
+int rf_semaphore_acquire(const struct rf_semaphore *semaphore,
+                         uint32_t permits,
+                         int64_t timeout_ns);
+
+/**
+ * Gives permits.
+ *
+ * @param semaphore  the semaphore
+ * @param permits    how many
+ * @return RF_OK; RF_E_MAXIMUM_REACHED (there would be too many; nothing has changed), RF_E_CORRUPTED
+ *
+ * Threads, processes: any. Crash: killed in the middle, some or all of them are given, in signalling mode all or none.
+ */
+int rf_semaphore_release(const struct rf_semaphore *semaphore, uint32_t permits);
+
+/**
+ * How many permits are free now; it may change at once. In owned mode what the dead had counts.
+ *
+ * @param semaphore  the semaphore
+ * @param value      the number
+ * @return RF_OK, RF_E_INTERRUPTED, RF_E_CORRUPTED, RF_E_INVALID
+ */
+int rf_semaphore_value(const struct rf_semaphore *semaphore, uint32_t *value);
+
+/**
+ * How many permits the calling process has.
+ *
+ * @param semaphore  the semaphore
+ * @param taken      the number; 0 in signalling mode
+ * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
+ */
+int rf_semaphore_taken(const struct rf_semaphore *semaphore, uint32_t *taken);
+
+/**
+ * Gives the handle back. The semaphore stays, and so do permits that the process has.
+ *
+ * @param semaphore  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_semaphore_close(struct rf_semaphore *semaphore);
 
 /* # Values
  *

@@ -59,7 +59,10 @@ pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
 #[cfg(not(ringfence_loom))]
 pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
 #[cfg(not(ringfence_loom))]
-pub use sync::{LockError, LockFailure, Mutex, MutexGuard, ReentrantMutex, ReentrantMutexGuard};
+pub use sync::{
+    LockError, LockFailure, Mutex, MutexGuard, Permits, ReentrantMutex, ReentrantMutexGuard, Semaphore,
+    SemaphoreOptions,
+};
 
 /// The README's program builds.
 #[cfg(doctest)]

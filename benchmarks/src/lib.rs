@@ -8,4 +8,5 @@ pub mod limits;
 pub mod lock;
 pub mod ours;
 pub mod queue;
+pub mod semaphore;
 pub mod table;

@@ -16,7 +16,7 @@ use crate::queue::Immortals;
 use crate::table::{Book, Contestant, Demand, contestant};
 
 /// A lock with a counter in its cache line.
-trait Lock: Sync + Sized {
+pub(crate) trait Lock: Sync + Sized {
     const AS: As;
     fn new() -> Self;
     /// What a worker needs to use the lock.
@@ -29,19 +29,19 @@ trait Lock: Sync + Sized {
 
 /// The counter of the locks that do not hold data themselves.
 #[derive(Default)]
-struct Counter(UnsafeCell<u64>);
+pub(crate) struct Counter(UnsafeCell<u64>);
 
 // SAFETY: touched only under the lock beside it.
 unsafe impl Sync for Counter {}
 
 impl Counter {
     #[inline(always)]
-    fn add(&self) {
+    pub(crate) fn add(&self) {
         // SAFETY: the caller holds the lock beside it. Volatile: a compiler must not see through the lock.
         unsafe { self.0.get().write_volatile(self.0.get().read_volatile() + 1) };
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         // SAFETY: asked when all workers have ended.
         unsafe { self.0.get().read_volatile() }
     }
@@ -261,7 +261,7 @@ impl Lock for Bare {
     }
 }
 
-fn alone<L: Lock>(name: &str) -> Contestant<'static> {
+pub(crate) fn alone<L: Lock>(name: &str) -> Contestant<'static> {
     const TIMES: u64 = 2_000_000;
     contestant(name, || {
         let lock = Shared::new(L::new());

@@ -11,7 +11,7 @@ use ringfence::layout::segment::{Birth, Geometry, Slot};
 use ringfence::sys::nap::{Deadline, Wait};
 use ringfence::{
     Channel, LockError, Mutex, PopError, PushError, Queue, RecvError, ReentrantMutex, Segment, SegmentOptions,
-    SendError, Unlink,
+    Semaphore, SemaphoreOptions, SendError, Unlink,
 };
 
 use crate::board::{Board, Cue, Digest, Role};
@@ -203,6 +203,64 @@ impl LockKind for ApiReentrant {
         }
         cue.stage.store(stage::LEAVING, Release);
         guard.unlock();
+        cue.stage.store(stage::OUT, Release);
+        Ok(count)
+    }
+
+    fn recover((segment, ..): &mut Self::Joined, _: Role) {
+        segment.recover().expect("recovery is possible");
+    }
+
+    fn digest(board: &'static Board) -> Digest {
+        digest(board)
+    }
+}
+
+/// A `Semaphore` with one permit that belongs to who took it, around the board's pair.
+#[derive(Debug)]
+pub struct ApiSemaphore;
+
+impl LockKind for ApiSemaphore {
+    type Joined = (Segment, Semaphore, &'static Board);
+
+    fn reset(board: &'static Board) {
+        let options = SemaphoreOptions::new(1).maximum(1);
+        fresh_segment(board, |segment| {
+            let _ = Semaphore::create(segment, "warm", &options).expect("room for a semaphore");
+            let _ = Semaphore::create(segment, "lock", &options).expect("room for a semaphore");
+        });
+    }
+
+    fn join(board: &'static Board, _: Role) -> Self::Joined {
+        let segment = join(board);
+        // The thread's registration is a scenario of its own.
+        drop(Semaphore::open(&segment, "warm").expect("it is there").acquire(1));
+        let semaphore = Semaphore::open(&segment, "lock").expect("it is there");
+        (segment, semaphore, board)
+    }
+
+    fn critical(
+        (_, semaphore, board): &mut Self::Joined,
+        cue: &Cue,
+        inside: impl FnOnce(Entry),
+    ) -> Result<u64, String> {
+        let [first, second] = &board.pair;
+        cue.stage.store(stage::ASKED, Release);
+        let (permit, died) = match semaphore.acquire(1) {
+            Ok(permit) => (permit, false),
+            Err(LockError::OwnerDied(permit)) => (permit, true),
+            Err(error) => return Err(error.to_string()),
+        };
+        cue.stage.store(stage::INSIDE, Release);
+        inside(Entry { died, found: [first.load(Relaxed), second.load(Relaxed)] });
+        if died {
+            second.store(first.load(Relaxed), Relaxed);
+        }
+        let count = first.load(Relaxed) + 1;
+        first.store(count, Relaxed);
+        second.store(count, Relaxed);
+        cue.stage.store(stage::LEAVING, Release);
+        drop(permit);
         cue.stage.store(stage::OUT, Release);
         Ok(count)
     }

@@ -58,6 +58,7 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(chain::scenarios::<channel::Shipped>("channel"));
     all.extend(locks::scenarios::<api::ApiMutex>("Mutex"));
     all.extend(locks::scenarios::<api::ApiReentrant>("ReentrantMutex"));
+    all.extend(locks::scenarios::<api::ApiSemaphore>("Semaphore"));
     all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
     all.extend(asleep::scenarios::<api::ApiChannel>("Channel"));
     for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {

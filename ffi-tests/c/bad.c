@@ -23,6 +23,7 @@ static void nulls(void) {
     OK(rf_segment_close(NULL));
     OK(rf_mutex_close(NULL));
     OK(rf_reentrant_mutex_close(NULL));
+    OK(rf_semaphore_close(NULL));
     OK(rf_value_close(NULL));
     OK(rf_array_close(NULL));
     OK(rf_queue_close(NULL));
@@ -64,6 +65,12 @@ static void nulls(void) {
     BAD(rf_reentrant_mutex_reset(NULL));
     BAD(rf_reentrant_mutex_count(NULL, &count));
     BAD(rf_reentrant_mutex_holder(NULL, &i));
+    rf_semaphore *semaphore;
+    BAD(rf_semaphore_open(NULL, "x", RF_CREATE, RF_OWNED, 1, 1, &semaphore));
+    BAD(rf_semaphore_acquire(NULL, 1, 0));
+    BAD(rf_semaphore_release(NULL, 1));
+    BAD(rf_semaphore_value(NULL, &count));
+    BAD(rf_semaphore_taken(NULL, &count));
 
     rf_value *value;
     BAD(rf_value_open(NULL, "x", RF_CREATE, RF_I32, 0, 0, NULL, NULL, &value));
@@ -219,6 +226,16 @@ static void beside_good_handles(const char *name) {
     TRUE(rf_channel_open(segment, "c", RF_CREATE, 0, &no_channel) < 0);
     TRUE(rf_channel_open(segment, "c", RF_CREATE, SIZE_MAX, &no_channel) < 0);
 
+    rf_semaphore *semaphore;
+    BAD(rf_semaphore_open(segment, NULL, RF_CREATE, RF_OWNED, 1, 1, &semaphore));
+    BAD(rf_semaphore_open(segment, "s", RF_CREATE, RF_OWNED, 1, 1, NULL));
+    BAD(rf_semaphore_open(segment, "s", RF_CREATE, 2, 1, 1, &semaphore));
+    BAD(rf_semaphore_open(segment, "s", RF_CREATE, RF_OWNED, 2, 1, &semaphore));
+    BAD(rf_semaphore_open(segment, "s", RF_CREATE, RF_OWNED, 1, 1 << 30, &semaphore));
+    OK(rf_semaphore_open(segment, "s", RF_CREATE | RF_EXCL, RF_OWNED, 1, 1, &semaphore));
+    BAD(rf_semaphore_value(semaphore, NULL));
+    BAD(rf_semaphore_taken(semaphore, NULL));
+    OK(rf_semaphore_close(semaphore));
     BAD(rf_reentrant_mutex_open(segment, NULL, RF_CREATE, &reentrant));
     BAD(rf_reentrant_mutex_open(segment, "r", RF_CREATE, NULL));
     OK(rf_reentrant_mutex_open(segment, "r", RF_CREATE | RF_EXCL, &reentrant));

@@ -67,6 +67,19 @@ static void reentrant_locks(rf_segment *segment) {
     OK(rf_reentrant_mutex_close(mutex));
 }
 
+static void semaphores(rf_segment *segment, int ownership, const char *name) {
+    rf_semaphore *semaphore;
+    uint32_t count;
+    if (DO(rf_semaphore_open(segment, name, RF_CREATE, ownership, 2, 3, &semaphore)) < 0) return;
+    DO(rf_semaphore_acquire(semaphore, 1, SHORT));
+    DO(rf_semaphore_acquire(semaphore, 2, 0));
+    DO(rf_semaphore_taken(semaphore, &count));
+    DO(rf_semaphore_value(semaphore, &count));
+    DO(rf_semaphore_release(semaphore, 1));
+    DO(rf_semaphore_release(semaphore, 3));
+    OK(rf_semaphore_close(semaphore));
+}
+
 static void values(rf_segment *segment) {
     rf_value *value, *wide;
     int64_t was;
@@ -185,6 +198,8 @@ static void make(rf_segment *segment) {
     rf_channel *channel;
     locks(segment);
     reentrant_locks(segment);
+    semaphores(segment, RF_OWNED, "permits");
+    semaphores(segment, RF_SIGNALLING, "signals");
     values(segment);
     OK(rf_array_open(segment, "array", RF_CREATE, RF_I32, 0, 0, NULL, 9, &array));
     OK(rf_queue_open(segment, "queue", RF_CREATE, sizeof(row), 8, NULL, CAPACITY, &queue));
@@ -246,6 +261,8 @@ int main(int argc, char **argv) {
     for (int round = 0; round < ROUNDS; round++) {
         locks(segment);
         reentrant_locks(segment);
+        semaphores(segment, RF_OWNED, "permits");
+        semaphores(segment, RF_SIGNALLING, "signals");
         values(segment);
         arrays(segment);
         queues(segment, round);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 12] = [
+const CHAPTERS: [&str; 13] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -14,6 +14,7 @@ const CHAPTERS: [&str; 12] = [
     "listing.rs",
     "mutex.rs",
     "reentrant_mutex.rs",
+    "semaphore.rs",
     "value.rs",
     "array.rs",
     "queue.rs",

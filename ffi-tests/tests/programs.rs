@@ -26,6 +26,11 @@ fn reentrant_mutexes_in_c() {
 }
 
 #[test]
+fn semaphores_in_c() {
+    program("c/semaphore.c", "semaphore", "semaphore: ok\n");
+}
+
+#[test]
 fn values_and_arrays_in_c() {
     program("c/cell.c", "cell", "cell: ok\n");
 }

@@ -110,6 +110,7 @@ mod opening;
 mod queue;
 mod reentrant_mutex;
 mod segment;
+mod semaphore;
 mod status;
 mod value;
 mod version;

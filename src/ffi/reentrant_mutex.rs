@@ -27,8 +27,9 @@ pub struct rf_reentrant_mutex {
 /// @param name     its name in the segment
 /// @param flags    of `rf_flags`
 /// @param out      the handle; `rf_reentrant_mutex_close` gives it back
-/// @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE, RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID,
-/// RF_E_CORRUPTED, RF_E_BUSY (somebody was stopped while changing the directory)
+/// @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE, RF_E_WRONG_SHAPE (only if a faulty peer changed the
+/// directory), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED, RF_E_BUSY (somebody was stopped
+/// while changing the directory)
 ///
 /// Crash: killed in the middle, nobody ever sees half a mutex.
 #[unsafe(no_mangle)]

@@ -6,6 +6,7 @@ pub mod mutex;
 pub mod queue;
 #[cfg(not(ringfence_loom))]
 pub mod segment;
+pub mod semaphore;
 
 /// The largest participant number that fits the 13 bits of a word.
 pub const MAX_PARTICIPANTS: u16 = 8191;

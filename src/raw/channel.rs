@@ -44,17 +44,13 @@ use super::backoff::Backoff;
 use super::{Owner, ParticipantId, Peers, eventcount, mutex, words};
 use crate::layout::channel::{ChannelHeader, Geometry, Shared, Side};
 use crate::primitive::{AtomicU64, Ordering};
-use crate::sys::nap::{Deadline, Wait};
-use core::time::Duration;
+use crate::sys::nap::{Deadline, TRY_FOR, Wait};
 
 /// What the header word of a message has beside the length, so that a stray zero is not a message.
 const MESSAGE: u64 = 1 << 63;
 const LAP: u32 = 1 << 31;
 const OPEN: u32 = 0;
 const CLOSED: u32 = 1;
-
-/// How long a try waits for a lock. Its holder copies one message, unless it is stopped or was preempted.
-const TRY_FOR: Duration = Duration::from_millis(20);
 
 /// Why a message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ pub mod eventcount;
 pub mod mutex;
 pub mod queue;
 pub mod reentrant;
+pub mod semaphore;
 pub mod words;
 
 use core::num::NonZeroU32;
@@ -73,4 +74,10 @@ pub trait Peers {
     /// The fate of a participant at this moment. Load the word that names it *before* you ask, and change the word by
     /// an exact-value compare-and-swap: only then does the answer hold for what you change.
     fn fate(&self, participant: ParticipantId) -> Fate;
+
+    /// Which of the lives that had this number is the last: two that are told apart so are two participants. A death may
+    /// or may not change it; [`fate`](Self::fate) says whether the last one lives.
+    fn life(&self, _participant: ParticipantId) -> u32 {
+        0
+    }
 }

@@ -381,6 +381,10 @@ impl Peers for Attachment {
         }
         fate
     }
+
+    fn life(&self, participant: ParticipantId) -> u32 {
+        self.view.life(participant)
+    }
 }
 
 impl Attachment {

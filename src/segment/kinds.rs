@@ -7,6 +7,7 @@ use crate::layout::mutex::LockWord;
 use crate::layout::{channel, queue};
 use crate::raw::channel::Channel;
 use crate::raw::queue::Queue;
+use crate::raw::semaphore::Semaphore;
 use crate::raw::{ParticipantId, Peers, mutex};
 
 /// A kind of object. The numbers are part of the layout.
@@ -25,9 +26,12 @@ pub enum Kind {
     Channel = 5,
     /// A lock that its owner may lock again.
     ReentrantMutex = 6,
+    /// A counting semaphore.
+    Semaphore = 7,
 }
 
-const ALL: [Kind; 6] = [Kind::Mutex, Kind::Value, Kind::Array, Kind::Queue, Kind::Channel, Kind::ReentrantMutex];
+const ALL: [Kind; 7] =
+    [Kind::Mutex, Kind::Value, Kind::Array, Kind::Queue, Kind::Channel, Kind::ReentrantMutex, Kind::Semaphore];
 
 impl Kind {
     /// The kind with this number.
@@ -44,6 +48,7 @@ impl Kind {
             Self::Queue => "queue",
             Self::Channel => "channel",
             Self::ReentrantMutex => "reentrant mutex",
+            Self::Semaphore => "semaphore",
         }
     }
 }
@@ -72,6 +77,13 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
                 // SAFETY: mapped and long enough (just checked), aligned to 128, accessed atomically only.
                 let word: &LockWord = unsafe { remains.base.cast().as_ref() };
                 mutex::recover(word, dead, peers);
+            }
+        }
+        Kind::Semaphore => {
+            // Its records need no recovery.
+            // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
+            if let Some(semaphore) = unsafe { Semaphore::at(remains.base, remains.len, 0) } {
+                semaphore.recover(dead, peers);
             }
         }
         Kind::Queue => {

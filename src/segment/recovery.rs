@@ -79,6 +79,10 @@ impl Peers for Probe<'_> {
         };
         if dead { Fate::Dead } else { Fate::Alive }
     }
+
+    fn life(&self, participant: ParticipantId) -> u32 {
+        self.view.life(participant)
+    }
 }
 
 /// The right to sweep: nobody gives space back meanwhile.

@@ -88,6 +88,14 @@ impl View {
         self.at(self.geometry.slot(participant))
     }
 
+    /// The number of the life that has a participant's place, or had it last.
+    pub fn life(&self, participant: ParticipantId) -> u32 {
+        // The state is generation << 1 | used. Relaxed: a living participant's does not change, and that a place has a
+        // new one is no secret.
+        let known = self.participants().contains(&participant);
+        if known { self.slot(participant).state.load(Ordering::Relaxed) >> 1 } else { 0 }
+    }
+
     /// The word and bit of the open bitmap that say whether `participant` has `entry` open.
     pub fn open_bit(&self, participant: ParticipantId, entry: u32) -> (&AtomicU64, u64) {
         assert!(self.participants().contains(&participant) && entry < self.geometry.objects);

@@ -28,6 +28,8 @@ pub enum LockFailure {
     WouldDeadlock,
     /// The calling thread has locked a reentrant lock 2^32 - 1 times already.
     TooOften,
+    /// There are as many permits as there may be, or may never be so many as were asked for.
+    MaximumReached,
     /// It was given up by an owner that could not make it consistent.
     NotRecoverable,
     /// The calling thread does not hold it.
@@ -46,6 +48,7 @@ impl fmt::Display for LockFailure {
             Self::Interrupted => f.write_str("a signal interrupted the wait for the lock"),
             Self::WouldDeadlock => f.write_str("the calling thread holds the lock already"),
             Self::TooOften => f.write_str("the calling thread has locked it too often already; unlock it first"),
+            Self::MaximumReached => f.write_str("the semaphore may not have so many permits"),
             Self::NotRecoverable => f.write_str("the lock was given up after a death; reset it when nobody uses it"),
             Self::NotOwner => f.write_str("the calling thread does not hold the lock"),
             Self::Corrupted => f.write_str("the lock's word is not one that a participant writes"),

@@ -2,12 +2,17 @@
 
 mod any_mutex;
 mod any_reentrant;
+mod any_semaphore;
 mod mutex;
 mod reentrant;
+mod semaphore;
 
 #[cfg(feature = "capi")]
 pub use any_mutex::AnyMutex;
 pub use any_mutex::LockFailure;
 pub use any_reentrant::{AnyReentrant, Held, LOCK_BYTES};
+#[cfg(feature = "capi")]
+pub use any_semaphore::{AnySemaphore, Plan};
 pub use mutex::{LockError, Mutex, MutexGuard};
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
+pub use semaphore::{Permits, Semaphore, SemaphoreOptions};

@@ -252,6 +252,8 @@ pub enum LockError<G> {
     WouldDeadlock,
     /// The calling thread has locked a reentrant mutex, a value or an array 2^32 - 1 times already.
     TooOften,
+    /// A semaphore may never have so many permits.
+    MaximumReached,
     /// It was given up by an owner that could not make it consistent; see [`Mutex::reset`].
     NotRecoverable,
     /// The lock holds something that no participant writes.
@@ -268,6 +270,7 @@ impl<G> From<LockFailure> for LockError<G> {
             LockFailure::Interrupted => Self::Interrupted,
             LockFailure::WouldDeadlock => Self::WouldDeadlock,
             LockFailure::TooOften => Self::TooOften,
+            LockFailure::MaximumReached => Self::MaximumReached,
             LockFailure::NotRecoverable => Self::NotRecoverable,
             LockFailure::NotOwner | LockFailure::Corrupted => Self::Corrupted,
             LockFailure::Segment(error) => Self::Segment(error),
@@ -294,6 +297,7 @@ impl<G> fmt::Display for LockError<G> {
             Self::Interrupted => LockFailure::Interrupted,
             Self::WouldDeadlock => LockFailure::WouldDeadlock,
             Self::TooOften => LockFailure::TooOften,
+            Self::MaximumReached => LockFailure::MaximumReached,
             Self::NotRecoverable => LockFailure::NotRecoverable,
             Self::Corrupted => LockFailure::Corrupted,
             Self::Segment(error) => LockFailure::Segment(error.clone()),

@@ -70,7 +70,8 @@ impl ReentrantMutex {
     /// Opens a mutex.
     ///
     /// # Errors
-    /// [`Error::Name`], [`Error::Missing`], [`Error::WrongKind`], [`Error::Busy`], [`Error::Corrupted`].
+    /// [`Error::Name`], [`Error::Missing`], [`Error::WrongKind`], [`Error::WrongShape`] (only if a faulty peer changed the
+    /// directory), [`Error::Busy`], [`Error::Corrupted`].
     pub fn open(segment: &Segment, name: &str) -> Result<Self, Error> {
         Self::with(segment, name, Mode::Open)
     }

@@ -12,6 +12,9 @@ use crate::primitive::{AtomicU32, Ordering};
 /// The longest sleep without a look at the world.
 pub const CAP: Duration = Duration::from_millis(100);
 
+/// How long a try waits for a lock inside an object. Its holder does one operation, unless it is stopped or was preempted.
+pub const TRY_FOR: Duration = Duration::from_millis(20);
+
 /// When a blocked call gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deadline {

@@ -1,0 +1,413 @@
+//! The counting semaphore, in two modes.
+//!
+//! **Signalling**: nobody owns a permit; one 32-bit futex word is the whole state.
+//!
+//! ```text
+//!  31        30     29                              0
+//! +---------+------+---------------------------------+
+//! | WAITERS | MANY |             value               |   MANY: a sleeper wants more than one
+//! +---------+------+---------------------------------+
+//! ```
+//!
+//! **Owned**: each participant has a record of what it took, so that what the dead had comes back.
+//!
+//! ```text
+//! lock | turn: u32, as above with a count in place of the value | word: free | total | record[participant]
+//! record: u64 = life of the participant : 32 | permits : 32
+//! ```
+//!
+//! Invariants of both:
+//! 1. Who sleeps has seen too few permits behind a word that has WAITERS set (and MANY, if it wants more than one), and
+//!    sleeps only while that word is unchanged. In owned mode it sets the word first and then asks who is dead.
+//! 2. In signalling mode whoever acquires after having slept sets WAITERS: it cannot know whether others sleep, and the
+//!    word may be what a late clearing (3) expects. In owned mode each waiter changes the word, so that one fails.
+//! 3. A release wakes before it clears WAITERS, and clears only in the exact word it left, if nobody was woken. It takes
+//!    MANY out before it wakes, and then wakes all: a sleeper that wants one must not wait behind one that wants more
+//!    than there is.
+//!
+//! Of the owned mode:
+//! 4. Everything but `turn` changes under the lock. free = total - sum of the records; the records and the total are the
+//!    truth, and who takes the lock from the dead works out `free` anew.
+//! 5. A record whose life is not that of its participant, or whose participant is dead, is nobody's: whoever finds too
+//!    few permits takes it back. So recovery has nothing to do but to wake, and a place may be used again at once.
+//!
+//! A death leaves behind: a stray WAITERS or MANY (one system call too many); as a releaser before its wake, or as a
+//! woken waiter, sleepers beside free permits, which the cap of their naps ends, or [`recover`](Semaphore::recover); in
+//! owned mode a lock to take over (4) and a record to take back (5). In signalling mode a permit taken by the dead is gone:
+//! that is what the mode means.
+//!
+//! Orderings: an acquisition is Acquire and pairs with the Release of every release before it.
+//!
+//! Source: the sticky WAITERS of [`mutex`](super::mutex), for more than one permit.
+
+use core::ptr::NonNull;
+
+use super::backoff::Backoff;
+use super::mutex;
+use super::{Fate, Owner, ParticipantId, Peers};
+use crate::layout::semaphore::{MAX_PERMITS, Record, SemaphoreHeader, bytes};
+use crate::primitive::{AtomicU32, Ordering};
+use crate::sys::futex;
+use crate::sys::nap::{Deadline, Nap, Slept, TRY_FOR, Wait};
+
+const WAITERS: u32 = 1 << 31;
+const MANY: u32 = 1 << 30;
+const COUNT: u32 = MAX_PERMITS;
+
+/// How permits were acquired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// As always.
+    Clean,
+    /// Permits have come back from a dead participant since the last acquisition.
+    Returned,
+}
+
+/// Why permits were not acquired, or not released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Too few are free (a try only).
+    WouldBlock,
+    /// The deadline passed.
+    TimedOut,
+    /// A signal handler ran and the caller wants to know.
+    Interrupted,
+    /// More than there may ever be.
+    Maximum,
+    /// The semaphore holds something that no participant writes.
+    Corrupted,
+}
+
+/// A semaphore in shared memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Semaphore<'a> {
+    header: &'a SemaphoreHeader,
+    /// Empty in signalling mode.
+    records: &'a [Record],
+}
+
+impl<'a> Semaphore<'a> {
+    /// The parts of a semaphore: its header, and a record for each participant if it is owned.
+    pub fn new(header: &'a SemaphoreHeader, records: &'a [Record]) -> Self {
+        Self { header, records }
+    }
+
+    /// The semaphore at `base`, which is `len` bytes long, of a segment with so many participants. `None` if it does not
+    /// fit.
+    ///
+    /// # Safety
+    /// The bytes are mapped for `'a`, aligned to 128, and accessed atomically only.
+    pub unsafe fn at(base: NonNull<u8>, len: u64, participants: u16) -> Option<Self> {
+        if len < bytes(false, participants) {
+            return None;
+        }
+        // SAFETY: long enough (just checked), mapped and aligned (the caller's promise).
+        let header: &SemaphoreHeader = unsafe { base.cast().as_ref() };
+        let owned = header.owned.load(Ordering::Relaxed) != 0;
+        if !owned {
+            return Some(Self { header, records: &[] });
+        }
+        if len < bytes(true, participants) {
+            return None;
+        }
+        // SAFETY: as above; the records lie behind the header.
+        let records = unsafe {
+            NonNull::slice_from_raw_parts(base.add(size_of::<SemaphoreHeader>()).cast(), participants.into()).as_ref()
+        };
+        Some(Self { header, records })
+    }
+
+    /// Whether permits belong to participants.
+    pub fn is_owned(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    /// The most permits there may be.
+    pub fn maximum(&self) -> u32 {
+        self.header.maximum.load(Ordering::Relaxed).min(MAX_PERMITS)
+    }
+
+    /// How many permits are free; a hint, since it may change at once.
+    pub fn value(&self) -> u32 {
+        self.header.word.load(Ordering::Relaxed) & COUNT
+    }
+
+    /// How many permits are free in owned mode, with those that come back from the dead.
+    pub fn free(&self, me: Owner, peers: &impl Peers, wait: Wait) -> Result<u32, Refused> {
+        self.enter(me, peers, wait)?;
+        let free = self.take_back(peers);
+        self.leave(me);
+        Ok(free)
+    }
+
+    /// How many permits participant `of` has; a hint.
+    pub fn taken_by(&self, of: ParticipantId) -> u32 {
+        self.record(of).map_or(0, |record| record.load(Ordering::Relaxed) as u32)
+    }
+
+    fn record(&self, of: ParticipantId) -> Option<&'a Record> {
+        self.records.get(usize::from(of).checked_sub(1)?)
+    }
+
+    /// Takes permits that are free, in signalling mode; `false` if it takes more than that.
+    #[inline]
+    pub fn acquire_fast(&self, permits: u32) -> bool {
+        let word = &self.header.word;
+        // Relaxed: an operand of the compare-and-swap.
+        let seen = word.load(Ordering::Relaxed);
+        !self.is_owned()
+            && (seen & COUNT)
+                .checked_sub(permits)
+                .is_some_and(|left| exchange(word, seen, seen & !COUNT | left, Ordering::Acquire))
+    }
+
+    /// Takes `permits`, all or none, in signalling mode.
+    pub fn acquire_signal(&self, permits: u32, wait: Wait) -> Result<Taken, Refused> {
+        if permits > self.maximum() {
+            return Err(Refused::Maximum);
+        }
+        let word = &self.header.word;
+        let (mut nap, mut slept, mut backoff) = (Nap::new(), false, Backoff::new());
+        loop {
+            let seen = word.load(Ordering::Relaxed);
+            if let Some(left) = (seen & COUNT).checked_sub(permits) {
+                let sticky = if slept { WAITERS } else { 0 }; // invariant 2
+                if exchange(word, seen, seen & !COUNT | left | sticky, Ordering::Acquire) {
+                    return Ok(Taken::Clean);
+                }
+                continue;
+            }
+            if wait.deadline == Deadline::Now {
+                return Err(Refused::WouldBlock);
+            }
+            if backoff.pause() {
+                continue;
+            }
+            let waiting = seen | waiting(permits);
+            if waiting != seen && !exchange(word, seen, waiting, Ordering::Relaxed) {
+                continue;
+            }
+            sleep(&mut nap, word, waiting, wait)?;
+            (slept, backoff) = (true, Backoff::new());
+        }
+    }
+
+    /// Gives `permits` to whoever wants them, in signalling mode. Nothing is changed if there would be too many.
+    pub fn release_signal(&self, permits: u32) -> Result<(), Refused> {
+        let (word, maximum) = (&self.header.word, self.maximum());
+        loop {
+            let seen = word.load(Ordering::Relaxed);
+            let value = (seen & COUNT).checked_add(permits).filter(|value| *value <= maximum);
+            let left = value.ok_or(Refused::Maximum)? | seen & WAITERS; // invariant 3: without MANY
+            if exchange(word, seen, left, Ordering::Release) {
+                if seen & WAITERS != 0 {
+                    wake(word, left, permits, seen & MANY != 0);
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes `permits` for the caller's participant, all or none, in owned mode.
+    pub fn acquire(&self, me: Owner, permits: u32, peers: &impl Peers, wait: Wait) -> Result<Taken, Refused> {
+        if permits > self.maximum() {
+            return Err(Refused::Maximum);
+        }
+        let record = self.record(me.participant()).ok_or(Refused::Corrupted)?;
+        let (mut nap, mut backoff) = (Nap::new(), Backoff::new());
+        let turn = &self.header.turn;
+        loop {
+            self.enter(me, peers, wait)?;
+            let mine = self.mine(record, me, peers);
+            let mut free = self.value();
+            let mut waiting = None;
+            if free < permits {
+                let now = wait.deadline == Deadline::Now;
+                if !now && !backoff.pause() {
+                    // Always another word: whoever is about to clear WAITERS in the one it left must fail. And before we
+                    // look who is dead: a death from here on changes the word. AcqRel: pairs with `recover`.
+                    let word = next_turn(turn.load(Ordering::Relaxed)) | self::waiting(permits);
+                    turn.swap(word, Ordering::AcqRel);
+                    waiting = Some(word);
+                }
+                free = self.take_back(peers);
+            }
+            if let Some(left) = free.checked_sub(permits) {
+                record.store(mine.wrapping_add(permits.into()), Ordering::Relaxed);
+                self.header.word.store(left, Ordering::Relaxed);
+                let returned = self.header.returned.load(Ordering::Relaxed) != 0;
+                if returned {
+                    self.header.returned.store(0, Ordering::Relaxed);
+                }
+                self.leave(me);
+                return Ok(if returned { Taken::Returned } else { Taken::Clean });
+            }
+            self.leave(me);
+            if let Some(word) = waiting {
+                sleep(&mut nap, turn, word, wait)?;
+                backoff = Backoff::new();
+            } else if wait.deadline == Deadline::Now {
+                return Err(Refused::WouldBlock);
+            } else {
+                while self.value() < permits && backoff.pause() {}
+            }
+        }
+    }
+
+    /// Gives `permits` back in owned mode: those of the caller's participant first, then of whoever has most, and at last
+    /// new ones. Nothing is changed if there would be too many.
+    pub fn release(&self, me: Owner, permits: u32, peers: &impl Peers, wait: Wait) -> Result<(), Refused> {
+        let record = self.record(me.participant()).ok_or(Refused::Corrupted)?;
+        self.enter(me, peers, wait)?;
+        let header = self.header;
+        let mine = self.mine(record, me, peers);
+        let (free, total) = (self.value(), header.total.load(Ordering::Relaxed) & COUNT);
+        let new = permits.saturating_sub(total.saturating_sub(free));
+        let Some(grown) = total.checked_add(new).filter(|total| *total <= self.maximum()) else {
+            self.leave(me);
+            return Err(Refused::Maximum);
+        };
+        record.store(mine, Ordering::Relaxed);
+        let mut left = permits - new;
+        left -= give(record, left);
+        // Each gives all it has, so each is asked once at most; what is left then is nonsense that somebody wrote.
+        for _ in self.records {
+            if left == 0 {
+                break;
+            }
+            let most = self.records.iter().max_by_key(|record| record.load(Ordering::Relaxed) as u32);
+            left -= most.map_or(0, |record| give(record, left));
+        }
+        header.total.store(grown, Ordering::Relaxed);
+        header.word.store(free.saturating_add(permits).min(grown), Ordering::Relaxed);
+        let seen = header.turn.load(Ordering::Relaxed);
+        let passed = next_turn(seen) & !MANY; // invariant 3
+        if seen & WAITERS != 0 {
+            header.turn.swap(passed, Ordering::Relaxed);
+        }
+        self.leave(me);
+        if seen & WAITERS != 0 {
+            wake(&header.turn, passed, permits, seen & MANY != 0);
+        }
+        Ok(())
+    }
+
+    /// What to do for a dead participant: nothing is held up by what it left, but those who could have it may sleep.
+    pub fn recover(&self, dead: ParticipantId, peers: &impl Peers) {
+        mutex::recover(&self.header.lock, dead, peers);
+        let turn = &self.header.turn;
+        // Whoever found the dead alive a moment ago and is about to sleep must not: its word changes. Release: whoever
+        // sleeps behind the changed word asked after the death.
+        let mut seen = turn.load(Ordering::Relaxed);
+        while let Err(now) = turn.compare_exchange(seen, next_turn(seen), Ordering::Release, Ordering::Relaxed) {
+            seen = now;
+        }
+        futex::wake(turn, u32::MAX);
+        futex::wake(&self.header.word, u32::MAX);
+    }
+
+    /// The record's content, as one of the caller's own life: what an earlier one left is given back.
+    fn mine(&self, record: &Record, me: Owner, peers: &impl Peers) -> u64 {
+        let life = u64::from(peers.life(me.participant())) << 32;
+        let seen = record.load(Ordering::Relaxed);
+        if seen >> 32 == life >> 32 {
+            return seen;
+        }
+        if seen as u32 != 0 {
+            record.store(0, Ordering::Relaxed);
+            self.put_back(seen as u32);
+        }
+        life
+    }
+
+    /// Takes back what is nobody's (invariant 5); how many permits are free then.
+    fn take_back(&self, peers: &impl Peers) -> u32 {
+        for (record, participant) in self.records.iter().zip(1..) {
+            let seen = record.load(Ordering::Relaxed);
+            let living = || seen >> 32 == peers.life(participant).into() && peers.fate(participant) != Fate::Dead;
+            if seen as u32 != 0 && !living() {
+                record.store(0, Ordering::Relaxed);
+                self.put_back(seen as u32);
+            }
+        }
+        self.value()
+    }
+
+    fn put_back(&self, permits: u32) {
+        let (word, total) = (&self.header.word, self.header.total.load(Ordering::Relaxed) & COUNT);
+        word.store(self.value().saturating_add(permits).min(total), Ordering::Relaxed);
+        self.header.returned.store(1, Ordering::Relaxed);
+    }
+
+    /// Takes the lock of the owned mode; makes good what a dead owner left.
+    fn enter(&self, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Refused> {
+        let lock = &self.header.lock;
+        if mutex::lock_fast(lock, me) {
+            return Ok(());
+        }
+        // It is held for a moment only: a try that gave up at once would find no permits where there are some.
+        let deadline = if wait.deadline == Deadline::Now { Deadline::after(TRY_FOR) } else { wait.deadline };
+        match mutex::lock(lock, me, peers, Wait { deadline, ..wait }) {
+            Ok(mutex::Acquired::Clean) => Ok(()),
+            Ok(mutex::Acquired::OwnerDied) => {
+                let taken = self
+                    .records
+                    .iter()
+                    .fold(0_u32, |sum, record| sum.saturating_add(record.load(Ordering::Relaxed) as u32));
+                let total = self.header.total.load(Ordering::Relaxed) & COUNT;
+                self.header.word.store(total.saturating_sub(taken), Ordering::Relaxed);
+                let _ = mutex::make_consistent(lock, me);
+                Ok(())
+            }
+            Err(mutex::Refused::WouldBlock | mutex::Refused::TimedOut) => {
+                Err(if wait.deadline == Deadline::Now { Refused::WouldBlock } else { Refused::TimedOut })
+            }
+            Err(mutex::Refused::Interrupted) => Err(Refused::Interrupted),
+            // Nobody returns holding it, and nobody gives it up: such a word was not written by this code.
+            Err(_) => Err(Refused::Corrupted),
+        }
+    }
+
+    fn leave(&self, me: Owner) {
+        // If somebody forged the word and it is no longer ours, what we did is done all the same.
+        let _ = mutex::unlock(&self.header.lock, me);
+    }
+}
+
+fn waiting(permits: u32) -> u32 {
+    if permits > 1 { WAITERS | MANY } else { WAITERS }
+}
+
+fn next_turn(turn: u32) -> u32 {
+    turn.wrapping_add(1) & COUNT | turn & (WAITERS | MANY)
+}
+
+/// Takes at most `permits` out of a record; how many it were.
+fn give(record: &Record, permits: u32) -> u32 {
+    let seen = record.load(Ordering::Relaxed);
+    let given = (seen as u32).min(permits);
+    record.store(seen - u64::from(given), Ordering::Relaxed);
+    given
+}
+
+#[inline]
+fn exchange(word: &AtomicU32, seen: u32, new: u32, order: Ordering) -> bool {
+    word.compare_exchange(seen, new, order, Ordering::Relaxed).is_ok()
+}
+
+fn sleep(nap: &mut Nap, word: &AtomicU32, expected: u32, wait: Wait) -> Result<(), Refused> {
+    match nap.sleep(word, expected, wait) {
+        Slept::Recheck => Ok(()),
+        Slept::TimedOut => Err(Refused::TimedOut),
+        Slept::Interrupted => Err(Refused::Interrupted),
+    }
+}
+
+/// The last step of a release that left `word` as `left`, with WAITERS and without MANY.
+#[cold]
+fn wake(word: &AtomicU32, left: u32, permits: u32, all: bool) {
+    if futex::wake(word, if all { u32::MAX } else { permits }) == 0 {
+        // Nobody slept. Relaxed: nothing is published; a loss means that somebody came, and will be woken or clear it.
+        let _ = exchange(word, left, left & !WAITERS, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,157 @@
+//! The semaphore as a named object, without guards: as C sees it.
+
+use super::any_mutex::LockFailure;
+use crate::error::Error;
+use crate::layout::semaphore::{MAX_PERMITS, SemaphoreHeader, bytes};
+use crate::raw::semaphore::{self, Refused, Taken};
+use crate::raw::{Owner, ParticipantId, Peers};
+use crate::segment::Segment;
+use crate::segment::directory::{Mode, Object, Shape};
+use crate::segment::kinds::Kind;
+use crate::sys::nap::{Deadline, Interruptible, Wait};
+
+impl From<Refused> for LockFailure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::WouldBlock => Self::WouldBlock,
+            Refused::TimedOut => Self::TimedOut,
+            Refused::Interrupted => Self::Interrupted,
+            Refused::Maximum => Self::MaximumReached,
+            Refused::Corrupted => Self::Corrupted,
+        }
+    }
+}
+
+/// What a new semaphore is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Free permits at first.
+    pub initial: u32,
+    /// The most there may be.
+    pub maximum: u32,
+    /// Whether permits belong to participants.
+    pub owned: bool,
+}
+
+/// An open semaphore.
+#[derive(Debug)]
+pub struct AnySemaphore {
+    object: Object,
+    participants: u16,
+    owned: bool,
+    interruptible: Interruptible,
+}
+
+fn described(owned: bool) -> String {
+    let mode = if owned { "permits belong to participants" } else { "permits belong to nobody" };
+    format!("a semaphore whose {mode}")
+}
+
+impl AnySemaphore {
+    /// Opens the semaphore called `name`, or creates it; `None` takes whatever is there.
+    pub fn open(segment: &Segment, name: &str, mode: Mode, plan: Option<Plan>) -> Result<Self, Error> {
+        let participants = *segment.attachment().view().participants().end();
+        let plan_of_new = plan.unwrap_or(Plan { initial: 0, maximum: MAX_PERMITS, owned: true });
+        let Plan { initial, maximum, owned } = plan_of_new;
+        if maximum == 0 || maximum > MAX_PERMITS || initial > maximum {
+            return Err(Error::InvalidArgument("a semaphore's maximum is 1 to 2^30 - 1 and not below its first value"));
+        }
+        let shape = Shape {
+            kind: Kind::Semaphore,
+            element: 0,
+            size: 0,
+            align: 1,
+            tag: [0; 32],
+            capacity: plan.map_or(0, |plan| plan.maximum.into()),
+            bytes: bytes(owned, participants),
+        };
+        let object = Object::open(segment, name, mode, &shape, |base| {
+            // SAFETY: the object is at least a header long and aligned to 128, and nobody else sees it yet.
+            unsafe { base.cast::<SemaphoreHeader>().write(SemaphoreHeader::new(initial, maximum, owned)) };
+        })?;
+        // SAFETY: the object is mapped as long as it lives, aligned to 128, and accessed atomically only.
+        let raw = unsafe { semaphore::Semaphore::at(object.base(), object.len(), participants) };
+        let found = raw.ok_or(Error::Corrupted("a semaphore is shorter than its records"))?.is_owned();
+        if plan.is_some_and(|plan| plan.owned != found) {
+            return Err(Error::WrongShape { expected: described(owned), found: described(found) });
+        }
+        Ok(Self { object, participants, owned: found, interruptible: Interruptible::new() })
+    }
+
+    #[inline]
+    fn raw(&self) -> Result<semaphore::Semaphore<'_>, LockFailure> {
+        // SAFETY: as in `open`.
+        let raw = unsafe { semaphore::Semaphore::at(self.object.base(), self.object.len(), self.participants) };
+        raw.filter(|raw| raw.is_owned() == self.owned).ok_or(LockFailure::Corrupted)
+    }
+
+    fn me(&self) -> Result<Owner, LockFailure> {
+        Ok(self.object.enter().map_err(LockFailure::Segment)?.owner())
+    }
+
+    /// The calling process in this segment: its number, and which of the lives that had it. A forked child is another.
+    pub fn participant(&self) -> Result<(ParticipantId, u32), LockFailure> {
+        let me = self.me()?.participant();
+        Ok((me, self.object.peers().life(me)))
+    }
+
+    /// Takes `permits`, all or none.
+    #[inline]
+    pub fn acquire(&self, permits: u32, deadline: Deadline) -> Result<Taken, LockFailure> {
+        let raw = self.raw()?;
+        if !self.owned && raw.acquire_fast(permits) {
+            return Ok(Taken::Clean);
+        }
+        self.acquire_slow(raw, permits, self.interruptible.wait(deadline))
+    }
+
+    #[inline(never)]
+    fn acquire_slow(&self, raw: semaphore::Semaphore<'_>, permits: u32, wait: Wait) -> Result<Taken, LockFailure> {
+        if !self.owned {
+            return Ok(raw.acquire_signal(permits, wait)?);
+        }
+        let taken = raw.acquire(self.me()?, permits, self.object.peers(), wait);
+        self.object.settle();
+        Ok(taken?)
+    }
+
+    /// Gives `permits` back, or new ones. Nothing is changed if there would be too many.
+    #[inline]
+    pub fn release(&self, permits: u32) -> Result<(), LockFailure> {
+        let raw = self.raw()?;
+        if !self.owned {
+            return Ok(raw.release_signal(permits)?);
+        }
+        // A permit must not be lost to a signal: this waits for nobody but one who is in the middle of an operation.
+        Ok(raw.release(self.me()?, permits, self.object.peers(), Wait::until(Deadline::Forever))?)
+    }
+
+    /// How many permits are free, those of the dead included.
+    pub fn value(&self) -> Result<u32, LockFailure> {
+        let raw = self.raw()?;
+        if !self.owned {
+            return Ok(raw.value());
+        }
+        Ok(raw.free(self.me()?, self.object.peers(), self.interruptible.wait(Deadline::Forever))?)
+    }
+
+    /// How many permits the calling process has; 0 in signalling mode.
+    pub fn taken(&self) -> Result<u32, LockFailure> {
+        Ok(self.raw()?.taken_by(self.me()?.participant()))
+    }
+
+    /// The most permits there may be.
+    pub fn maximum(&self) -> u32 {
+        self.raw().map_or(MAX_PERMITS, |raw| raw.maximum())
+    }
+
+    /// Whether permits belong to participants.
+    pub fn is_owned(&self) -> bool {
+        self.owned
+    }
+
+    /// Whether a signal handler that ran ends a blocked call with [`LockFailure::Interrupted`].
+    pub fn set_interruptible(&self, interruptible: bool) {
+        self.interruptible.set(interruptible);
+    }
+}
