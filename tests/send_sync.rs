@@ -3,8 +3,9 @@
 
 use ringfence::{
     Array, ArrayGuard, CChar, Channel, CloseError, Element, ElementError, Error, LockError, LockFailure, Mutex,
-    MutexGuard, ObjectInfo, OutOfRange, ParticipantInfo, PopError, PushError, Queue, RawArray, RawValue, RecvError,
-    Segment, SegmentInfo, SegmentOptions, SendError, SweepReport, Unlink, Value, ValueGuard,
+    MutexGuard, ObjectInfo, OutOfRange, ParticipantInfo, Permits, PopError, PushError, Queue, RawArray, RawValue,
+    RecvError, ReentrantMutex, ReentrantMutexGuard, Segment, SegmentInfo, SegmentOptions, Semaphore, SemaphoreOptions,
+    SendError, SweepReport, Unlink, Value, ValueGuard,
 };
 
 const fn send_and_sync<T: Send + Sync>() {}
@@ -28,6 +29,7 @@ const _: () = {
     send_and_sync::<Segment>();
     send_and_sync::<(Mutex<u64>, Queue<u64>, Channel)>();
     send_and_sync::<(Value<u64>, RawValue<[u64; 3]>, Array<u64>, RawArray<[u64; 3]>)>();
+    send_and_sync::<(ReentrantMutex, Semaphore, Permits<'static>, SemaphoreOptions)>();
     send_and_sync::<(SegmentOptions, Unlink, SegmentInfo, ObjectInfo, ParticipantInfo, SweepReport)>();
     send_and_sync::<(Error, CloseError, Element, CChar)>();
     send_and_sync::<(
@@ -42,8 +44,8 @@ const _: () = {
     )>();
 };
 
-not!(Send: MutexGuard<'static, u64>, ValueGuard<'static, u64>, ArrayGuard<'static>);
-not!(Sync: MutexGuard<'static, u64>, ValueGuard<'static, u64>, ArrayGuard<'static>);
+not!(Send: MutexGuard<'static, u64>, ReentrantMutexGuard<'static>, ValueGuard<'static, u64>, ArrayGuard<'static>);
+not!(Sync: MutexGuard<'static, u64>, ReentrantMutexGuard<'static>, ValueGuard<'static, u64>, ArrayGuard<'static>);
 not!(Send: LockError<MutexGuard<'static, u64>>);
 not!(Sync: LockError<MutexGuard<'static, u64>>);
 

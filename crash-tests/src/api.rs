@@ -156,6 +156,38 @@ impl LockKind for ApiMutex {
     }
 }
 
+/// A critical section of a lock without data around the board's pair; `half` runs when half of the pair is changed, and is
+/// told whether the last owner died.
+fn around_the_pair<G>(
+    board: &'static Board,
+    cue: &Cue,
+    inside: impl FnOnce(Entry),
+    lock: impl FnOnce() -> Result<G, LockError<G>>,
+    half: impl FnOnce(G, bool) -> Result<G, String>,
+    unlock: impl FnOnce(G),
+) -> Result<u64, String> {
+    let [first, second] = &board.pair;
+    cue.stage.store(stage::ASKED, Release);
+    let (guard, died) = match lock() {
+        Ok(guard) => (guard, false),
+        Err(LockError::OwnerDied(guard)) => (guard, true),
+        Err(error) => return Err(error.to_string()),
+    };
+    cue.stage.store(stage::INSIDE, Release);
+    inside(Entry { died, found: [first.load(Relaxed), second.load(Relaxed)] });
+    if died {
+        second.store(first.load(Relaxed), Relaxed);
+    }
+    let count = first.load(Relaxed) + 1;
+    first.store(count, Relaxed);
+    let guard = half(guard, died)?;
+    second.store(count, Relaxed);
+    cue.stage.store(stage::LEAVING, Release);
+    unlock(guard);
+    cue.stage.store(stage::OUT, Release);
+    Ok(count)
+}
+
 /// `ReentrantMutex`, locked twice, around the board's pair.
 #[derive(Debug)]
 pub struct ApiReentrant;
@@ -179,32 +211,23 @@ impl LockKind for ApiReentrant {
     }
 
     fn critical((_, mutex, board): &mut Self::Joined, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String> {
-        let [first, second] = &board.pair;
-        cue.stage.store(stage::ASKED, Release);
-        let (mut guard, died) = match mutex.lock() {
-            Ok(guard) => (guard, false),
-            Err(LockError::OwnerDied(guard)) => (guard, true),
-            Err(error) => return Err(error.to_string()),
-        };
-        cue.stage.store(stage::INSIDE, Release);
-        inside(Entry { died, found: [first.load(Relaxed), second.load(Relaxed)] });
-        if died {
-            second.store(first.load(Relaxed), Relaxed);
-            guard.make_consistent();
-        }
-        let count = first.load(Relaxed) + 1;
-        first.store(count, Relaxed);
-        let inner = mutex.lock().map_err(|error| error.to_string())?;
-        second.store(count, Relaxed);
-        let levels = mutex.count();
-        drop(inner);
-        if levels != 2 {
-            return Err(format!("{levels} levels"));
-        }
-        cue.stage.store(stage::LEAVING, Release);
-        guard.unlock();
-        cue.stage.store(stage::OUT, Release);
-        Ok(count)
+        around_the_pair(
+            board,
+            cue,
+            inside,
+            || mutex.lock(),
+            |mut guard, died| {
+                if died {
+                    guard.make_consistent();
+                }
+                // The pair is half changed.
+                let inner = mutex.lock().map_err(|error| error.to_string())?;
+                let levels = mutex.count();
+                drop(inner);
+                if levels == 2 { Ok(guard) } else { Err(format!("{levels} levels")) }
+            },
+            |guard| guard.unlock(),
+        )
     }
 
     fn recover((segment, ..): &mut Self::Joined, _: Role) {
@@ -244,25 +267,7 @@ impl LockKind for ApiSemaphore {
         cue: &Cue,
         inside: impl FnOnce(Entry),
     ) -> Result<u64, String> {
-        let [first, second] = &board.pair;
-        cue.stage.store(stage::ASKED, Release);
-        let (permit, died) = match semaphore.acquire(1) {
-            Ok(permit) => (permit, false),
-            Err(LockError::OwnerDied(permit)) => (permit, true),
-            Err(error) => return Err(error.to_string()),
-        };
-        cue.stage.store(stage::INSIDE, Release);
-        inside(Entry { died, found: [first.load(Relaxed), second.load(Relaxed)] });
-        if died {
-            second.store(first.load(Relaxed), Relaxed);
-        }
-        let count = first.load(Relaxed) + 1;
-        first.store(count, Relaxed);
-        second.store(count, Relaxed);
-        cue.stage.store(stage::LEAVING, Release);
-        drop(permit);
-        cue.stage.store(stage::OUT, Release);
-        Ok(count)
+        around_the_pair(board, cue, inside, || semaphore.acquire(1), |permit, _| Ok(permit), drop)
     }
 
     fn recover((segment, ..): &mut Self::Joined, _: Role) {

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static inline void expect_status(int got, int wanted, const char *call, int line) {
     if (got != wanted) {
@@ -22,3 +24,15 @@ static inline void expect_true(int condition, const char *text, int line) {
 #define EXPECT(call, status) expect_status(call, status, #call, __LINE__)
 #define OK(call) EXPECT(call, RF_OK)
 #define TRUE(condition) expect_true(condition, #condition, __LINE__)
+
+/* Runs `body` in a forked child; how that ended, as waitpid says it. */
+static inline int in_child(void (*body)(void)) {
+    pid_t child = fork();
+    if (child == 0) {
+        body();
+        _exit(0);
+    }
+    int status;
+    TRUE(waitpid(child, &status, 0) == child);
+    return status;
+}

@@ -4,7 +4,6 @@
 #include "check.h"
 #include <pthread.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static rf_reentrant_mutex *mutex;
@@ -23,17 +22,6 @@ static void *other_thread(void *unused) {
     EXPECT(rf_reentrant_mutex_unlock(mutex), RF_E_NOT_OWNER);
     EXPECT(rf_reentrant_mutex_make_consistent(mutex), RF_E_NOT_OWNER);
     return NULL;
-}
-
-static int in_child(void (*body)(void)) {
-    pid_t child = fork();
-    if (child == 0) {
-        body();
-        _exit(0);
-    }
-    int status;
-    TRUE(waitpid(child, &status, 0) == child);
-    return status;
 }
 
 static void own_nothing(void) {

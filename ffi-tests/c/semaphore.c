@@ -3,8 +3,6 @@
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static rf_semaphore *semaphore;
 
@@ -18,17 +16,6 @@ static void expect_taken(unsigned expected) {
     uint32_t taken = 99;
     OK(rf_semaphore_taken(semaphore, &taken));
     TRUE(taken == expected);
-}
-
-static int in_child(void (*body)(void)) {
-    pid_t child = fork();
-    if (child == 0) {
-        body();
-        _exit(0);
-    }
-    int status;
-    TRUE(waitpid(child, &status, 0) == child);
-    return status;
 }
 
 static void die_with_two(void) {
