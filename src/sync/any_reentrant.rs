@@ -132,21 +132,22 @@ pub struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// Whether the calling thread is the one that locked, and not a forked copy of it.
-    fn is_ours(&self) -> bool {
-        self.lock.object.entered().is_some_and(|thread| thread.owner() == self.owner)
+    /// The lock, if the calling thread is the one that locked, and not a forked copy of it.
+    #[inline]
+    fn ours(&self) -> Option<Reentrant<'_>> {
+        self.lock.object.entered().filter(|thread| thread.is(self.owner)).map(|_| self.lock.raw())
     }
 
     /// As [`AnyReentrant::make_consistent`]; `false` also in a forked child.
     pub fn make_consistent(&self) -> bool {
-        self.is_ours() && self.lock.make_consistent() == Ok(true)
+        self.ours().is_some_and(|lock| mutex::make_consistent(lock.word, self.owner) == Ok(true))
     }
 
     /// Unlocks as [`AnyReentrant::unlock`] does.
     pub fn unlock(self) {
-        if self.is_ours() {
+        if let Some(lock) = self.ours() {
             // The result is success: the thread holds it.
-            let _ = self.lock.unlock();
+            let _ = lock.unlock(self.owner);
         }
         core::mem::forget(self);
     }
@@ -155,9 +156,9 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.is_ours() {
+        if let Some(lock) = self.ours() {
             // As above.
-            let _ = self.lock.leave();
+            let _ = lock.leave(self.owner);
         }
     }
 }
