@@ -565,6 +565,8 @@ typedef struct rf_participant_info {
     int alive;
     /** The short name of its program. */
     char name[20];
+    /** Which of the lives that had its number: number and life together belong to one participant. */
+    uint32_t life;
 } rf_participant_info;
 
 /** An object in a segment. */
@@ -1575,6 +1577,84 @@ int rf_channel_is_shut_down(const struct rf_channel *channel, int *is);
  * Threads: no other may be using this handle.
  */
 int rf_channel_close(struct rf_channel *channel);
+
+/* # Waiting for one of several
+ *
+ * `rf_wait_any` waits until the first of up to 64 things is ready: a lock is free, permits are there, a queue or a
+ * channel has a message or room, a process is gone. They may be of any kinds and in any segments.
+ *
+ * *Ready* means that the call which does not wait (`rf_mutex_lock(m, 0)`, `rf_queue_pop(q, &item, 0)`) would not come back
+ * for want of it: it would succeed, or fail for another reason, as on a queue that is shut down. Nothing is taken. It is a
+ * hint: by the time of the call somebody else may have been faster, so try, and wait again if there is nothing.
+ *
+ *     rf_awaited items[] = {{.what = RF_AWAIT_READABLE_QUEUE, .handle = tasks}, {.what = RF_AWAIT_MUTEX, .handle = guard}};
+ *     uint64_t ready;
+ *     if (rf_wait_any(items, 2, 0, &ready, RF_FOREVER) == RF_OK && ready & 1) status = rf_queue_pop(tasks, &task, 0);
+ */
+
+/** What to wait for. */
+typedef enum rf_await {
+    /** `handle` is a `rf_mutex`: it is free, or given up, or the calling thread's, or its owner is dead. */
+    RF_AWAIT_MUTEX = 1,
+    /** `handle` is a `rf_reentrant_mutex`: the same. */
+    RF_AWAIT_REENTRANT_MUTEX = 2,
+    /** `handle` is a `rf_semaphore`: `count` permits are free, those of the dead included; or there can never be so many. */
+    RF_AWAIT_SEMAPHORE = 3,
+    /** `handle` is a `rf_queue`: there is an item, or it is shut down. */
+    RF_AWAIT_READABLE_QUEUE = 4,
+    /** `handle` is a `rf_queue`: there is room, or it is shut down. */
+    RF_AWAIT_WRITABLE_QUEUE = 5,
+    /** `handle` is a `rf_channel`: there is a message, or it is shut down. */
+    RF_AWAIT_READABLE_CHANNEL = 6,
+    /** `handle` is a `rf_channel`: there is room for a message of `count` bytes, or there never will be. */
+    RF_AWAIT_WRITABLE_CHANNEL = 7,
+    /**
+     * `handle` is a `rf_segment`: its participant with the number `count` and with this `life` (see
+     * `rf_participant_info`) has died or left; also if the segment never had it.
+     */
+    RF_AWAIT_GONE = 8,
+} rf_await;
+
+/** One of the things to wait for. Its handle stays open, and is not closed, during the call. */
+typedef struct rf_awaited {
+    /** Of `rf_await`. */
+    int what;
+    /** For RF_AWAIT_GONE: which life. */
+    uint32_t life;
+    /** The handle, of the type that `what` says. Another type cannot be detected. */
+    const void *handle;
+    /** How many permits or bytes, or the number of a participant; else 0. */
+    uint64_t count;
+    /** 0. */
+    uint64_t reserved;
+} rf_awaited;
+
+/**
+ * Waits until something of a list is ready.
+ *
+ * @param items       what to wait for
+ * @param count       how many, 1 to 64; one may be there twice
+ * @param flags       0, or RF_INTERRUPTIBLE
+ * @param ready       which are ready, the first of the list as bit 0; all that were seen, so that whoever serves them in
+ *                    turn lets none starve
+ * @param timeout_ns  how long to wait; RF_FOREVER, 0 to look
+ * @return RF_OK; RF_E_NOT_READY (none is, and not to wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED, RF_E_INVALID,
+ * RF_E_CORRUPTED
+ *
+ * What changes wakes it at once, through futex_waitv(2); a death that nobody else has noticed is seen within 100 ms. On
+ * a kernel before 5.16, or where a filter forbids that call, a change of the first of the list wakes it at once and one
+ * of another is seen after as long again as it has waited already, at most 100 ms.
+ *
+ * A wake-up that was meant for one waiter of a lock or a semaphore is handed on to another, so that a wait that finds
+ * several things ready keeps nobody from any of them.
+ *
+ * Threads, processes: any number at once. Crash: killed in the middle it leaves nothing behind.
+ */
+int rf_wait_any(const struct rf_awaited *items,
+                size_t count,
+                int flags,
+                uint64_t *ready,
+                int64_t timeout_ns);
 
 #ifdef __cplusplus
 } /* extern "C" */

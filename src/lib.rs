@@ -60,8 +60,8 @@ pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
 pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
 #[cfg(not(ringfence_loom))]
 pub use sync::{
-    LockError, LockFailure, Mutex, MutexGuard, Permits, ReentrantMutex, ReentrantMutexGuard, Semaphore,
-    SemaphoreOptions,
+    LockError, LockFailure, Mutex, MutexGuard, Permits, Ready, ReentrantMutex, ReentrantMutexGuard, Semaphore,
+    SemaphoreOptions, WaitAny, WaitError, Waitable,
 };
 
 /// The README's program builds.

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use common::{Parts, Role, fork, kill, reap, role};
 use fenced::{Fenced, Random, report_signals, working_at};
-use ringfence::{Array, Channel, Error, LockError, Mutex, PopError, Queue, RecvError, Segment, SegmentOptions, Value};
+use ringfence::{
+    Array, Channel, Error, LockError, Mutex, PopError, Queue, RecvError, Segment, SegmentOptions, Value, WaitAny,
+};
 
 const PARTICIPANTS: u64 = 4;
 const OBJECTS: u64 = 10;
@@ -206,6 +208,12 @@ fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
     }
     let _ = tally.count("recv", open.channel.recv_timeout(short)).map(|message| assert!(message.len() <= max));
     let _ = (open.queue.is_shut_down(), open.channel.is_shut_down());
+
+    let (queue, channel) = (&open.queue, &open.channel);
+    let items =
+        [open.mutex.unlocked(), queue.readable(), queue.writable(), channel.readable(), channel.writable(max / 2)];
+    let ready = tally.count("wait", WaitAny::new(items).unwrap().wait_timeout(short));
+    assert!(ready.is_none_or(|ready| ready.bits() != 0 && ready.bits() >> 5 == 0));
 }
 
 struct Scene {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ringfence::{Channel, Mutex, Queue, Segment, SegmentOptions};
+use ringfence::{Channel, Mutex, Queue, Segment, SegmentOptions, Semaphore, SemaphoreOptions, WaitAny};
 
 use crate::channel::{Peer, Pipe};
 use crate::crew::Child;
@@ -121,6 +121,7 @@ pub fn measure(book: &mut Book) {
     waits("blocked in lock", lock_blocked);
     waits("blocked in pop", pop_blocked);
     waits("blocked in receive", receive_blocked);
+    waits("blocked in wait_any of 64", any_blocked);
 }
 
 fn lock_alone() -> Box<dyn FnMut()> {
@@ -175,6 +176,20 @@ fn pop_blocked() {
 
 fn receive_blocked() {
     let _ = Channel::create(&segment(), "channel", 4096).expect("a new channel").recv();
+}
+
+fn any_blocked() {
+    let segment = segment();
+    let queue = Queue::<u64>::create(&segment, "queue", 8).expect("a new queue");
+    let channel = Channel::create(&segment, "channel", 4096).expect("a new channel");
+    let semaphore = SemaphoreOptions::new(0).signalling();
+    let semaphore = Semaphore::create(&segment, "semaphore", &semaphore).expect("a new semaphore");
+    let items = (0..64).map(|place| match place % 3 {
+        0 => queue.readable(),
+        1 => channel.readable(),
+        _ => semaphore.available(1 + place),
+    });
+    let _ = WaitAny::new(items).expect("64 of them").wait();
 }
 
 fn segment() -> Segment {

@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use ringfence::layout::segment::{Birth, Geometry, Slot};
 use ringfence::sys::nap::{Deadline, Wait};
 use ringfence::{
-    Channel, LockError, Mutex, PopError, PushError, Queue, RecvError, ReentrantMutex, Segment, SegmentOptions,
-    Semaphore, SemaphoreOptions, SendError, Unlink,
+    Channel, LockError, Mutex, MutexGuard, PopError, PushError, Queue, RecvError, ReentrantMutex, Segment,
+    SegmentOptions, Semaphore, SemaphoreOptions, SendError, Unlink,
 };
 
 use crate::board::{Board, Cue, Digest, Role};
@@ -99,6 +99,31 @@ pub fn place(segment: &Segment, pid: i32) -> Option<u64> {
     all.iter().find(|one| one.alive && one.pid == pid.cast_unsigned()).map(|one| one.id.into())
 }
 
+/// A critical section of a mutex with the pair in it.
+pub fn in_mutex<'a>(
+    cue: &Cue,
+    inside: impl FnOnce(Entry),
+    lock: impl FnOnce() -> Result<MutexGuard<'a, [u64; 2]>, LockError<MutexGuard<'a, [u64; 2]>>>,
+) -> Result<u64, String> {
+    cue.stage.store(stage::ASKED, Release);
+    let (mut guard, died) = match lock() {
+        Ok(guard) => (guard, false),
+        Err(LockError::OwnerDied(guard)) => (guard, true),
+        Err(error) => return Err(error.to_string()),
+    };
+    cue.stage.store(stage::INSIDE, Release);
+    inside(Entry { died, found: *guard });
+    let count = guard[0] + 1;
+    *guard = [count; 2];
+    if died {
+        guard.make_consistent();
+    }
+    cue.stage.store(stage::LEAVING, Release);
+    guard.unlock();
+    cue.stage.store(stage::OUT, Release);
+    Ok(count)
+}
+
 /// `Mutex<[u64; 2]>`.
 #[derive(Debug)]
 pub struct ApiMutex;
@@ -124,23 +149,7 @@ impl LockKind for ApiMutex {
     }
 
     fn critical((_, mutex): &mut Self::Joined, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String> {
-        cue.stage.store(stage::ASKED, Release);
-        let (mut guard, died) = match mutex.lock() {
-            Ok(guard) => (guard, false),
-            Err(LockError::OwnerDied(guard)) => (guard, true),
-            Err(error) => return Err(error.to_string()),
-        };
-        cue.stage.store(stage::INSIDE, Release);
-        inside(Entry { died, found: *guard });
-        let count = guard[0] + 1;
-        *guard = [count; 2];
-        if died {
-            guard.make_consistent();
-        }
-        cue.stage.store(stage::LEAVING, Release);
-        guard.unlock();
-        cue.stage.store(stage::OUT, Release);
-        Ok(count)
+        in_mutex(cue, inside, || mutex.lock())
     }
 
     fn recover((segment, _): &mut Self::Joined, _: Role) {

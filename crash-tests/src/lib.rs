@@ -16,7 +16,7 @@
 //!
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
-//! - [`locks`], [`cells`], [`chain`], [`asleep`], [`stopped`], [`life`], [`overtaken`]: the scenarios; [`broken`]: negative controls
+//! - [`locks`], [`cells`], [`chain`], [`asleep`], [`stopped`], [`life`], [`overtaken`], [`wait_any`]: the scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
@@ -37,6 +37,7 @@ pub mod report;
 pub mod scenario;
 pub mod step;
 pub mod stopped;
+pub mod wait_any;
 
 use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -65,6 +66,7 @@ pub fn catalogue() -> Vec<Scenario> {
         all.push(chain::scenario::<api::ApiQueue>("Queue", 3, label, script));
         all.push(chain::scenario::<api::ApiChannel>("Channel", 3, label, script));
     }
+    all.extend(wait_any::scenarios());
     all.extend(cells::scenarios());
     all.extend(life::scenarios());
     all.extend(stopped::scenarios());
@@ -87,6 +89,7 @@ fn controls() -> Vec<Scenario> {
         chain::scenario::<hidden::Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover])
             .must_fail(Class::Stuck),
         scenario::<Raw<SwapUnlock>>("broken: swap unlock", Case::Barger, "barger", false).must_fail(Class::Stuck),
+        wait_any::control(),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Free, "free", true).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Contended, "contended", true).must_fail(Class::Stuck),
         asleep::scenario::<ClearFirst>("broken: clear first", asleep::Case::ConsumerAsleep, "consumer asleep", false)

@@ -44,6 +44,8 @@ pub mod stage {
     pub const OUT: u32 = 4;
     /// Has recovered the dead.
     pub const RECOVERED: u32 = 5;
+    /// Has looked, and taken nothing.
+    pub const LOOKED: u32 = 6;
 }
 
 /// How somebody got into a critical section.
@@ -231,17 +233,17 @@ fn run<K: LockKind>(case: Case, cap: bool, options: &Options) -> crate::report::
 }
 
 /// What is left after the kill.
-struct Staged {
-    survivor: Option<Child>,
+pub(crate) struct Staged {
+    pub(crate) survivor: Option<Child>,
     /// The survivor had the lock before the (last) kill, so another one is judged.
-    before: bool,
-    killed_at: u64,
+    pub(crate) before: bool,
+    pub(crate) killed_at: u64,
     /// For the bystander, in order.
-    dead: Vec<Role>,
+    pub(crate) dead: Vec<Role>,
     /// The next to lock must be told.
-    must_tell: bool,
+    pub(crate) must_tell: bool,
     /// Others to let go or to keep until the end.
-    cast: Vec<Child>,
+    pub(crate) cast: Vec<Child>,
 }
 
 fn section<K: LockKind>(board: &'static Board, role: Role) -> impl FnOnce(&'static Cue) {
@@ -290,12 +292,12 @@ fn survivor<K: LockKind>(point: &Point<'_>, role: Role) -> Child {
 }
 
 /// Starts the survivor and waits until it sleeps on the lock.
-fn sleeper<K: LockKind>(point: &Point<'_>) -> Option<Child> {
+pub(crate) fn sleeper<K: LockKind>(point: &Point<'_>) -> Option<Child> {
     let mut child = survivor::<K>(point, Role::Survivor);
     child.settles(point.limit).then_some(child)
 }
 
-fn holder<K: LockKind>(point: &Point<'_>, role: Role) -> Child {
+pub(crate) fn holder<K: LockKind>(point: &Point<'_>, role: Role) -> Child {
     let (board, limit) = (point.board, crate::os::LIMIT);
     point.play(role, move |cue| {
         let mut joined = K::join(board, role);
@@ -312,7 +314,7 @@ fn inside(cue: &Cue) -> bool {
     cue.stage.load(Acquire) >= stage::INSIDE
 }
 
-fn end_state<K: LockKind>(point: &mut Point<'_>) {
+pub(crate) fn end_state<K: LockKind>(point: &mut Point<'_>) {
     let stages = point.board.cues[1..4]
         .iter()
         .fold(K::digest(point.board), |digest, cue| digest.word(cue.stage.load(Relaxed).into()));
@@ -466,7 +468,7 @@ fn bystander<K: LockKind>(point: &mut Point<'_>, dead: &[Role]) {
     }
 }
 
-fn judge<K: LockKind>(point: &mut Point<'_>, mut staged: Staged, cap: bool) {
+pub(crate) fn judge<K: LockKind>(point: &mut Point<'_>, mut staged: Staged, cap: bool) {
     let board = point.board;
     if !cap {
         bystander::<K>(point, &staged.dead);

@@ -49,6 +49,13 @@ static void nulls(void) {
     BAD(rf_segment_size(NULL, &n));
     BAD(rf_segment_remove(NULL, "x"));
 
+    uint64_t ready;
+    rf_awaited item = {.what = RF_AWAIT_MUTEX};
+    for (item.what = RF_AWAIT_MUTEX; item.what <= RF_AWAIT_GONE; item.what++)
+        BAD(rf_wait_any(&item, 1, 0, &ready, RF_FOREVER)); /* no handle */
+    BAD(rf_wait_any(NULL, 1, 0, &ready, RF_FOREVER));
+    BAD(rf_wait_any(&item, 0, 0, &ready, RF_FOREVER));
+
     rf_mutex *mutex;
     BAD(rf_mutex_open(NULL, "x", RF_CREATE, &mutex));
     BAD(rf_mutex_lock(NULL, 0));
@@ -300,6 +307,26 @@ static void beside_good_handles(const char *name) {
     BAD(rf_channel_max_message(channel, NULL));
     BAD(rf_channel_capacity(channel, NULL));
     BAD(rf_channel_is_shut_down(channel, NULL));
+
+    uint64_t ready = 4711;
+    rf_awaited item = {.what = RF_AWAIT_WRITABLE_CHANNEL, .handle = channel, .count = 1}, misaligned[2];
+    BAD(rf_wait_any(&item, 65, 0, &ready, RF_FOREVER));
+    BAD(rf_wait_any(&item, SIZE_MAX, 0, &ready, RF_FOREVER));
+    BAD(rf_wait_any((void *)((char *)misaligned + 1), 1, 0, &ready, RF_FOREVER));
+    BAD(rf_wait_any(&item, 1, 0, NULL, RF_FOREVER));
+    BAD(rf_wait_any(&item, 1, RF_CREATE, &ready, RF_FOREVER));
+    for (size_t i = 0; i < COUNT(wild_flags); i++) BAD(rf_wait_any(&item, 1, wild_flags[i], &ready, RF_FOREVER));
+    item.reserved = 1;
+    BAD(rf_wait_any(&item, 1, 0, &ready, RF_FOREVER));
+    item.reserved = 0;
+    int wild[] = {0, -1, 1000, INT_MIN, INT_MAX};
+    for (size_t i = 0; i < COUNT(wild); i++) {
+        item.what = wild[i];
+        BAD(rf_wait_any(&item, 1, 0, &ready, RF_FOREVER));
+    }
+    item = (rf_awaited){.what = RF_AWAIT_GONE, .handle = segment, .count = 65536};
+    BAD(rf_wait_any(&item, 1, 0, &ready, RF_FOREVER));
+    TRUE(ready == 4711);
     OK(rf_channel_close(channel));
 
     OK(rf_segment_close(segment));

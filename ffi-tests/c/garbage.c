@@ -80,6 +80,44 @@ static void semaphores(rf_segment *segment, int ownership, const char *name) {
     OK(rf_semaphore_close(semaphore));
 }
 
+/* For everything at once. What is open may be damaged, or be another kind of object by now. */
+static void waits(rf_segment *segment) {
+    rf_mutex *mutex = NULL;
+    rf_reentrant_mutex *reentrant = NULL;
+    rf_semaphore *permits = NULL, *signals = NULL;
+    rf_queue *queue = NULL;
+    rf_channel *channel = NULL;
+    rf_awaited items[9];
+    size_t count = 0;
+    uint64_t ready = 0;
+    if (DO(rf_mutex_open(segment, "mutex", 0, &mutex)) >= 0)
+        items[count++] = (rf_awaited){.what = RF_AWAIT_MUTEX, .handle = mutex};
+    if (DO(rf_reentrant_mutex_open(segment, "reentrant", 0, &reentrant)) >= 0)
+        items[count++] = (rf_awaited){.what = RF_AWAIT_REENTRANT_MUTEX, .handle = reentrant};
+    if (DO(rf_semaphore_open(segment, "permits", 0, 0, 0, 0, &permits)) >= 0)
+        items[count++] = (rf_awaited){.what = RF_AWAIT_SEMAPHORE, .handle = permits, .count = 2};
+    if (DO(rf_semaphore_open(segment, "signals", 0, 0, 0, 0, &signals)) >= 0)
+        items[count++] = (rf_awaited){.what = RF_AWAIT_SEMAPHORE, .handle = signals, .count = 3};
+    if (DO(rf_queue_open(segment, "queue", 0, sizeof(row), 8, NULL, 0, &queue)) >= 0) {
+        items[count++] = (rf_awaited){.what = RF_AWAIT_READABLE_QUEUE, .handle = queue};
+        items[count++] = (rf_awaited){.what = RF_AWAIT_WRITABLE_QUEUE, .handle = queue};
+    }
+    if (DO(rf_channel_open(segment, "channel", 0, 0, &channel)) >= 0) {
+        items[count++] = (rf_awaited){.what = RF_AWAIT_READABLE_CHANNEL, .handle = channel};
+        items[count++] = (rf_awaited){.what = RF_AWAIT_WRITABLE_CHANNEL, .handle = channel, .count = 200};
+    }
+    items[count++] = (rf_awaited){.what = RF_AWAIT_GONE, .handle = segment, .count = 1, .life = 7};
+    /* The last one is ready as a rule: without it, and each alone. */
+    if (count > 1 && DO(rf_wait_any(items, count - 1, 0, &ready, SHORT)) == RF_OK) TRUE(ready && !(ready >> (count - 1)));
+    for (size_t i = 0; i < count; i++) DO(rf_wait_any(items + i, 1, 0, &ready, i % 2 ? SHORT : 0));
+    OK(rf_mutex_close(mutex));
+    OK(rf_reentrant_mutex_close(reentrant));
+    OK(rf_semaphore_close(permits));
+    OK(rf_semaphore_close(signals));
+    OK(rf_queue_close(queue));
+    OK(rf_channel_close(channel));
+}
+
 static void values(rf_segment *segment) {
     rf_value *value, *wide;
     int64_t was;
@@ -267,6 +305,7 @@ int main(int argc, char **argv) {
         arrays(segment);
         queues(segment, round);
         channels(segment, round);
+        waits(segment);
         if (round % 4 == 0) around(segment);
         if (round % 8 == 0) {
             int got = argc == 1 ? DO(rf_segment_attach_at((void *)words, LEN, &again))

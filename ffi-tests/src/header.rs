@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 13] = [
+const CHAPTERS: [&str; 14] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -19,6 +19,7 @@ const CHAPTERS: [&str; 13] = [
     "array.rs",
     "queue.rs",
     "channel.rs",
+    "wait_any.rs",
 ];
 
 const OPENING: &str = "\

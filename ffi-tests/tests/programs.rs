@@ -46,6 +46,11 @@ fn channels_in_c() {
 }
 
 #[test]
+fn waits_for_one_of_several_in_c() {
+    program("c/wait_any.c", "wait-any", "wait_any: ok\n");
+}
+
+#[test]
 fn signals_in_c() {
     program("c/signal.c", "signal", "signal: ok\n");
 }

@@ -18,7 +18,7 @@ use crate::queue::{Channel, RecvError, SendError};
 
 /// A handle to a channel.
 pub struct rf_channel {
-    core: Channel,
+    pub(super) core: Channel,
 }
 
 impl From<SendError> for Failure {

@@ -45,6 +45,8 @@ pub struct rf_participant_info {
     pub alive: c_int,
     /// The short name of its program.
     pub name: [c_char; 20],
+    /// Which of the lives that had its number: number and life together belong to one participant.
+    pub life: u32,
 }
 
 /// An object in a segment.
@@ -159,6 +161,7 @@ pub unsafe extern "C" fn rf_segment_participants(
                 pid: info.pid as i32,
                 alive: info.alive.into(),
                 name: text(&info.name),
+                life: info.life,
             }))
         };
         // SAFETY: the caller's promise.
@@ -240,7 +243,7 @@ unsafe fn list<T: Copy, I: Iterator<Item = T>>(
 /// No padding: every byte of a list is written by us, so nothing of our memory leaks out.
 const _: () = {
     assert!(size_of::<rf_segment_info>() == 208 + 8 + 4 * 4);
-    assert!(size_of::<rf_participant_info>() == 4 + 4 + 4 + 20);
+    assert!(size_of::<rf_participant_info>() == 4 + 4 + 4 + 20 + 4);
     assert!(size_of::<rf_object_info>() == 64 + 16 + 2 * 8 + 4 * 4 + 32);
 };
 

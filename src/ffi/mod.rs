@@ -114,3 +114,4 @@ mod semaphore;
 mod status;
 mod value;
 mod version;
+mod wait_any;

@@ -30,7 +30,7 @@ use crate::sync::AnyMutex;
 
 /// A handle to a mutex.
 pub struct rf_mutex {
-    core: AnyMutex,
+    pub(super) core: AnyMutex,
 }
 
 /// Opens the mutex of that name, or makes it, unlocked.

@@ -24,7 +24,7 @@ use crate::segment::directory;
 
 /// A handle to a queue.
 pub struct rf_queue {
-    core: AnyQueue,
+    pub(super) core: AnyQueue,
 }
 
 impl From<PushFailure> for Failure {

@@ -18,7 +18,7 @@ use crate::sync::ReentrantMutex;
 
 /// A handle to a reentrant mutex.
 pub struct rf_reentrant_mutex {
-    core: ReentrantMutex,
+    pub(super) core: ReentrantMutex,
 }
 
 /// Opens the reentrant mutex of that name, or makes it, unlocked.

@@ -24,7 +24,7 @@ use crate::sync::{AnySemaphore, Plan};
 
 /// A handle to a semaphore.
 pub struct rf_semaphore {
-    core: AnySemaphore,
+    pub(super) core: AnySemaphore,
 }
 
 /// Whose the permits of a semaphore are.

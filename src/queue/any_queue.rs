@@ -8,6 +8,7 @@ use crate::raw::queue::{Missed, PopFailure, PushFailure, Queue};
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape, Tag};
 use crate::segment::kinds::Kind;
+use crate::sync::Waitable;
 use crate::sys::membarrier;
 use crate::sys::nap::{Deadline, Interruptible, Wait};
 
@@ -169,6 +170,16 @@ impl AnyQueue {
     /// Whether it is shut down.
     pub fn is_shut_down(&self) -> bool {
         self.raw().is_ok_and(|queue| queue.is_shut_down())
+    }
+
+    /// That there is an item.
+    pub fn readable(&self) -> Waitable<'_> {
+        Waitable::message(&self.object, self.geometry)
+    }
+
+    /// That there is room.
+    pub fn writable(&self) -> Waitable<'_> {
+        Waitable::room(&self.object, self.geometry)
     }
 
     /// Whether a signal handler that ran ends a blocked call.

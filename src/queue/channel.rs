@@ -8,6 +8,7 @@ use crate::raw::channel::{self as raw, RecvFailure, SendFailure};
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape};
 use crate::segment::kinds::Kind;
+use crate::sync::Waitable;
 use crate::sys::membarrier;
 use crate::sys::nap::{Deadline, Interruptible, Wait};
 
@@ -314,6 +315,16 @@ impl Channel {
     #[must_use]
     pub fn is_shut_down(&self) -> bool {
         self.raw().is_ok_and(|channel| channel.is_shut_down())
+    }
+
+    /// For [`WaitAny`](crate::WaitAny): that there is a message, or no more to come.
+    pub fn readable(&self) -> Waitable<'_> {
+        Waitable::received(&self.object, self.geometry)
+    }
+
+    /// For [`WaitAny`](crate::WaitAny): that there is room for a message of `len` bytes, or there never will be.
+    pub fn writable(&self, len: usize) -> Waitable<'_> {
+        Waitable::sendable(&self.object, self.geometry, len)
     }
 
     /// Whether a signal handler that ran ends a blocked call of this handle. Off at first: the call goes on, with its

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::plain::Plain;
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, tag};
+use crate::sync::Waitable;
 use crate::sys::nap::Deadline;
 
 /// A bounded queue of fixed-size items: many producers, many consumers, first in first out.
@@ -197,6 +198,17 @@ impl<T: Plain> Queue<T> {
     #[must_use]
     pub fn is_shut_down(&self) -> bool {
         self.queue.is_shut_down()
+    }
+
+    /// For [`WaitAny`](crate::WaitAny): that a [`try_pop`](Self::try_pop) would not say [`PopError::Empty`] or
+    /// [`PopError::Busy`].
+    pub fn readable(&self) -> Waitable<'_> {
+        self.queue.readable()
+    }
+
+    /// For [`WaitAny`](crate::WaitAny): that a [`try_push`](Self::try_push) would not say [`PushError::Full`].
+    pub fn writable(&self) -> Waitable<'_> {
+        self.queue.writable()
     }
 
     /// Whether a signal handler that ran ends a blocked call of this handle. Off at first: the call goes on, with its

@@ -43,6 +43,7 @@
 use super::backoff::Backoff;
 use super::{Owner, ParticipantId, Peers, eventcount, mutex, words};
 use crate::layout::channel::{ChannelHeader, Geometry, Shared, Side};
+use crate::layout::eventcount::EventCount;
 use crate::primitive::{AtomicU64, Ordering};
 use crate::sys::nap::{Deadline, TRY_FOR, Wait};
 
@@ -395,6 +396,51 @@ impl<'a> Channel<'a> {
     /// Whether there is no message, at some moment of this call.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether receiving would end at once: there is a message, or the end, or an error. It does not look at the lock.
+    pub fn can_recv(&self) -> bool {
+        // Before the positions (invariant 4).
+        self.is_shut_down() || self.used_now().is_none_or(|used| used > 0)
+    }
+
+    /// The same of sending a message of `len` bytes.
+    pub fn can_send(&self, len: usize) -> bool {
+        let needed = 1 + words::words_for(len);
+        self.is_shut_down()
+            || needed > self.size as usize
+            || self.used_now().is_none_or(|used| (self.size - used) as usize >= needed)
+    }
+
+    /// Words in use at some moment of this call. `None` if the two positions are nonsense, or change so fast that there is
+    /// something to do for everybody.
+    fn used_now(&self) -> Option<u32> {
+        let mut head = self.header.head.0.load(Ordering::Acquire);
+        for _ in 0..8 {
+            let tail = self.header.tail.0.load(Ordering::Acquire);
+            let now = self.header.head.0.load(Ordering::Acquire);
+            if now == head {
+                let [head, tail] = [head, tail].map(|position| Position::unpack(position, self.size));
+                return Position::used(head?, tail?, self.size);
+            }
+            head = now;
+        }
+        None
+    }
+
+    /// Where receivers sleep.
+    pub fn not_empty(&self) -> &'a EventCount {
+        &self.shared().not_empty
+    }
+
+    /// Where senders sleep.
+    pub fn not_full(&self) -> &'a EventCount {
+        &self.shared().not_full
+    }
+
+    /// From now on whoever notifies fences.
+    pub fn without_membarrier(&self) {
+        self.shared().no_membarrier.store(1, Ordering::Relaxed);
     }
 
     /// Frees the locks that `dead` held, and wakes whoever waits for what it may have done last.

@@ -57,6 +57,13 @@ const EPOCH: u32 = 2;
 #[must_use = "prepared without sleeping: the next notifier makes a system call for nobody"]
 pub struct Ticket(u32);
 
+impl Ticket {
+    /// The value of the word.
+    pub fn value(&self) -> u32 {
+        self.0
+    }
+}
+
 /// Why a wait ended without what it waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
@@ -68,20 +75,30 @@ pub enum Expired {
 
 /// Announces a sleeper. The caller looks once more at what it waits for, and then calls [`sleep`].
 pub fn prepare(event: &EventCount, no_membarrier: &AtomicU32) -> Ticket {
+    let ticket = mark(event);
+    after_marks(|| no_membarrier.store(1, Ordering::Relaxed));
+    ticket
+}
+
+/// The first half of [`prepare`], for one who waits at several eventcounts: [`after_marks`] comes before it looks again.
+pub fn mark(event: &EventCount) -> Ticket {
     let mut seen = event.word.load(Ordering::Relaxed);
-    let ticket = loop {
+    loop {
         let next = seen.wrapping_add(EPOCH) | SLEEPERS; // invariant 4
         match event.word.compare_exchange(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => break Ticket(next),
+            Ok(_) => return Ticket(next),
             Err(now) => seen = now,
         }
-    };
+    }
+}
+
+/// The second half. `no_barrier` sets the `no_membarrier` flag of each eventcount that was marked.
+pub fn after_marks(no_barrier: impl FnOnce()) {
     if !membarrier::barrier() {
-        no_membarrier.store(1, Ordering::Relaxed);
+        no_barrier();
     }
     // Invariant 2: pairs with the fence in `notify`, where there is one.
     fence(Ordering::SeqCst);
-    ticket
 }
 
 /// Sleeps until notified, capped or past the deadline; returns at once if notified since [`prepare`].

@@ -11,6 +11,7 @@ pub mod mutex;
 pub mod queue;
 pub mod reentrant;
 pub mod semaphore;
+pub mod wait_any;
 pub mod words;
 
 use core::num::NonZeroU32;

@@ -34,6 +34,9 @@
 //! - as the woken waiter: sleepers behind a word that is free, or held by a barger; if `WAITERS` is set the barger's
 //!   unlock wakes them, and where a late clearing took the bit away their naps or [`recover`] do.
 //!
+//! Who waits for the lock among others ([`wait_any`](super::wait_any)) sleeps as any waiter does, and need not acquire:
+//! [`hand_on`] is what it owes the other sleepers instead of invariant 3.
+//!
 //! Orderings: every acquiring CAS is Acquire and pairs with the Release of the store that freed the word. A death
 //! needs no pairing: the question that proves it is a system call made after the dead process's last store.
 //!
@@ -160,6 +163,56 @@ fn exchange(word: &LockWord, seen: u32, new: u32) -> bool {
 
 fn acquired(seen: u32) -> Acquired {
     if seen & OWNER_DIED == 0 { Acquired::Clean } else { Acquired::OwnerDied }
+}
+
+/// Whether locking would end at once, as far as the word alone tells: it is free, given up, or the caller's.
+pub fn seems_ready(word: &LockWord, me: Owner) -> bool {
+    ends_at_once(word.0.load(Ordering::Relaxed), me)
+}
+
+fn ends_at_once(seen: u32, me: Owner) -> bool {
+    let owner = seen & OWNER_MASK;
+    owner == 0 || owner == NOT_RECOVERABLE || owner == me.bits()
+}
+
+/// The same, with the question whether its owner lives. A word that no participant writes makes locking end too.
+pub fn is_ready(word: &LockWord, me: Owner, peers: &impl Peers) -> bool {
+    let seen = word.0.load(Ordering::Relaxed);
+    ends_at_once(seen, me) || peers.fate((seen & 0x1fff) as ParticipantId) != Fate::Alive
+}
+
+/// Announces a sleeper of a lock that is held; the word to sleep behind. `None`: there is no need.
+///
+/// Whoever has slept so and does not lock in the end owes a [`hand_on`].
+pub fn announce(word: &LockWord, me: Owner) -> Option<u32> {
+    loop {
+        let seen = word.0.load(Ordering::Relaxed);
+        if ends_at_once(seen, me) {
+            return None;
+        }
+        if seen & WAITERS != 0 || exchange(word, seen, seen | WAITERS) {
+            return Some(seen | WAITERS);
+        }
+    }
+}
+
+/// For one who has slept at the lock, perhaps been woken, and leaves without it: the wake-up goes to another sleeper, or
+/// the lock's holder is told to wake one (as invariant 3 has it for those who acquire).
+pub fn hand_on(word: &LockWord) {
+    loop {
+        let seen = word.0.load(Ordering::Relaxed);
+        match seen & OWNER_MASK {
+            // Also without WAITERS: a late clearing may have taken it.
+            0 => {
+                futex::wake(&word.0, 1);
+                break;
+            }
+            // Everybody was woken.
+            NOT_RECOVERABLE => break,
+            _ if seen & WAITERS != 0 || exchange(word, seen, seen | WAITERS) => break,
+            _ => {}
+        }
+    }
 }
 
 /// Releases the lock. If its last owner died and it was not made consistent, it is given up for ever instead.

@@ -56,6 +56,7 @@
 //!
 //! Source: our own; per-slot laps as in D. Vyukov's bounded queue (2010), claiming by the slot's word alone.
 
+mod ready;
 mod word;
 
 use super::backoff::Backoff;

@@ -292,6 +292,87 @@ impl<'a> Semaphore<'a> {
         Ok(())
     }
 
+    /// Whether acquiring `permits` would end at once, as far as the number of free ones tells.
+    pub fn seems_ready(&self, permits: u32) -> bool {
+        permits > self.maximum() || self.value() >= permits
+    }
+
+    /// The same, with what the dead have; nothing is taken back yet. A hint, since it looks without the lock.
+    pub fn is_ready(&self, permits: u32, peers: &impl Peers) -> bool {
+        let dead = |(record, participant): (&Record, ParticipantId)| {
+            let seen = record.load(Ordering::Relaxed);
+            if is_nobodys(seen, participant, peers) { u64::from(seen as u32) } else { 0 }
+        };
+        self.seems_ready(permits)
+            || u64::from(self.value()) + self.records.iter().zip(1..).map(dead).sum::<u64>() >= permits.into()
+    }
+
+    /// Announces a sleeper who wants `permits`; the word to sleep on, and its value. `None`: there is no need.
+    ///
+    /// Whoever has slept so and does not acquire in the end owes a [`hand_on`](Self::hand_on).
+    pub fn announce(&self, me: Owner, permits: u32, peers: &impl Peers) -> Option<(&'a AtomicU32, u32)> {
+        if self.is_owned() {
+            return self.announce_owned(me, permits, peers);
+        }
+        let word = &self.header.word;
+        loop {
+            let seen = word.load(Ordering::Relaxed);
+            if permits > self.maximum() || seen & COUNT >= permits {
+                return None;
+            }
+            let waiting = seen | waiting(permits);
+            if waiting == seen || exchange(word, seen, waiting, Ordering::Relaxed) {
+                return Some((word, waiting));
+            }
+        }
+    }
+
+    fn announce_owned(&self, me: Owner, permits: u32, peers: &impl Peers) -> Option<(&'a AtomicU32, u32)> {
+        let (header, mut backoff) = (self.header, Backoff::new());
+        loop {
+            match self.enter_until(me, peers, Wait::until(Deadline::Now)) {
+                Ok(()) => break,
+                Err(Refused::WouldBlock) if backoff.pause() => {}
+                // Whoever is inside is stopped, or was preempted: its leaving ends the sleep.
+                Err(Refused::WouldBlock) => {
+                    if let Some(word) = mutex::announce(&header.lock, me) {
+                        return Some((&header.lock.0, word));
+                    }
+                }
+                Err(_) => return None,
+            }
+        }
+        // As in `acquire`: the word first, then the question who is dead.
+        let word = next_turn(header.turn.load(Ordering::Relaxed)) | waiting(permits);
+        header.turn.swap(word, Ordering::AcqRel);
+        let enough = permits > self.maximum() || self.take_back(peers) >= permits;
+        self.leave(me);
+        (!enough).then_some((&header.turn, word))
+    }
+
+    /// For one who has slept here, perhaps been woken, and leaves without permits: the wake-up goes to another sleeper,
+    /// or whoever releases next is told to wake one.
+    pub fn hand_on(&self) {
+        let word = if self.is_owned() { &self.header.turn } else { &self.header.word };
+        if self.is_owned() {
+            mutex::hand_on(&self.header.lock);
+        }
+        loop {
+            let seen = word.load(Ordering::Relaxed);
+            // The wake-up itself orders this look behind the release that it came from.
+            let free = if self.is_owned() { self.value() } else { seen & COUNT };
+            if free > 0 {
+                // Not one, where one may want more than there is: another behind it may want less.
+                futex::wake(word, if seen & MANY != 0 { u32::MAX } else { 1 });
+                return;
+            }
+            // In owned mode nobody takes WAITERS out while somebody sleeps.
+            if self.is_owned() || seen & WAITERS != 0 || exchange(word, seen, seen | WAITERS, Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
     /// What to do for a dead participant: nothing is held up by what it left, but those who could have it may sleep.
     pub fn recover(&self, dead: ParticipantId, peers: &impl Peers) {
         mutex::recover(&self.header.lock, dead, peers);
@@ -324,8 +405,7 @@ impl<'a> Semaphore<'a> {
     fn take_back(&self, peers: &impl Peers) -> u32 {
         for (record, participant) in self.records.iter().zip(1..) {
             let seen = record.load(Ordering::Relaxed);
-            let living = || seen >> 32 == peers.life(participant).into() && peers.fate(participant) != Fate::Dead;
-            if seen as u32 != 0 && !living() {
+            if is_nobodys(seen, participant, peers) {
                 record.store(0, Ordering::Relaxed);
                 self.put_back(seen as u32);
             }
@@ -341,13 +421,21 @@ impl<'a> Semaphore<'a> {
 
     /// Takes the lock of the owned mode; makes good what a dead owner left.
     fn enter(&self, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Refused> {
-        let lock = &self.header.lock;
-        if mutex::lock_fast(lock, me) {
+        if mutex::lock_fast(&self.header.lock, me) {
             return Ok(());
         }
         // It is held for a moment only: a try that gave up at once would find no permits where there are some.
         let deadline = if wait.deadline == Deadline::Now { Deadline::after(TRY_FOR) } else { wait.deadline };
-        match mutex::lock(lock, me, peers, Wait { deadline, ..wait }) {
+        self.enter_until(me, peers, Wait { deadline, ..wait }).map_err(|refused| match refused {
+            Refused::TimedOut if wait.deadline == Deadline::Now => Refused::WouldBlock,
+            refused => refused,
+        })
+    }
+
+    /// The same, but a try gives up at once.
+    fn enter_until(&self, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Refused> {
+        let lock = &self.header.lock;
+        match mutex::lock(lock, me, peers, wait) {
             Ok(mutex::Acquired::Clean) => Ok(()),
             Ok(mutex::Acquired::OwnerDied) => {
                 let taken = self
@@ -359,9 +447,8 @@ impl<'a> Semaphore<'a> {
                 let _ = mutex::make_consistent(lock, me);
                 Ok(())
             }
-            Err(mutex::Refused::WouldBlock | mutex::Refused::TimedOut) => {
-                Err(if wait.deadline == Deadline::Now { Refused::WouldBlock } else { Refused::TimedOut })
-            }
+            Err(mutex::Refused::WouldBlock) => Err(Refused::WouldBlock),
+            Err(mutex::Refused::TimedOut) => Err(Refused::TimedOut),
             Err(mutex::Refused::Interrupted) => Err(Refused::Interrupted),
             // Nobody returns holding it, and nobody gives it up: such a word was not written by this code.
             Err(_) => Err(Refused::Corrupted),
@@ -372,6 +459,11 @@ impl<'a> Semaphore<'a> {
         // If somebody forged the word and it is no longer ours, what we did is done all the same.
         let _ = mutex::unlock(&self.header.lock, me);
     }
+}
+
+/// Whether a record has permits that nobody has any more (invariant 5).
+fn is_nobodys(seen: u64, participant: ParticipantId, peers: &impl Peers) -> bool {
+    seen as u32 != 0 && (seen >> 32 != peers.life(participant).into() || peers.fate(participant) == Fate::Dead)
 }
 
 fn waiting(permits: u32) -> u32 {

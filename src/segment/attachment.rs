@@ -341,8 +341,7 @@ impl Attachment {
 
     fn free_slot(&self, participant: ParticipantId, state: u32) {
         let slot = self.view.slot(participant);
-        // Release: whoever claims the slot next sees what we did.
-        let _ = slot.state.compare_exchange(state, state.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed);
+        self.view.free_slot(participant, state);
         if self.is_adopted() {
             // The slot was ours, so the claim is; whoever is faster finds the claim of a living process and leaves it.
             let claim = slot.claim.load(Ordering::Relaxed);
@@ -495,12 +494,7 @@ fn take_place_in_file(view: &View, own: OwnedFd, me: &Me) -> Result<Place, Error
             Ok(live) => live,
             Err(error) => {
                 // The descriptor is closed, and with it the lock is gone.
-                let _ = slot.state.compare_exchange(
-                    state | 1,
-                    (state | 1).wrapping_add(1),
-                    Ordering::AcqRel,
-                    Ordering::Relaxed,
-                );
+                view.free_slot(participant, state | 1);
                 return Err(error);
             }
         };

@@ -83,6 +83,8 @@ pub struct ParticipantInfo {
     pub name: String,
     /// Whether it is alive; a dead one has not been recovered yet.
     pub alive: bool,
+    /// Which of the lives that had this number in the segment. Number and life together belong to one participant.
+    pub life: u32,
 }
 
 /// A named object, as [`Segment::objects`] lists them.
@@ -293,8 +295,9 @@ impl Segment {
     #[must_use]
     pub fn participants(&self) -> Vec<ParticipantInfo> {
         let view = self.attachment.view();
-        let used = view.participants().filter(|id| view.slot(*id).state.load(Ordering::Acquire) & 1 != 0);
-        used.map(|id| {
+        let lives = view.participants().map(|id| (id, view.slot(id).state.load(Ordering::Acquire)));
+        let used = lives.filter(|(_, state)| state & 1 != 0);
+        used.map(|(id, state)| {
             let slot = view.slot(id);
             let name: [u8; 16] = bytemuck::cast(slot.name.each_ref().map(|word| word.load(Ordering::Relaxed)));
             ParticipantInfo {
@@ -302,6 +305,7 @@ impl Segment {
                 pid: slot.pid.load(Ordering::Relaxed) as u32,
                 name: text(&name),
                 alive: self.attachment.fate(id) == crate::raw::Fate::Alive,
+                life: state >> 1,
             }
         })
         .collect()

@@ -147,7 +147,7 @@ impl Probe<'_> {
             }
             self.sweep(participant, patience)?;
             // Release: whoever claims the slot next finds it swept.
-            if slot.state.compare_exchange(state, state.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            if self.view.free_slot(participant, state) {
                 recovered += 1;
                 #[cfg(feature = "tracing")]
                 tracing::info!(participant, pid = slot.pid.load(Ordering::Relaxed), "recovered a dead participant");

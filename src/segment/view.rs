@@ -7,6 +7,7 @@ use crate::layout::mutex::LockWord;
 use crate::layout::segment::{Birth, ENTRY_FREE, ENTRY_READY, ENTRY_REMOVED, Entry, Geometry, Header, Slot};
 use crate::primitive::{AtomicU64, Ordering};
 use crate::raw::ParticipantId;
+use crate::sys::futex;
 
 /// The mapped bytes of a segment whose header has been validated against the mapping.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +95,18 @@ impl View {
         // new one is no secret.
         let known = self.participants().contains(&participant);
         if known { self.slot(participant).state.load(Ordering::Relaxed) >> 1 } else { 0 }
+    }
+
+    /// Gives a participant's place back, if its state is still this one; whether this call did it. Tells whoever waits for
+    /// its end.
+    pub fn free_slot(&self, participant: ParticipantId, state: u32) -> bool {
+        let word = &self.slot(participant).state;
+        // Release: whoever claims the slot next sees what was done here. Acquire: and what is seen here comes after.
+        let freed = word.compare_exchange(state, state.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if freed {
+            futex::wake(word, u32::MAX);
+        }
+        freed
     }
 
     /// The word and bit of the open bitmap that say whether `participant` has `entry` open.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ptr::NonNull;
 
+use super::wait_any::Waitable;
 use crate::error::Error;
 use crate::layout::mutex::LockWord;
 use crate::raw::Owner;
@@ -168,6 +169,11 @@ impl AnyMutex {
     /// given up.
     pub fn reset(&self) -> bool {
         mutex::reset(self.word())
+    }
+
+    /// That the lock is free.
+    pub fn unlocked(&self) -> Waitable<'_> {
+        Waitable::lock(&self.object)
     }
 
     /// The pid of the process that holds the lock now, if any. A hint: it may change at once.

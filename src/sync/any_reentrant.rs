@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use super::any_mutex::LockFailure;
+use super::wait_any::Waitable;
 use crate::error::Error;
 use crate::layout::mutex::LockWord;
 use crate::primitive::AtomicU32;
@@ -114,6 +115,11 @@ impl AnyReentrant {
     /// Whether a signal handler that ran ends a call that waits for the lock with [`LockFailure::Interrupted`].
     pub fn set_interruptible(&self, interruptible: bool) {
         self.interruptible.set(interruptible);
+    }
+
+    /// That the lock is free, or the calling thread's.
+    pub fn unlocked(&self) -> Waitable<'_> {
+        Waitable::lock(&self.object)
     }
 
     /// The pid of the process that holds the lock now, if any; a hint.

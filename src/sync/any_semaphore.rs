@@ -1,6 +1,7 @@
 //! The semaphore as a named object, without guards: as C sees it.
 
 use super::any_mutex::LockFailure;
+use super::wait_any::Waitable;
 use crate::error::Error;
 use crate::layout::semaphore::{MAX_PERMITS, SemaphoreHeader, bytes};
 use crate::raw::semaphore::{self, Refused, Taken};
@@ -148,6 +149,11 @@ impl AnySemaphore {
     /// Whether permits belong to participants.
     pub fn is_owned(&self) -> bool {
         self.owned
+    }
+
+    /// That so many permits are free.
+    pub fn available(&self, permits: u32) -> Waitable<'_> {
+        Waitable::permits(&self.object, permits, self.participants, self.owned)
     }
 
     /// Whether a signal handler that ran ends a blocked call with [`LockFailure::Interrupted`].

@@ -6,6 +6,7 @@ mod any_semaphore;
 mod mutex;
 mod reentrant;
 mod semaphore;
+mod wait_any;
 
 #[cfg(feature = "capi")]
 pub use any_mutex::AnyMutex;
@@ -16,3 +17,4 @@ pub use any_semaphore::{AnySemaphore, Plan};
 pub use mutex::{LockError, Mutex, MutexGuard};
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
 pub use semaphore::{Permits, Semaphore, SemaphoreOptions};
+pub use wait_any::{Ready, WaitAny, WaitError, Waitable};

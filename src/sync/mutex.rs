@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use super::any_mutex::{AnyMutex, LockFailure};
+use super::wait_any::Waitable;
 use bytemuck::Zeroable;
 
 use crate::error::Error;
@@ -215,6 +216,12 @@ impl<T: Plain> Mutex<T> {
     /// given up.
     pub fn reset(&self) -> bool {
         self.lock.reset()
+    }
+
+    /// For [`WaitAny`](crate::WaitAny): that a [`try_lock`](Self::try_lock) would not say
+    /// [`LockError::WouldBlock`].
+    pub fn unlocked(&self) -> Waitable<'_> {
+        self.lock.unlocked()
     }
 
     /// The pid of the process that holds it now, if any; a hint, since it may change at once.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::any_mutex::LockFailure;
 use super::any_reentrant::{AnyReentrant, Held};
 use super::mutex::LockError;
+use super::wait_any::Waitable;
 use crate::error::Error;
 use crate::raw::mutex::Acquired;
 use crate::segment::Segment;
@@ -152,6 +153,12 @@ impl ReentrantMutex {
     /// given up.
     pub fn reset(&self) -> bool {
         self.lock.reset()
+    }
+
+    /// For [`WaitAny`](crate::WaitAny): that a [`try_lock`](Self::try_lock) would not say
+    /// [`LockError::WouldBlock`].
+    pub fn unlocked(&self) -> Waitable<'_> {
+        self.lock.unlocked()
     }
 
     /// The pid of the process that holds it now, if any; a hint, since it may change at once.

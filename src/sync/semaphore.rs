@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::any_mutex::LockFailure;
 use super::any_semaphore::{AnySemaphore, Plan};
 use super::mutex::LockError;
+use super::wait_any::Waitable;
 use crate::error::Error;
 use crate::layout::semaphore::MAX_PERMITS;
 use crate::raw::ParticipantId;
@@ -179,6 +180,12 @@ impl Semaphore {
     #[must_use]
     pub fn is_owned(&self) -> bool {
         self.core.is_owned()
+    }
+
+    /// For [`WaitAny`](crate::WaitAny): that a [`try_acquire`](Self::try_acquire) of so many would not say
+    /// [`LockError::WouldBlock`].
+    pub fn available(&self, permits: u32) -> Waitable<'_> {
+        self.core.available(permits)
     }
 
     /// Whether a signal handler that ran ends a blocked call of this handle with [`LockError::Interrupted`]. Off at

@@ -38,6 +38,48 @@ pub fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> Wake 
     }
 }
 
+/// The most words that [`wait_any`] sleeps on. The kernel would take 128.
+pub const MOST_WORDS: usize = 64;
+
+/// Sleeps while each word holds its value, for at most `timeout`: at most [`MOST_WORDS`] of them, each once.
+///
+/// Where the kernel cannot wait for several (before 5.16) or a filter forbids it, the sleep is on the first word alone,
+/// unless another has changed already: the caller's cap on sleeps bounds what that costs.
+#[cfg(not(ringfence_loom))]
+pub fn wait_any(words: &[(&AtomicU32, u32)], timeout: Option<Duration>) -> Wake {
+    use crate::primitive::Ordering;
+    use rustix::io::Errno;
+    use rustix::thread::futex::{self, Wait, WaitFlags, WaitPtr, WaitvFlags};
+    use rustix::time::{ClockId, Timespec, clock_gettime};
+    let &[(first, value), ref others @ ..] = words else { return Wake::Changed };
+    if others.is_empty() {
+        return wait(first, value, timeout);
+    }
+    let mut waits = [Wait::new(); MOST_WORDS];
+    for (wait, (word, value)) in waits.iter_mut().zip(words) {
+        wait.val = (*value).into();
+        wait.uaddr = WaitPtr::new(word.as_ptr().cast());
+        wait.flags = WaitFlags::SIZE_U32;
+    }
+    // This call alone takes the end of the sleep and not its length.
+    let end = timeout.map(|timeout| {
+        let now = clock_gettime(ClockId::Monotonic);
+        let nanoseconds = now.tv_nsec + i64::from(timeout.subsec_nanos());
+        let seconds = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX).saturating_add(nanoseconds / 1_000_000_000);
+        Timespec { tv_sec: now.tv_sec.saturating_add(seconds), tv_nsec: nanoseconds % 1_000_000_000 }
+    });
+    let count = words.len().min(MOST_WORDS);
+    match futex::waitv(&waits[..count], WaitvFlags::empty(), end.as_ref(), ClockId::Monotonic) {
+        Ok(_) => Wake::Woken,
+        Err(Errno::AGAIN) => Wake::Changed,
+        Err(Errno::TIMEDOUT) => Wake::TimedOut,
+        Err(Errno::INTR) => Wake::Interrupted,
+        // No such call, or forbidden. Relaxed: a change that is missed here is found after the nap.
+        Err(_) if others.iter().any(|(word, value)| word.load(Ordering::Relaxed) != *value) => Wake::Changed,
+        Err(_) => wait(first, value, timeout),
+    }
+}
+
 /// Wakes at most `count` sleepers of `word`; returns how many there were.
 #[cfg(not(ringfence_loom))]
 pub fn wake(word: &AtomicU32, count: u32) -> usize {
@@ -47,7 +89,7 @@ pub fn wake(word: &AtomicU32, count: u32) -> usize {
 }
 
 #[cfg(ringfence_loom)]
-pub use modelled::{wait, wake};
+pub use modelled::{wait, wait_any, wake};
 
 #[cfg(ringfence_loom)]
 mod modelled {
@@ -59,8 +101,8 @@ mod modelled {
     struct Sleeper {
         address: usize,
         woken: Arc<std::sync::atomic::AtomicBool>,
-        /// Whom to unpark: nobody for a wait with a time-out, which does not park. (loom's `unpark` would also rouse a
-        /// thread that waits for the mutex below.)
+        /// Whom to unpark: nobody for a wait with a time-out, which does not park, or for one that has yet to queue at
+        /// another word, or is woken already. (loom's `unpark` would also rouse a thread that waits for the mutex below.)
         parked: Option<thread::Thread>,
     }
 
@@ -73,32 +115,52 @@ mod modelled {
     }
 
     pub fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> Wake {
+        wait_any(&[(word, expected)], timeout)
+    }
+
+    /// As the kernel does it: one word after another, so that the first may be woken before the last is looked at; and a
+    /// wake-up at each word counts there, though one of them would do.
+    pub fn wait_any(words: &[(&AtomicU32, u32)], timeout: Option<Duration>) -> Wake {
         death::crash_point();
-        let address = std::ptr::from_ref(word).addr();
         let woken = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        {
+        for (word, expected) in words {
             let mut sleepers = SLEEPERS.lock().unwrap();
             // No crash point: this is the kernel's look, and the model's mutex must not be poisoned.
-            if word.observe(Ordering::SeqCst) != expected {
-                return Wake::Changed;
+            if word.observe(Ordering::SeqCst) != *expected {
+                return if leave(&mut sleepers, &woken) { Wake::Woken } else { Wake::Changed };
             }
-            let parked = timeout.is_none().then(thread::current);
-            sleepers.push(Sleeper { address, woken: woken.clone(), parked });
+            let parked = (timeout.is_none() && words.len() == 1).then(thread::current);
+            sleepers.push(Sleeper { address: std::ptr::from_ref(*word).addr(), woken: woken.clone(), parked });
         }
         if timeout.is_some() {
             // The timer may fire at any time: whoever runs before us may still wake us.
             thread::yield_now();
+            let woken_in_time = leave(&mut SLEEPERS.lock().unwrap(), &woken);
+            return if woken_in_time { Wake::Woken } else { Wake::TimedOut };
+        }
+        if words.len() > 1 {
             let mut sleepers = SLEEPERS.lock().unwrap();
             if is_woken(&woken) {
+                leave(&mut sleepers, &woken);
                 return Wake::Woken;
             }
-            sleepers.retain(|s| !Arc::ptr_eq(&s.woken, &woken));
-            return Wake::TimedOut;
+            for sleeper in sleepers.iter_mut().filter(|sleeper| Arc::ptr_eq(&sleeper.woken, &woken)) {
+                sleeper.parked = Some(thread::current());
+            }
         }
         while !is_woken(&woken) {
             thread::park();
         }
+        if words.len() > 1 {
+            leave(&mut SLEEPERS.lock().unwrap(), &woken);
+        }
         Wake::Woken
+    }
+
+    /// Takes a sleeper out of every queue it is still in; whether somebody woke it.
+    fn leave(sleepers: &mut Vec<Sleeper>, woken: &Arc<std::sync::atomic::AtomicBool>) -> bool {
+        sleepers.retain(|sleeper| !Arc::ptr_eq(&sleeper.woken, woken));
+        is_woken(woken)
     }
 
     pub fn wake(word: &AtomicU32, count: u32) -> usize {
@@ -117,6 +179,9 @@ mod modelled {
             woken += 1;
             false
         });
+        for sleeper in sleepers.iter_mut().filter(|sleeper| is_woken(&sleeper.woken)) {
+            sleeper.parked = None;
+        }
         woken
     }
 }

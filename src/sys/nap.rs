@@ -108,6 +108,16 @@ impl Nap {
 
     /// Sleeps while `word` holds `expected`, until woken, capped or past the deadline.
     pub fn sleep(&mut self, word: &AtomicU32, expected: u32, wait: Wait) -> Slept {
+        self.sleep_by(wait, |timeout| futex::wait(word, expected, timeout))
+    }
+
+    /// The same while each of several words holds its value: see [`futex::wait_any`].
+    pub fn sleep_any(&mut self, words: &[(&AtomicU32, u32)], wait: Wait) -> Slept {
+        self.sleep_by(wait, |timeout| futex::wait_any(words, timeout))
+    }
+
+    #[inline]
+    fn sleep_by(&mut self, wait: Wait, sleep: impl FnOnce(Option<Duration>) -> futex::Wake) -> Slept {
         let left = wait.deadline.left();
         if left.is_some_and(|left| left.is_zero()) {
             return Slept::TimedOut;
@@ -117,7 +127,7 @@ impl Nap {
             (Some(left), Some(cap)) => Some(left.min(cap)),
             (left, cap) => left.or(cap),
         };
-        match futex::wait(word, expected, timeout) {
+        match sleep(timeout) {
             futex::Wake::Interrupted if wait.interruptible => return Slept::Interrupted,
             futex::Wake::TimedOut => {
                 self.next = (self.next * 2).min(CAP);

@@ -1,0 +1,325 @@
+//! Waiting for the first of several objects, of any kinds and in any segments.
+//!
+//! ```text
+//!        one round                        each kind's own words
+//!  announce at every object    ------>    WAITERS | MANY | an eventcount's S ...     (from here on a change wakes us)
+//!  barrier, if one has an eventcount
+//!  look at every object        ready? then out
+//!  sleep on all words at once  <------    futex_waitv: woken at any, or changed since it was announced
+//!                                         nap over: the next round asks again who is dead
+//!  out: hand on                ------>    a wake-up for one that was ours goes to another sleeper
+//! ```
+//!
+//! It takes nothing. *Ready* means that the try of that object would end at once, with success or with an error; by the
+//! time of the try somebody else may have been faster.
+//!
+//! Invariants:
+//! 1. All announcements of a round come before all its looks. So two objects may share a word (the same one twice, or two
+//!    numbers of permits of one semaphore): what the last announcement left is slept on, and whatever changed between two
+//!    of them is seen by the looks.
+//! 2. A sleeper here counts for the one whom an unlock or a release wakes, like any other sleeper of that word, and it may
+//!    be counted at several words at once: the kernel says one, so it is not asked. As it acquires nothing, it owes each
+//!    object where it has slept what that sleeper would have done, whatever it found ready and however the call ends:
+//!    [`Waitable::hand_on`] wakes another where there is something to have, and else leaves the mark by which the next to
+//!    give something back finds the sleepers. Without it, a plain waiter sleeps beside a free lock.
+//! 3. Where everybody is woken (eventcounts, a process that is gone) there is nothing to hand on.
+//!
+//! A death leaves behind what the death of a sleeper of each kind leaves: a stray mark, and, of one who was woken and has
+//! not handed on, a sleeper whom the kind's `recover` wakes. Marks of a call that ended are stray marks too: each costs
+//! the next to give something back one system call.
+//!
+//! Orderings: those of the kinds. The wake-up orders [`Waitable::hand_on`] behind the change that it came from.
+//!
+//! Source: our own, on `futex_waitv` (Linux 5.16).
+
+use super::backoff::Backoff;
+use super::channel::Channel;
+use super::eventcount::{self, Expired};
+use super::queue::Queue;
+use super::semaphore::Semaphore;
+use super::{Fate, Owner, ParticipantId, Peers, mutex};
+use crate::layout::eventcount::EventCount;
+use crate::layout::mutex::LockWord;
+use crate::primitive::{AtomicU32, Ordering};
+use crate::sys::futex::MOST_WORDS;
+use crate::sys::nap::{Deadline, Nap, Slept, Wait};
+
+/// The most objects that one call waits for: as many as a set of 64 bits has.
+pub const MOST: usize = MOST_WORDS;
+
+/// Something to wait for.
+pub trait Waitable {
+    /// Whether it is ready, by a look that costs no system call.
+    fn seems_ready(&self) -> bool;
+
+    /// Whether it is ready, the deaths of others included.
+    fn is_ready(&self) -> bool;
+
+    /// Announces a sleeper. `None`: it is ready, or something else is to be told.
+    fn announce(&self) -> Option<Announced<'_>>;
+
+    /// There is no barrier on the processors of others: they are to fence for themselves.
+    fn without_membarrier(&self) {}
+
+    /// The caller has slept here, and leaves with nothing.
+    fn hand_on(&self) {}
+}
+
+impl<W: Waitable + ?Sized> Waitable for &W {
+    fn seems_ready(&self) -> bool {
+        (**self).seems_ready()
+    }
+
+    fn is_ready(&self) -> bool {
+        (**self).is_ready()
+    }
+
+    fn announce(&self) -> Option<Announced<'_>> {
+        (**self).announce()
+    }
+
+    fn without_membarrier(&self) {
+        (**self).without_membarrier();
+    }
+
+    fn hand_on(&self) {
+        (**self).hand_on();
+    }
+}
+
+/// An announced sleeper.
+#[derive(Clone, Copy, Debug)]
+pub struct Announced<'a> {
+    /// Sleep on this
+    word: &'a AtomicU32,
+    /// while it has this value,
+    value: u32,
+    /// and look again only behind a barrier.
+    barrier: bool,
+}
+
+/// Waits until one of at most [`MOST`] objects is ready; the set of those that are, the first as bit 0, never empty.
+pub fn wait_any<W: Waitable>(items: &[W], wait: Wait) -> Result<u64, Expired> {
+    if wait.deadline == Deadline::Now {
+        return Some(which(items, W::is_ready)).filter(|ready| *ready != 0).ok_or(Expired::TimedOut);
+    }
+    let mut backoff = Backoff::new();
+    loop {
+        let ready = which(items, W::seems_ready);
+        if ready != 0 {
+            return Ok(ready);
+        }
+        if !backoff.pause() {
+            break;
+        }
+    }
+    let (mut nap, mut slept) = (Nap::new(), false);
+    let outcome = loop {
+        let mut words = [None; MOST];
+        let ready = announce_all(items, &mut words);
+        if ready != 0 {
+            break Ok(ready);
+        }
+        slept = true;
+        match sleep(&words, &mut nap, wait) {
+            Slept::Recheck => {}
+            Slept::TimedOut => break Err(Expired::TimedOut),
+            Slept::Interrupted => break Err(Expired::Interrupted),
+        }
+        let ready = which(items, W::seems_ready);
+        if ready != 0 {
+            break Ok(ready);
+        }
+    };
+    if slept {
+        items.iter().for_each(W::hand_on); // invariant 2
+    }
+    outcome
+}
+
+fn which<W>(items: &[W], is: impl Fn(&W) -> bool) -> u64 {
+    items.iter().zip(0..MOST).fold(0, |set, (item, bit)| set | u64::from(is(item)) << bit)
+}
+
+/// Announces at each object, and looks at all of them (invariant 1). Fills in the words to sleep on, each once.
+fn announce_all<'w, W: Waitable>(items: &'w [W], words: &mut [Option<Announced<'w>>; MOST]) -> u64 {
+    let (mut ready, mut used, mut barrier) = (0, 0, false);
+    for (item, bit) in items.iter().zip(0..MOST) {
+        let Some(announced) = item.announce() else {
+            ready |= 1 << bit;
+            continue;
+        };
+        barrier |= announced.barrier;
+        let known = words[..used].iter_mut().flatten().find(|known| core::ptr::eq(known.word, announced.word));
+        match known {
+            Some(known) => known.value = announced.value,
+            None => {
+                words[used] = Some(announced);
+                used += 1;
+            }
+        }
+    }
+    if barrier {
+        eventcount::after_marks(|| items.iter().for_each(W::without_membarrier));
+    }
+    ready | which(items, W::is_ready)
+}
+
+fn sleep(words: &[Option<Announced<'_>>; MOST], nap: &mut Nap, wait: Wait) -> Slept {
+    let Some(first) = words[0] else { return Slept::Recheck };
+    let mut pairs = [(first.word, first.value); MOST];
+    let mut count = 0;
+    for (pair, announced) in pairs.iter_mut().zip(words.iter().flatten()) {
+        *pair = (announced.word, announced.value);
+        count += 1;
+    }
+    nap.sleep_any(&pairs[..count], wait)
+}
+
+/// What there is to wait for.
+#[derive(Debug)]
+pub enum Awaited<'a, P> {
+    /// A lock can be had.
+    Lock {
+        /// Its word.
+        word: &'a LockWord,
+        /// Who asks.
+        me: Owner,
+        /// Who lives.
+        peers: &'a P,
+    },
+    /// Permits can be had.
+    Permits {
+        /// Of this semaphore
+        semaphore: Semaphore<'a>,
+        /// so many.
+        permits: u32,
+        /// Who asks.
+        me: Owner,
+        /// Who lives.
+        peers: &'a P,
+    },
+    /// A queue has a message.
+    Message {
+        /// The queue.
+        queue: Queue<'a>,
+        /// Who lives.
+        peers: &'a P,
+    },
+    /// A queue has room.
+    Room {
+        /// The queue.
+        queue: Queue<'a>,
+        /// Who lives.
+        peers: &'a P,
+    },
+    /// A channel has a message.
+    Received {
+        /// The channel.
+        channel: Channel<'a>,
+    },
+    /// A channel has room.
+    Sendable {
+        /// The channel.
+        channel: Channel<'a>,
+        /// For a message of this length.
+        len: usize,
+    },
+    /// A life has ended.
+    Gone {
+        /// Whose.
+        participant: ParticipantId,
+        /// Changes when its place is given back
+        state: &'a AtomicU32,
+        /// from this value.
+        value: u32,
+        /// Who lives.
+        peers: &'a P,
+    },
+    /// A word has changed; whoever changes it wakes.
+    Changed {
+        /// The word
+        word: &'a AtomicU32,
+        /// had this value.
+        value: u32,
+    },
+}
+
+/// Who asks nobody.
+struct Unasked;
+
+impl Peers for Unasked {
+    fn fate(&self, _: ParticipantId) -> Fate {
+        Fate::Alive
+    }
+}
+
+fn marked(event: &EventCount) -> Option<Announced<'_>> {
+    Some(Announced { word: &event.word, value: eventcount::mark(event).value(), barrier: true })
+}
+
+fn unless_changed(word: &AtomicU32, value: u32) -> Option<Announced<'_>> {
+    (word.load(Ordering::Acquire) == value).then_some(Announced { word, value, barrier: false })
+}
+
+impl<P: Peers> Waitable for Awaited<'_, P> {
+    fn seems_ready(&self) -> bool {
+        match *self {
+            Self::Lock { word, me, .. } => mutex::seems_ready(word, me),
+            Self::Permits { semaphore, permits, .. } => semaphore.seems_ready(permits),
+            Self::Message { queue, .. } => queue.can_pop(&Unasked),
+            Self::Room { queue, .. } => queue.can_push(&Unasked),
+            Self::Received { channel } => channel.can_recv(),
+            Self::Sendable { channel, len } => channel.can_send(len),
+            Self::Gone { state: word, value, .. } | Self::Changed { word, value } => {
+                word.load(Ordering::Acquire) != value
+            }
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        match *self {
+            Self::Lock { word, me, peers } => mutex::is_ready(word, me, peers),
+            Self::Permits { semaphore, permits, peers, .. } => semaphore.is_ready(permits, peers),
+            Self::Message { queue, peers } => queue.can_pop(peers),
+            Self::Room { queue, peers } => queue.can_push(peers),
+            // The word first: a successor's life is not taken for this one.
+            Self::Gone { participant, peers, .. } => self.seems_ready() || peers.fate(participant) != Fate::Alive,
+            _ => self.seems_ready(),
+        }
+    }
+
+    fn announce(&self) -> Option<Announced<'_>> {
+        match *self {
+            Self::Lock { word, me, .. } => {
+                let value = mutex::announce(word, me)?;
+                Some(Announced { word: &word.0, value, barrier: false })
+            }
+            Self::Permits { semaphore, permits, me, peers } => {
+                let (word, value) = semaphore.announce(me, permits, peers)?;
+                Some(Announced { word, value, barrier: false })
+            }
+            Self::Message { queue, .. } => marked(queue.not_empty()),
+            Self::Room { queue, .. } => marked(queue.not_full()),
+            Self::Received { channel } => marked(channel.not_empty()),
+            Self::Sendable { channel, .. } => marked(channel.not_full()),
+            Self::Gone { state: word, value, .. } | Self::Changed { word, value } => unless_changed(word, value),
+        }
+    }
+
+    fn without_membarrier(&self) {
+        match self {
+            Self::Message { queue, .. } | Self::Room { queue, .. } => queue.without_membarrier(),
+            Self::Received { channel } | Self::Sendable { channel, .. } => channel.without_membarrier(),
+            _ => {}
+        }
+    }
+
+    fn hand_on(&self) {
+        match self {
+            Self::Lock { word, .. } => mutex::hand_on(word),
+            Self::Permits { semaphore, .. } => semaphore.hand_on(),
+            _ => {}
+        }
+    }
+}
