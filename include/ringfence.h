@@ -1656,6 +1656,75 @@ int rf_wait_any(const struct rf_awaited *items,
                 uint64_t *ready,
                 int64_t timeout_ns);
 
+/* # Descriptors that tell that something is ready
+ *
+ * For programs that wait in `poll`, `epoll` or an event loop: a descriptor that becomes readable when the first of several
+ * things (see `rf_wait_any`) is ready. *Readable* means that something was ready since the descriptor was last armed. It
+ * stays readable until it is armed again; it is made armed. Nobody reads or writes it.
+ *
+ * So: try; if there is nothing, arm, wait until it is readable, and try again. What is ready at the arming makes it
+ * readable at once, so nothing is missed in between; it may also be readable though there is nothing (any more).
+ *
+ *     rf_awaited tasks_there = {.what = RF_AWAIT_READABLE_QUEUE, .handle = tasks};
+ *     rf_ready_fd *ready; int fd;
+ *     if (rf_ready_fd_open(&tasks_there, 1, &ready) < 0 || rf_ready_fd_number(ready, &fd) < 0) return 1;
+ *     epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &(struct epoll_event){.events = EPOLLIN});
+ *     for (;;) {
+ *         while (rf_queue_pop(tasks, &task, 0) == RF_OK) work(&task);
+ *         rf_ready_fd_arm(ready);
+ *         epoll_wait(epoll, &event, 1, -1);
+ *     }
+ *
+ * Each costs its process a thread, in which no signal handler runs, and nobody else anything. It counts as a thread like
+ * any other: a lock that the caller holds is not free for it.
+ *
+ * After a fork the thread stays with the parent. The child makes descriptors of its own: arming the parent's is an error,
+ * and what the child sees on it is what the parent's thread tells the parent.
+ */
+
+/** A descriptor and the thread that serves it. */
+typedef struct rf_ready_fd rf_ready_fd;
+
+/**
+ * Makes a descriptor for the first of several things, armed. Their handles may be closed before it is.
+ *
+ * @param items  what to wait for
+ * @param count  how many, 1 to 63
+ * @param out    the handle; `rf_ready_fd_close` gives it back
+ * @return RF_OK, RF_E_INVALID, RF_E_NO_DESCRIPTORS, RF_E_NO_MEMORY, RF_E_SYSTEM (no thread can be made),
+ * RF_E_CORRUPTED
+ */
+int rf_ready_fd_open(const rf_awaited *items, size_t count, struct rf_ready_fd **out);
+
+/**
+ * The descriptor. It belongs to the handle and is closed with it.
+ *
+ * @param ready  the handle
+ * @param fd     the descriptor
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_ready_fd_number(const struct rf_ready_fd *ready, int *fd);
+
+/**
+ * Makes the descriptor unreadable until something is ready: at once, if something is ready now.
+ *
+ * @param ready  the handle
+ * @return RF_OK, RF_E_NOT_SUPPORTED (in a forked child: it is the parent's), RF_E_INVALID
+ *
+ * Threads: any. Not a wait.
+ */
+int rf_ready_fd_arm(const struct rf_ready_fd *ready);
+
+/**
+ * Ends the thread, closes the descriptor, gives the handle back. In a forked child it touches nothing of the parent's.
+ *
+ * @param ready  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_ready_fd_close(struct rf_ready_fd *ready);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

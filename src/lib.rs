@@ -60,7 +60,7 @@ pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
 pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
 #[cfg(not(ringfence_loom))]
 pub use sync::{
-    LockError, LockFailure, Mutex, MutexGuard, Permits, Ready, ReentrantMutex, ReentrantMutexGuard, Semaphore,
+    LockError, LockFailure, Mutex, MutexGuard, Permits, Ready, ReadyFd, ReentrantMutex, ReentrantMutexGuard, Semaphore,
     SemaphoreOptions, WaitAny, WaitError, Waitable,
 };
 

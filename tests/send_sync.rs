@@ -4,7 +4,7 @@
 use ringfence::{
     Array, ArrayGuard, CChar, Channel, CloseError, Element, ElementError, Error, LockError, LockFailure, Mutex,
     MutexGuard, ObjectInfo, OutOfRange, ParticipantInfo, Permits, PopError, PushError, Queue, RawArray, RawValue,
-    Ready, RecvError, ReentrantMutex, ReentrantMutexGuard, Segment, SegmentInfo, SegmentOptions, Semaphore,
+    Ready, ReadyFd, RecvError, ReentrantMutex, ReentrantMutexGuard, Segment, SegmentInfo, SegmentOptions, Semaphore,
     SemaphoreOptions, SendError, SweepReport, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable,
 };
 
@@ -30,7 +30,7 @@ const _: () = {
     send_and_sync::<(Mutex<u64>, Queue<u64>, Channel)>();
     send_and_sync::<(Value<u64>, RawValue<[u64; 3]>, Array<u64>, RawArray<[u64; 3]>)>();
     send_and_sync::<(ReentrantMutex, Semaphore, Permits<'static>, SemaphoreOptions)>();
-    send_and_sync::<(WaitAny<'static>, Waitable<'static>, Ready, WaitError)>();
+    send_and_sync::<(WaitAny<'static>, Waitable<'static>, Ready, ReadyFd, WaitError)>();
     send_and_sync::<(SegmentOptions, Unlink, SegmentInfo, ObjectInfo, ParticipantInfo, SweepReport)>();
     send_and_sync::<(Error, CloseError, Element, CChar)>();
     send_and_sync::<(

@@ -28,6 +28,7 @@ static void nulls(void) {
     OK(rf_array_close(NULL));
     OK(rf_queue_close(NULL));
     OK(rf_channel_close(NULL));
+    OK(rf_ready_fd_close(NULL));
 
     rf_segment *segment;
     BAD(rf_segment_open(NULL, RF_CREATE, 4096, NULL, &segment));
@@ -55,6 +56,11 @@ static void nulls(void) {
         BAD(rf_wait_any(&item, 1, 0, &ready, RF_FOREVER)); /* no handle */
     BAD(rf_wait_any(NULL, 1, 0, &ready, RF_FOREVER));
     BAD(rf_wait_any(&item, 0, 0, &ready, RF_FOREVER));
+    rf_ready_fd *ready_fd;
+    BAD(rf_ready_fd_open(NULL, 1, &ready_fd));
+    BAD(rf_ready_fd_open(&item, 1, &ready_fd));
+    BAD(rf_ready_fd_number(NULL, &i));
+    BAD(rf_ready_fd_arm(NULL));
 
     rf_mutex *mutex;
     BAD(rf_mutex_open(NULL, "x", RF_CREATE, &mutex));
@@ -316,6 +322,15 @@ static void beside_good_handles(const char *name) {
     BAD(rf_wait_any(&item, 1, 0, NULL, RF_FOREVER));
     BAD(rf_wait_any(&item, 1, RF_CREATE, &ready, RF_FOREVER));
     for (size_t i = 0; i < COUNT(wild_flags); i++) BAD(rf_wait_any(&item, 1, wild_flags[i], &ready, RF_FOREVER));
+    rf_ready_fd *ready_fd;
+    rf_awaited many[64];
+    for (size_t i = 0; i < 64; i++) many[i] = item;
+    BAD(rf_ready_fd_open(many, 64, &ready_fd));
+    BAD(rf_ready_fd_open(&item, 0, &ready_fd));
+    BAD(rf_ready_fd_open(&item, 1, NULL));
+    OK(rf_ready_fd_open(many, 63, &ready_fd));
+    BAD(rf_ready_fd_number(ready_fd, NULL));
+    OK(rf_ready_fd_close(ready_fd));
     item.reserved = 1;
     BAD(rf_wait_any(&item, 1, 0, &ready, RF_FOREVER));
     item.reserved = 0;

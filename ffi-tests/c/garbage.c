@@ -81,7 +81,7 @@ static void semaphores(rf_segment *segment, int ownership, const char *name) {
 }
 
 /* For everything at once. What is open may be damaged, or be another kind of object by now. */
-static void waits(rf_segment *segment) {
+static void waits(rf_segment *segment, int round) {
     rf_mutex *mutex = NULL;
     rf_reentrant_mutex *reentrant = NULL;
     rf_semaphore *permits = NULL, *signals = NULL;
@@ -110,6 +110,11 @@ static void waits(rf_segment *segment) {
     /* The last one is ready as a rule: without it, and each alone. */
     if (count > 1 && DO(rf_wait_any(items, count - 1, 0, &ready, SHORT)) == RF_OK) TRUE(ready && !(ready >> (count - 1)));
     for (size_t i = 0; i < count; i++) DO(rf_wait_any(items + i, 1, 0, &ready, i % 2 ? SHORT : 0));
+    rf_ready_fd *descriptor;
+    if (round % 16 == 0 && DO(rf_ready_fd_open(items, count, &descriptor)) >= 0) {
+        DO(rf_ready_fd_arm(descriptor));
+        OK(rf_ready_fd_close(descriptor));
+    }
     OK(rf_mutex_close(mutex));
     OK(rf_reentrant_mutex_close(reentrant));
     OK(rf_semaphore_close(permits));
@@ -305,7 +310,7 @@ int main(int argc, char **argv) {
         arrays(segment);
         queues(segment, round);
         channels(segment, round);
-        waits(segment);
+        waits(segment, round);
         if (round % 4 == 0) around(segment);
         if (round % 8 == 0) {
             int got = argc == 1 ? DO(rf_segment_attach_at((void *)words, LEN, &again))

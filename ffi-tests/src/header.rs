@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 14] = [
+const CHAPTERS: [&str; 15] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -20,6 +20,7 @@ const CHAPTERS: [&str; 14] = [
     "queue.rs",
     "channel.rs",
     "wait_any.rs",
+    "ready_fd.rs",
 ];
 
 const OPENING: &str = "\

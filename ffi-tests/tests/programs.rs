@@ -51,6 +51,17 @@ fn waits_for_one_of_several_in_c() {
 }
 
 #[test]
+fn descriptors_in_c() {
+    program("c/ready_fd.c", "ready-fd", "ready_fd: ok\n");
+}
+
+#[test]
+fn the_example_of_epoll() {
+    let tasks: String = (1..=10).map(|task| format!("task {task}\n")).collect();
+    program("../examples/c/epoll.c", "epoll", &(tasks + "the pusher is gone\n"));
+}
+
+#[test]
 fn signals_in_c() {
     program("c/signal.c", "signal", "signal: ok\n");
 }

@@ -1,6 +1,7 @@
 //! A Python program, plain ctypes, as a peer of this Rust one.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -54,4 +55,44 @@ fn python_joins_by_name() {
     });
     assert_eq!(pi.get(), 6.5);
     assert_eq!(count.get(), 42);
+}
+
+/// `multiprocessing.connection.wait` takes the descriptors beside a pipe of Python's own.
+/// semantics 93
+#[test]
+fn python_waits_for_descriptors() {
+    let lab = Lab::new("python-wait");
+    let options = SegmentOptions::new().unlink(Unlink::WithLast);
+    let segment = Segment::create(lab.segment(), &options).expect("a segment");
+    let numbers = Queue::<u64>::create(&segment, "numbers", 4).expect("a queue");
+    let lines = Channel::create(&segment, "lines", 256).expect("a channel");
+    let mut python = Command::new("python3");
+    python.arg(root().join("ffi-tests/python/wait.py")).arg(lab.library("libringfence.so")).arg(lab.segment());
+    // Killed with us, also when an assertion fails.
+    let mut child = Ends(python.stdout(Stdio::piped()).spawn().expect("python3"));
+    let mut output = BufReader::new(child.0.stdout.take().expect("its output"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a line");
+    assert_eq!(line, "waiting\n");
+    for number in 1..=1000 {
+        numbers.push_timeout(number, LIMIT).expect("room");
+        if number % 100 == 0 {
+            lines.send_timeout(format!("{number}").as_bytes(), LIMIT).expect("room");
+        }
+    }
+    numbers.shutdown().expect("a sound queue");
+    lines.shutdown().expect("a sound channel");
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).expect("text");
+    assert_eq!(rest, "total 500500, 100 200 300 400 500 600 700 800 900 1000\n");
+    assert!(child.0.wait().expect("our child").success());
+}
+
+struct Ends(std::process::Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -108,6 +108,7 @@ mod listing;
 mod mutex;
 mod opening;
 mod queue;
+mod ready_fd;
 mod reentrant_mutex;
 mod segment;
 mod semaphore;

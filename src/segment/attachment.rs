@@ -310,6 +310,13 @@ impl Attachment {
         Ok(())
     }
 
+    /// Notes that this process has an entry open once more that it has open already.
+    pub fn note_open_again(&self, entry: u32) -> Result<(), Error> {
+        let mut registry = registry::lock()?;
+        self.member(&mut registry)?.open.get_mut(&entry).ok_or(Error::Stale)?.1 += 1;
+        Ok(())
+    }
+
     /// Notes that this process has an entry open once less, the object of which lies at these addresses.
     pub fn note_closed(&self, entry: u32, addresses: Range<usize>) {
         let Ok(mut registry) = registry::lock() else { return };

@@ -146,6 +146,14 @@ impl Object {
         Ok(Self { attachment: attachment.clone(), entry: record.number, base, len: record.len, shape: record.shape })
     }
 
+    /// The same object, opened once more.
+    pub fn again(&self) -> Result<Self, Error> {
+        self.attachment.enter()?;
+        self.attachment.note_open_again(self.entry)?;
+        let (attachment, shape) = (self.attachment.clone(), self.shape.clone());
+        Ok(Self { attachment, entry: self.entry, base: self.base, len: self.len, shape })
+    }
+
     /// First byte, aligned to 128.
     #[inline]
     pub fn base(&self) -> NonNull<u8> {

@@ -359,6 +359,11 @@ impl Segment {
     }
 }
 
+/// Which process this is, counted by the forks on the way here from the first user of the library.
+pub(crate) fn fork_generation() -> Result<u64, Error> {
+    Ok(registry::lock()?.generation())
+}
+
 /// What is NUL-padded, as text for people.
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());

@@ -4,6 +4,7 @@ mod any_mutex;
 mod any_reentrant;
 mod any_semaphore;
 mod mutex;
+mod ready_fd;
 mod reentrant;
 mod semaphore;
 mod wait_any;
@@ -15,6 +16,7 @@ pub use any_reentrant::{AnyReentrant, Held, LOCK_BYTES};
 #[cfg(feature = "capi")]
 pub use any_semaphore::{AnySemaphore, Plan};
 pub use mutex::{LockError, Mutex, MutexGuard};
+pub use ready_fd::ReadyFd;
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
 pub use semaphore::{Permits, Semaphore, SemaphoreOptions};
 pub use wait_any::{Ready, WaitAny, WaitError, Waitable};

@@ -35,6 +35,8 @@ pub struct Waitable<'a> {
 enum Of<'a> {
     /// A handle's object.
     Handle(&'a Object),
+    /// The same object, opened once more.
+    Kept(Object),
     /// A segment.
     Segment(Arc<Attachment>),
 }
@@ -103,16 +105,33 @@ impl<'a> Waitable<'a> {
     fn attachment(&self) -> &Attachment {
         match &self.of {
             Of::Handle(object) => object.peers(),
+            Of::Kept(object) => object.peers(),
             Of::Segment(attachment) => attachment,
         }
     }
 
+    /// The same, whatever becomes of the handle.
+    pub(super) fn kept(&self) -> Result<Waitable<'static>, Error> {
+        let of = match &self.of {
+            Of::Handle(object) => Of::Kept(object.again()?),
+            Of::Kept(object) => Of::Kept(object.again()?),
+            Of::Segment(attachment) => Of::Segment(attachment.clone()),
+        };
+        Ok(Waitable { of, what: self.what })
+    }
+
+    /// Recovers the dead that a wait has met.
+    pub(super) fn settle(&self) {
+        self.attachment().settle();
+    }
+
     /// What the algorithm waits for.
-    fn awaited(&self) -> Result<Awaited<'_, Attachment>, Error> {
+    pub(super) fn awaited(&self) -> Result<Awaited<'_, Attachment>, Error> {
         let peers = self.attachment();
         let me = peers.enter()?.owner();
         let object = match &self.of {
-            Of::Handle(object) => object,
+            Of::Handle(object) => *object,
+            Of::Kept(object) => object,
             Of::Segment(attachment) => return self.of_segment(attachment),
         };
         Self::of_object(object, self.what, me).ok_or(Error::Corrupted("an object's shape changed"))
@@ -273,13 +292,18 @@ impl<'a> WaitAny<'a> {
         Ok(Self { items, interruptible: Interruptible::new() })
     }
 
+    /// What is waited for.
+    pub(super) fn items(&self) -> &[Waitable<'a>] {
+        &self.items
+    }
+
     /// Waits until `deadline`.
     pub(crate) fn until(&self, deadline: Deadline) -> Result<Ready, WaitError> {
         let items: Result<Vec<_>, _> = self.items.iter().map(Waitable::awaited).collect();
         let items = items.map_err(WaitError::Segment)?;
         let ready = wait_any::wait_any(&items, self.interruptible.wait(deadline));
         // Of each segment once would do; it costs a load where nobody died.
-        self.items.iter().for_each(|item| item.attachment().settle());
+        self.items.iter().for_each(Waitable::settle);
         ready.map(Ready).map_err(|expired| match expired {
             Expired::TimedOut if deadline == Deadline::Now => WaitError::NotReady,
             Expired::TimedOut => WaitError::TimedOut,

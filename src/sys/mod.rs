@@ -6,6 +6,8 @@ pub mod membarrier;
 pub mod nap;
 
 #[cfg(not(ringfence_loom))]
+pub mod bridge;
+#[cfg(not(ringfence_loom))]
 pub mod fork;
 #[cfg(not(ringfence_loom))]
 pub mod ofd;
