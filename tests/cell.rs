@@ -90,17 +90,17 @@ fn a_lock_that_is_taken_away_is_not_held() {
 fn locks_are_counted_up_to_a_maximum() {
     let segment = Segment::anonymous(&SegmentOptions::new()).unwrap();
     let array = Array::<u8>::create(&segment, "a", 1).unwrap();
-    // SAFETY: 124 bytes before the elements of an array lies the count of its lock (docs/layout.md), accessed atomically.
-    let count = unsafe { array.as_ptr().sub(124).cast::<AtomicU32>().as_ref() };
+    // SAFETY: 120 bytes before the elements of an array lies the count of its lock (docs/layout.md), accessed atomically.
+    let further = unsafe { array.as_ptr().sub(120).cast::<AtomicU32>().as_ref() };
     let first = array.lock().unwrap();
-    assert_eq!(count.load(Ordering::Relaxed), 1);
-    count.store(u32::MAX - 1, Ordering::Relaxed);
+    assert_eq!(further.load(Ordering::Relaxed), 0);
+    further.store(u32::MAX - 2, Ordering::Relaxed);
     let last = array.try_lock().unwrap();
     let refused = array.lock().unwrap_err();
     assert!(matches!(refused, LockError::TooOften), "{refused}");
     drop(last);
-    assert_eq!(count.load(Ordering::Relaxed), u32::MAX - 1);
-    count.store(1, Ordering::Relaxed);
+    assert_eq!(further.load(Ordering::Relaxed), u32::MAX - 2);
+    further.store(0, Ordering::Relaxed);
     drop(first);
     assert_eq!(array.holder(), None);
 }

@@ -215,7 +215,7 @@ fn garbage_everywhere() {
     attack("everywhere", |parts, size| {
         vec![
             (0, size),
-            (128, 144),
+            (128, 160),
             (parts.slots, parts.bitmaps),
             (parts.entries, parts.heap),
             (parts.heap, parts.heap + 256),

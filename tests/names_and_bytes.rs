@@ -208,7 +208,7 @@ fn any_byte_of_the_changing_header_may_be_wrong() {
         match Segment::open(&name.0) {
             Ok(segment) => match Mutex::create(&segment, "m", 0_u8) {
                 Ok(mutex) => drop(mutex.lock().unwrap()),
-                Err(error) => assert!(matches!(error, Error::Corrupted(_)) && (132..136).contains(&at), "{error}"),
+                Err(error) => assert!(matches!(error, Error::Corrupted(_)) && (152..156).contains(&at), "{error}"),
             },
             // Retired: the name is taken away.
             Err(error) => assert!(error == Error::Missing && (128..132).contains(&at), "{at}: {error}"),

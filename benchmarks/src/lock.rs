@@ -12,7 +12,7 @@ use ringfence::{Mutex, ReentrantMutex};
 use crate::crew::{As, Shared, nanoseconds, run};
 use crate::limits::slice;
 use crate::ours::Scene;
-use crate::queue::Immortals;
+use crate::queue::{Immortals, register};
 use crate::table::{Book, Contestant, Demand, contestant};
 
 /// A lock with a counter in its cache line.
@@ -60,7 +60,7 @@ impl Lock for Raw {
     }
     type Me = Owner;
     fn me(&self, index: usize) -> Owner {
-        Owner::new(index as u16 + 1, 1).expect("a small number")
+        register(index)
     }
     #[inline(always)]
     fn add(&self, &me: &Owner) {

@@ -6,6 +6,7 @@ use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::Backoff;
 use ringfence::Plain;
 use ringfence::layout::queue::{Geometry, QueueHeader};
+use ringfence::raw::eventcount;
 use ringfence::raw::queue::{PopFailure, PushFailure, Queue as RawQueue};
 use ringfence::raw::{Fate, Owner, ParticipantId, Peers};
 use ringfence::sys::nap::{Deadline, Wait};
@@ -104,7 +105,10 @@ impl Memory {
     /// The same for a system without membarrier: every notifier fences.
     fn fenced(words_of_item: usize) -> Self {
         let this = Self::new(words_of_item);
-        this.header.shared.0.no_membarrier.store(1, Ordering::Relaxed);
+        let shared = &this.header.shared.0;
+        for event in [&shared.not_empty, &shared.not_full] {
+            event.word.store(eventcount::FENCE, Ordering::Relaxed);
+        }
         this
     }
 

@@ -136,7 +136,8 @@ impl<L: RawLock> LockKind for Raw<L> {
 pub struct Shipped;
 
 impl Shipped {
-    fn word(board: &'static Board) -> &'static LockWord {
+    /// The lock.
+    pub fn word(board: &'static Board) -> &'static LockWord {
         // SAFETY: the first bytes of the arena are a lock word, and zero is a free one.
         unsafe { &*board.arena.as_ptr().cast() }
     }

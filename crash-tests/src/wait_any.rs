@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use ringfence::layout::mutex::LockWord;
-use ringfence::raw::wait_any::{Announced, Awaited, Waitable, wait_any};
+use ringfence::raw::eventcount::Announced;
+use ringfence::raw::wait_any::{Awaited, Waitable, wait_any};
 use ringfence::{LockError, Mutex, MutexGuard, Queue, Segment, WaitAny};
 
 use crate::api::{digest, fresh_segment, in_mutex, join, place};

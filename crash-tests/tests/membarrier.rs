@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use filter::{Rule, errno};
 use ringfence::layout::queue::QueueHeader;
+use ringfence::raw::eventcount::FENCE;
 use ringfence::sys::{membarrier, nap};
 use ringfence_crash_tests::board::{Board, Role};
 use ringfence_crash_tests::fifos::{Fifo, NOW};
-use ringfence_crash_tests::locks::FOREVER;
+use ringfence_crash_tests::locks::{FOREVER, RawLock, Shipped as Locked};
 use ringfence_crash_tests::os::{Child, Ended, share, supervise};
 use ringfence_crash_tests::queue::Shipped;
 use ringfence_crash_tests::step::{Stop, Victim, marker};
@@ -30,9 +31,11 @@ fn main() {
             return 0;
         }
         for (name, test) in [
-            ("fences_of_a_push", fences_of_a_push as fn()),
+            ("locked_instructions", locked_instructions as fn()),
             ("all_registered", || talk(&[false; 2])),
             ("one_cannot_register", || talk(&[false, true])),
+            ("a_lock_between_registered", || pass(&[false; 3])),
+            ("a_lock_where_one_cannot_register", || pass(&[false, true, false])),
             ("barrier_stands_in_for_a_fence", barrier_stands_in_for_a_fence),
         ] {
             test();
@@ -47,9 +50,16 @@ fn able() -> bool {
     Child::fork(|| assert!(membarrier::register())).wait(LIMIT) == Some(Ended::Exit(0))
 }
 
-fn flag(board: &'static Board) -> &'static AtomicU32 {
+/// Where the queue's consumers sleep, and its producers.
+fn events(board: &'static Board) -> [&'static AtomicU32; 2] {
     // SAFETY: the arena begins with the header that `reset` wrote.
-    unsafe { &(*board.arena.as_ptr().cast::<QueueHeader>()).shared.0.no_membarrier }
+    let shared = unsafe { &(*board.arena.as_ptr().cast::<QueueHeader>()).shared.0 };
+    [&shared.not_empty.word, &shared.not_full.word]
+}
+
+/// Whether somebody slept there who cannot issue the barrier.
+fn fenced(word: &AtomicU32) -> bool {
+    word.load(Relaxed) & FENCE != 0
 }
 
 /// From now on `membarrier` fails in this process, as in a sandbox.
@@ -64,34 +74,119 @@ fn reset(board: &'static Board) {
     Shipped::reset(board, 1);
 }
 
-/// How many full fences a push executes, told by its instructions.
-fn fences(registered: bool, no_membarrier: bool) -> u64 {
+/// What stops a processor until all its stores are out.
+#[derive(Debug, PartialEq)]
+struct Costly {
+    fences: u64,
+    /// Instructions with a `lock` prefix, but for those that are fences.
+    locked: u64,
+}
+
+/// An operation, and what it is made on.
+struct Operation {
+    reset: fn(&'static Board),
+    /// Where others may sleep.
+    events: fn(&'static Board) -> [&'static AtomicU32; 2],
+    act: fn(&'static Board),
+}
+
+/// How many of those an operation executes, told by its instructions.
+fn costly(registered: bool, fence: bool, &Operation { reset, events, act }: &Operation) -> Costly {
     let board = Board::new();
     reset(board);
-    flag(board).store(no_membarrier.into(), Relaxed);
+    if fence {
+        events(board).into_iter().for_each(|word| word.store(FENCE, Relaxed));
+    }
     let mut victim = Victim::fork(|| {
         assert!(!registered || membarrier::register());
-        let mut queue = Shipped::join(board, 1, Role::Victim);
         marker();
-        assert!(Shipped::push(&mut queue, 1, NOW).is_ok());
+        act(board);
         board.cue(Role::Victim).done.open();
     })
     .expect("a victim");
-    let mut fences = 0;
+    let mut found = Costly { fences: 0, locked: 0 };
     while !board.cue(Role::Victim).done.is_open() {
         // `mfence`, or what a compiler may prefer: `lock or dword [rsp + any], 0`.
         let code = victim.code();
-        fences += u64::from(code & 0xff_ffff == 0xf0_ae0f || code & 0xff00_ffff_ffff == 0x244c_83f0);
+        if code & 0xff_ffff == 0xf0_ae0f || code & 0xff00_ffff_ffff == 0x244c_83f0 {
+            found.fences += 1;
+        } else if code & 0xff == 0xf0 {
+            found.locked += 1;
+        }
         assert_eq!(victim.step(), Stop::Trapped);
     }
     victim.kill();
-    fences
+    found
 }
 
-fn fences_of_a_push() {
-    assert_eq!(fences(true, false), 0, "registered, and all can be: no fence");
-    assert_eq!(fences(true, true), 1, "somebody cannot issue the barrier: a fence");
-    assert_eq!(fences(false, false), 1, "not registered: a fence");
+/// Nobody waits: a push claims a place with one locked instruction, a lock and an unlock together are one. The rest is a
+/// fence, where a barrier does not stand in for it.
+fn locked_instructions() {
+    let push = Operation {
+        reset,
+        events,
+        act: |board| {
+            let mut queue = Shipped::join(board, 1, Role::Victim);
+            assert!(Shipped::push(&mut queue, 1, NOW).is_ok());
+        },
+    };
+    let lock = Operation {
+        reset: Board::clear,
+        events: |board| [&Locked::word(board).waiters.word; 2],
+        act: |board| {
+            assert_eq!(Locked::lock(board, Role::Victim), Ok(false));
+            Locked::unlock(board, Role::Victim);
+        },
+    };
+    for (name, operation) in [("push", push), ("lock and unlock", lock)] {
+        let with = |fences| Costly { fences, locked: 1 };
+        assert_eq!(costly(true, false, &operation), with(0), "{name}: registered, and all can be: no fence");
+        assert_eq!(costly(true, true, &operation), with(1), "{name}: somebody cannot issue the barrier: a fence");
+        assert_eq!(costly(false, false, &operation), with(1), "{name}: not registered: a fence");
+    }
+}
+
+/// Three processes change a counter under one lock, which each holds so long that the others go to sleep.
+fn pass(forbidden: &[bool; 3]) {
+    let board = Board::new();
+    board.clear();
+    let counter = &board.pair[0];
+    let meet = |cap: bool, rounds: u64| {
+        let mut sides = [0, 1, 2].map(|me| {
+            let forbidden = forbidden[me];
+            Child::fork(move || {
+                if forbidden {
+                    forbid();
+                } else {
+                    assert!(membarrier::register());
+                }
+                nap::set_cap_enabled(cap);
+                let role = [Role::Victim, Role::Second, Role::Survivor][me];
+                for round in 0..rounds {
+                    assert_eq!(Locked::lock(board, role), Ok(false));
+                    let count = counter.load(Relaxed);
+                    if round % 4 == 0 {
+                        std::thread::yield_now();
+                    }
+                    counter.store(count + 1, Relaxed);
+                    Locked::unlock(board, role);
+                }
+            })
+        });
+        for side in &mut sides {
+            assert_eq!(side.wait(LIMIT), Some(Ended::Exit(0)), "a wake-up was lost");
+        }
+    };
+    // As in `talk`: whoever sleeps first and cannot issue the barrier may be missed once.
+    let waiters = &Locked::word(board).waiters.word;
+    let mut before = 0;
+    while !(waiters.load(Relaxed) > FENCE && (fenced(waiters) || forbidden.iter().all(|forbidden| !forbidden))) {
+        meet(true, 100);
+        before += 300;
+    }
+    meet(false, ROUNDS);
+    assert_eq!(counter.load(Relaxed), before + 3 * ROUNDS);
+    assert_eq!(fenced(waiters), forbidden.contains(&true), "whether somebody could not issue the barrier");
 }
 
 /// Two processes hand a message to and fro through two queues of one place, and sleep whenever the other is slower.
@@ -128,11 +223,12 @@ fn talk(forbidden: &[bool; 2]) {
     };
     // The first sleeper that cannot issue the barrier may be missed once, and its cap covers that: not counted here.
     meet(true, 100);
-    let flags = boards.map(|board| flag(board).load(Relaxed) != 0);
     // The second has slept at the first queue.
-    assert_eq!(flags, [forbidden[1], forbidden[0]], "whether somebody could not issue the barrier");
+    let flags = || boards.map(|board| events(board).map(fenced));
+    let slept = [[forbidden[1], false], [forbidden[0], false]];
+    assert_eq!(flags(), slept, "whether somebody could not issue the barrier");
     meet(false, ROUNDS);
-    assert_eq!(boards.map(|board| flag(board).load(Relaxed) != 0), flags);
+    assert_eq!(flags(), slept);
 }
 
 /// Store, then load, on two processors: without a full fence on either side both may read the old value. The barrier of

@@ -18,7 +18,7 @@ use ringfence::raw::reentrant::{Reentrant, Unlocked};
 /// A lock and two halves of a datum that are equal whenever the lock is free and nobody died.
 struct World {
     word: LockWord,
-    count: AtomicU32,
+    further: AtomicU32,
     peers: Mortals,
     data: UnsafeCell<(u32, u32)>,
     told: Count,
@@ -29,7 +29,7 @@ impl World {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             word: LockWord::new(),
-            count: AtomicU32::new(0),
+            further: AtomicU32::new(0),
             peers: Mortals::new(),
             data: UnsafeCell::new((0, 0)),
             told: Count::new(0),
@@ -38,7 +38,7 @@ impl World {
     }
 
     fn lock(&self) -> Reentrant<'_> {
-        Reentrant { word: &self.word, count: &self.count }
+        Reentrant { word: &self.word, further: &self.further }
     }
 
     /// Changes the datum half by half, the second at the second level.
@@ -109,16 +109,16 @@ fn an_owner_dies_at_every_step() {
     });
 }
 
-/// What the models must catch: a count that a clean acquisition trusts. The dead leave it at two.
+/// What the models must catch: a count of the dead that is trusted. They leave it at one.
 #[test]
 #[ignore = "fails on purpose"]
 fn a_count_that_is_trusted() {
     at_every_step(2, |step, deaths| {
         let world = World::new();
         world.mourn(2, step, deaths, || world.work(2));
-        let count = world.count.load(Ordering::Relaxed);
+        let further = world.further.load(Ordering::Relaxed);
         if world.lock().lock(owner(1), &world.peers, FOREVER) == Ok(Acquired::OwnerDied) {
-            world.count.store(count + 1, Ordering::Relaxed);
+            world.further.store(further, Ordering::Relaxed);
         }
         assert_eq!(world.lock().levels(owner(1)), 1, "a level too many");
     });

@@ -43,10 +43,8 @@ impl World {
         let raw = self.raw();
         if raw.is_owned() {
             raw.acquire(owner(me), permits, &self.peers, wait)
-        } else if raw.acquire_fast(permits) {
-            Ok(Taken::Clean)
         } else {
-            raw.acquire_signal(permits, wait)
+            raw.acquire_fast(permits).map_or_else(|| raw.acquire_signal(permits, wait), Ok)
         }
     }
 

@@ -41,8 +41,8 @@ pub struct Shared {
     pub words: AtomicU64,
     /// 1 once the channel is shut down; written under the senders' lock.
     pub closing: AtomicU32,
-    /// 1 once somebody sleeps here whose system has no `membarrier`.
-    pub no_membarrier: AtomicU32,
+    /// Zero.
+    pub padding: u32,
     /// Receivers sleep here.
     pub not_empty: EventCount,
     /// Senders sleep here.
@@ -55,15 +55,13 @@ pub struct Shared {
 pub struct Side {
     /// Held during an operation.
     pub lock: LockWord,
-    /// Zero.
-    pub padding: u32,
     /// The other side's position as last looked at: saves its cache line most of the time.
     pub other: AtomicU64,
 }
 
 impl Side {
     fn new() -> Self {
-        Self { lock: LockWord::new(), padding: 0, other: AtomicU64::new(0) }
+        Self { lock: LockWord::new(), other: AtomicU64::new(0) }
     }
 }
 
@@ -74,7 +72,7 @@ impl ChannelHeader {
             shared: Line(Shared {
                 words: AtomicU64::new(geometry.words.into()),
                 closing: AtomicU32::new(0),
-                no_membarrier: AtomicU32::new(0),
+                padding: 0,
                 not_empty: EventCount::new(),
                 not_full: EventCount::new(),
             }),

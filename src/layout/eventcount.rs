@@ -2,7 +2,8 @@
 
 use crate::primitive::AtomicU32;
 
-/// The futex word of an eventcount: bit 0 = somebody may sleep, the rest counts. All zero is valid: nobody sleeps.
+/// The futex word of an eventcount: bit 0 = somebody may sleep, bit 1 = notifiers must fence, the rest counts. All zero
+/// is valid: nobody sleeps.
 /// Described in [`raw::eventcount`](crate::raw::eventcount).
 #[repr(C)]
 #[derive(Debug)]

@@ -45,8 +45,8 @@ pub struct Shared {
     pub item_size: AtomicU64,
     /// 1 once the queue is shut down.
     pub closing: AtomicU32,
-    /// 1 once somebody sleeps here whose system has no `membarrier`.
-    pub no_membarrier: AtomicU32,
+    /// Zero.
+    pub padding: u32,
     /// Consumers sleep here.
     pub not_empty: EventCount,
     /// Producers sleep here.
@@ -61,7 +61,7 @@ impl QueueHeader {
                 capacity: AtomicU64::new(geometry.capacity),
                 item_size: AtomicU64::new(geometry.item_size as u64),
                 closing: AtomicU32::new(0),
-                no_membarrier: AtomicU32::new(0),
+                padding: 0,
                 not_empty: EventCount::new(),
                 not_full: EventCount::new(),
             }),

@@ -18,7 +18,7 @@ use crate::primitive::{AtomicU32, AtomicU64};
 /// What every segment starts with.
 pub const MAGIC: [u8; 8] = *b"RNGFENCE";
 /// The version of everything that `docs/layout.md` describes. Any change of it makes a new version.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 /// Reads differently on a machine of the other byte order.
 pub const BYTE_ORDER: u32 = 0x0102_0304;
 /// Objects, and the parts of a segment, are aligned to this: two cache lines, since processors fetch lines in pairs.
@@ -66,16 +66,18 @@ pub struct Header {
     pub birth: Birth,
     /// 1 once the name is gone for good: whoever opened it too late looks again.
     pub retired: AtomicU32,
-    /// The robust lock of directory and heap.
-    pub directory_lock: LockWord,
+    /// Zero.
+    pub padding: u32,
     /// For segments without a file: the process that sweeps (see [`Identity`](crate::sys::process::Identity)), or 0.
     pub sweeper: AtomicU64,
     /// Every entry that ever was in use has a lower number: who looks for a name need not look further.
     pub entries_used: AtomicU32,
     /// No participant ever had a higher number: who joins need not look for the dead further.
     pub participants_used: AtomicU32,
+    /// The robust lock of directory and heap.
+    pub directory_lock: LockWord,
     /// Zero.
-    pub reserved: [u64; 13],
+    pub reserved: [u64; 12],
 }
 
 /// A participant. The words before `tags` are exact-value CASed; the rest is written by the participant alone.
@@ -139,7 +141,7 @@ const _: () = {
     assert!(size_of::<Birth>() == 128);
     assert!(size_of::<Header>() == 256);
     assert!(core::mem::offset_of!(Header, retired) == 128);
-    assert!(core::mem::offset_of!(Header, entries_used) == 144);
+    assert!(core::mem::offset_of!(Header, entries_used) == 144 && core::mem::offset_of!(Header, directory_lock) == 152);
     assert!(size_of::<Slot>() == 128);
     assert!(size_of::<Entry>() == 256);
 };

@@ -1,7 +1,7 @@
 //! The semaphore's header and its records.
 //!
 //! ```text
-//! offset 0       4      8      12      16        20      24         128
+//! offset 0      8      12     16      20        24      28         128
 //!        | lock | turn | word | total | maximum | owned | returned | record of participant 1, 2, ...
 //! ```
 //!
@@ -32,7 +32,7 @@ pub struct SemaphoreHeader {
     /// Owned mode: 1 while permits of the dead have come back and nobody was told.
     pub returned: AtomicU32,
     /// Zero.
-    pub zero: [u32; 25],
+    pub zero: [u32; 24],
 }
 
 impl SemaphoreHeader {
@@ -46,7 +46,7 @@ impl SemaphoreHeader {
             maximum: AtomicU32::new(maximum),
             owned: AtomicU32::new(owned.into()),
             returned: AtomicU32::new(0),
-            zero: [0; 25],
+            zero: [0; 24],
         }
     }
 }

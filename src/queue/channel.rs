@@ -9,7 +9,6 @@ use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape};
 use crate::segment::kinds::Kind;
 use crate::sync::Waitable;
-use crate::sys::membarrier;
 use crate::sys::nap::{Deadline, Interruptible, Wait};
 
 use super::errors::{RecvError, SendError};
@@ -64,8 +63,6 @@ impl Channel {
             capacity: wanted.map_or(0, |geometry| geometry.capacity() as u64),
             bytes: wanted.map_or(0, |geometry| geometry.bytes() as u64),
         };
-        // Once per process: from then on whoever sleeps here pays for the fence, not whoever notifies.
-        membarrier::register();
         let object = Object::open(segment, name, mode, &shape, |base| {
             if let Some(geometry) = wanted {
                 // SAFETY: `bytes` covers the header, the memory is aligned to 128, and nobody else sees it yet.

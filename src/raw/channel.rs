@@ -186,15 +186,14 @@ impl<'a> Channel<'a> {
         let before = self.header.head.0.load(Ordering::Relaxed);
         spin_while(|| self.header.head.0.load(Ordering::Relaxed) == before);
         let shared = self.shared();
-        eventcount::wait_until(&shared.not_full, &shared.no_membarrier, wait, || {
-            self.send_once(me, message, peers, wait)
-        })
-        .unwrap_or_else(|expired| {
-            Err(match expired {
-                eventcount::Expired::TimedOut => SendFailure::TimedOut,
-                eventcount::Expired::Interrupted => SendFailure::Interrupted,
-            })
-        })
+        eventcount::wait_until(&shared.not_full, wait, || self.send_once(me, message, peers, wait)).unwrap_or_else(
+            |expired| {
+                Err(match expired {
+                    eventcount::Expired::TimedOut => SendFailure::TimedOut,
+                    eventcount::Expired::Interrupted => SendFailure::Interrupted,
+                })
+            },
+        )
     }
 
     /// One attempt; `None` if there is no room.
@@ -212,7 +211,7 @@ impl<'a> Channel<'a> {
         unlock(side, me);
         if let Some(Ok(())) = result {
             let shared = self.shared();
-            eventcount::notify(&shared.not_empty, &shared.no_membarrier);
+            eventcount::notify(&shared.not_empty);
         }
         result
     }
@@ -271,15 +270,14 @@ impl<'a> Channel<'a> {
         let before = self.header.tail.0.load(Ordering::Relaxed);
         spin_while(|| self.header.tail.0.load(Ordering::Relaxed) == before);
         let shared = self.shared();
-        eventcount::wait_until(&shared.not_empty, &shared.no_membarrier, wait, || {
-            self.recv_once(me, buffer, peers, wait)
-        })
-        .unwrap_or_else(|expired| {
-            Err(match expired {
-                eventcount::Expired::TimedOut => RecvFailure::TimedOut,
-                eventcount::Expired::Interrupted => RecvFailure::Interrupted,
-            })
-        })
+        eventcount::wait_until(&shared.not_empty, wait, || self.recv_once(me, buffer, peers, wait)).unwrap_or_else(
+            |expired| {
+                Err(match expired {
+                    eventcount::Expired::TimedOut => RecvFailure::TimedOut,
+                    eventcount::Expired::Interrupted => RecvFailure::Interrupted,
+                })
+            },
+        )
     }
 
     /// One attempt; `None` if there is no message and may be one later.
@@ -303,7 +301,7 @@ impl<'a> Channel<'a> {
         unlock(side, me);
         if let Some(Ok(_)) = result {
             let shared = self.shared();
-            eventcount::notify(&shared.not_full, &shared.no_membarrier);
+            eventcount::notify(&shared.not_full);
         }
         result
     }
@@ -367,8 +365,8 @@ impl<'a> Channel<'a> {
         self.shared().closing.store(CLOSED, Ordering::Release);
         unlock(side, me);
         let shared = self.shared();
-        eventcount::notify(&shared.not_empty, &shared.no_membarrier);
-        eventcount::notify(&shared.not_full, &shared.no_membarrier);
+        eventcount::notify(&shared.not_empty);
+        eventcount::notify(&shared.not_full);
         Ok(())
     }
 
@@ -438,19 +436,14 @@ impl<'a> Channel<'a> {
         &self.shared().not_full
     }
 
-    /// From now on whoever notifies fences.
-    pub fn without_membarrier(&self) {
-        self.shared().no_membarrier.store(1, Ordering::Relaxed);
-    }
-
     /// Frees the locks that `dead` held, and wakes whoever waits for what it may have done last.
     ///
     /// Any number of processes may do this at the same time, and be killed at it.
     pub fn recover(&self, dead: ParticipantId, peers: &impl Peers) {
         mutex::recover(&self.header.senders.0.lock, dead, peers);
         mutex::recover(&self.header.receivers.0.lock, dead, peers);
-        eventcount::recover(&self.shared().not_empty);
-        eventcount::recover(&self.shared().not_full);
+        eventcount::recover(&self.shared().not_empty, u32::MAX);
+        eventcount::recover(&self.shared().not_full, u32::MAX);
     }
 
     #[inline]

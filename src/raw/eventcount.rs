@@ -1,16 +1,17 @@
 //! The eventcount: sleeping beside a structure that is changed without locks, at one futex word.
 //!
 //! ```text
-//!  31                                    1    0
-//! +---------------------------------------+----+
-//! |                 epoch                 | S  |   S: somebody may sleep
-//! +---------------------------------------+----+
+//!  31                               2    1    0
+//! +----------------------------------+----+----+
+//! |              epoch               | F  | S  |   S: somebody may sleep; F: notifiers must fence
+//! +----------------------------------+----+----+
 //!
 //!  waiter                                notifier
 //!  prepare: epoch + 1, S = 1             change the structure
 //!  fence, barrier on the notifiers       fence (or nothing: see "The fence")
 //!  look again: changed? do not sleep     S == 0? done: no system call
-//!  sleep while the word is as prepared   epoch + 1;  wake all;  then S = 0 if the word is still that one
+//!  sleep while the word is as prepared   epoch + 1;  wake all, or one;  then S = 0 if the word is still that one
+//!                                        (and, if it was to be one, there was none)
 //! ```
 //!
 //! | word | state |
@@ -34,9 +35,12 @@
 //! - as a notifier, between its change and the wake: sleepers behind a word with S (invariant 3). The next notifier,
 //!   their capped naps or [`recover`] end it. After the wake: a stray S.
 //!
+//! Waking one: what the notifier leaves free, the one woken takes, or somebody who barged in and will notify in turn. S
+//! stays set for them. So whoever gives up waiting must look once more after it has prepared, as [`wait_until`] does.
+//!
 //! The fence: 5 ns alone, 100 ns where the line it waits for is another core's. A notifier leaves it out if its process
-//! is registered for [`membarrier`] and the object's `no_membarrier` flag is clear; a waiter, who has time, issues the
-//! barrier. A waiter whose system has no such barrier sets the flag, for good. A notifier that is inside its few
+//! is registered for [`membarrier`] and F is clear; a waiter, who has time, issues the
+//! barrier. A waiter whose system has no such barrier sets F, for good. A notifier that is inside its few
 //! instructions at that very moment may be missed once; the cap of the first nap (1 ms) covers that.
 //!
 //! Orderings: fences carry everything; the operations on the word itself are Relaxed but for the epoch's order, which
@@ -50,19 +54,14 @@ use crate::sys::nap::{Nap, Slept, Wait};
 use crate::sys::{futex, membarrier};
 
 const SLEEPERS: u32 = 1;
-const EPOCH: u32 = 2;
+/// Set in the word: notifiers must fence.
+pub const FENCE: u32 = 2;
+const EPOCH: u32 = 4;
 
 /// What [`prepare`] left in the word: sleep only while it is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "prepared without sleeping: the next notifier makes a system call for nobody"]
 pub struct Ticket(u32);
-
-impl Ticket {
-    /// The value of the word.
-    pub fn value(&self) -> u32 {
-        self.0
-    }
-}
 
 /// Why a wait ended without what it waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +73,9 @@ pub enum Expired {
 }
 
 /// Announces a sleeper. The caller looks once more at what it waits for, and then calls [`sleep`].
-pub fn prepare(event: &EventCount, no_membarrier: &AtomicU32) -> Ticket {
-    let ticket = mark(event);
-    after_marks(|| no_membarrier.store(1, Ordering::Relaxed));
+pub fn prepare(event: &EventCount) -> Ticket {
+    let mut ticket = mark(event);
+    after_marks(|| ticket = Ticket(ask_for_fences(&event.word, ticket.0)));
     ticket
 }
 
@@ -92,13 +91,49 @@ pub fn mark(event: &EventCount) -> Ticket {
     }
 }
 
-/// The second half. `no_barrier` sets the `no_membarrier` flag of each eventcount that was marked.
+/// The second half. `no_barrier` [asks for fences](Announced::ask_for_fences) at each eventcount that was marked.
 pub fn after_marks(no_barrier: impl FnOnce()) {
     if !membarrier::barrier() {
         no_barrier();
     }
-    // Invariant 2: pairs with the fence in `notify`, where there is one.
+    // Invariant 2: pairs with the fence in `order`, where there is one.
     fence(Ordering::SeqCst);
+}
+
+/// There is no barrier: whoever notifies at this word is to fence, for good. What to expect in the word now.
+fn ask_for_fences(word: &AtomicU32, expected: u32) -> u32 {
+    word.fetch_or(FENCE, Ordering::Relaxed);
+    expected | FENCE
+}
+
+/// A sleeper that is announced at an eventcount, or at another futex word.
+#[derive(Clone, Copy, Debug)]
+pub struct Announced<'a> {
+    /// Sleep on this
+    pub word: &'a AtomicU32,
+    /// while it has this value,
+    pub value: u32,
+    /// and look again only behind a barrier: it is an eventcount's.
+    pub barrier: bool,
+}
+
+impl<'a> Announced<'a> {
+    /// Announces a sleeper at an eventcount, without the barrier yet.
+    pub fn at(event: &'a EventCount) -> Self {
+        Self { word: &event.word, value: mark(event).0, barrier: true }
+    }
+
+    /// An announcement that stands in a word which is no eventcount's.
+    pub fn in_word(word: &'a AtomicU32, value: u32) -> Self {
+        Self { word, value, barrier: false }
+    }
+
+    /// There is no barrier: see [`after_marks`].
+    pub fn ask_for_fences(&mut self) {
+        if self.barrier {
+            self.value = ask_for_fences(self.word, self.value);
+        }
+    }
 }
 
 /// Sleeps until notified, capped or past the deadline; returns at once if notified since [`prepare`].
@@ -109,19 +144,14 @@ pub fn sleep(event: &EventCount, ticket: Ticket, nap: &mut Nap, wait: Wait) -> S
 /// Tries until `attempt` gives a result, sleeping in between.
 ///
 /// Whoever makes an attempt succeed calls [`notify`] afterwards. An attempt is also made at least every 100 ms.
-pub fn wait_until<R>(
-    event: &EventCount,
-    no_membarrier: &AtomicU32,
-    wait: Wait,
-    mut attempt: impl FnMut() -> Option<R>,
-) -> Result<R, Expired> {
+pub fn wait_until<R>(event: &EventCount, wait: Wait, mut attempt: impl FnMut() -> Option<R>) -> Result<R, Expired> {
     let mut nap = Nap::new();
     loop {
         // Woken, there is usually something: then S stays clear, and the next notifier makes no system call.
         if let Some(result) = attempt() {
             return Ok(result);
         }
-        let ticket = prepare(event, no_membarrier);
+        let ticket = prepare(event);
         if let Some(result) = attempt() {
             return Ok(result);
         }
@@ -135,38 +165,54 @@ pub fn wait_until<R>(
 
 /// Wakes everybody who sleeps, after a change that they may wait for. No system call if nobody does.
 #[inline]
-pub fn notify(event: &EventCount, no_membarrier: &AtomicU32) {
-    if membarrier::registered() && no_membarrier.load(Ordering::Relaxed) == 0 {
+pub fn notify(event: &EventCount) {
+    order(event);
+    wake_sleepers(event, u32::MAX);
+}
+
+/// Wakes one of those who sleep, after a change that one of them can use up. No system call if nobody does.
+#[inline(always)]
+pub fn notify_one(event: &EventCount) {
+    order(event);
+    wake_sleepers(event, 1);
+}
+
+/// Between the change and the look at who sleeps.
+#[inline(always)]
+fn order(event: &EventCount) {
+    if membarrier::registered() && event.word.load(Ordering::Relaxed) & FENCE == 0 {
         // Invariant 2: the machine's half is executed here by the waiter's barrier.
         compiler_fence(Ordering::SeqCst);
     } else {
         fence(Ordering::SeqCst);
     }
-    wake_sleepers(event);
 }
 
-/// Wakes everybody whom a dead notifier may have left asleep, and whoever waits for what the recovery changed.
+/// Wakes those whom a dead notifier may have left asleep, and whoever waits for what the recovery changed: all
+/// (`u32::MAX`), or one where one can use it up.
 ///
 /// Any number of processes may do this at the same time, and be killed at it.
 #[cold]
-pub fn recover(event: &EventCount) {
+pub fn recover(event: &EventCount, most: u32) {
     // The dead one's change is older than the proof of its death, so it stands before this fence.
     fence(Ordering::SeqCst);
-    wake_sleepers(event);
+    wake_sleepers(event, most);
 }
 
-#[inline]
-fn wake_sleepers(event: &EventCount) {
+#[inline(always)]
+fn wake_sleepers(event: &EventCount, most: u32) {
     // Relaxed: invariant 2.
     if event.word.load(Ordering::Relaxed) & SLEEPERS != 0 {
-        wake_all(event);
+        wake(event, most);
     }
 }
 
 #[cold]
-fn wake_all(event: &EventCount) {
+fn wake(event: &EventCount, most: u32) {
     let bumped = event.word.fetch_add(EPOCH, Ordering::Relaxed).wrapping_add(EPOCH);
-    futex::wake(&event.word, u32::MAX);
-    // Invariant 3. If this fails, somebody else prepared or notifies: S is theirs.
-    let _ = event.word.compare_exchange(bumped, bumped & !SLEEPERS, Ordering::Relaxed, Ordering::Relaxed);
+    let woken = futex::wake(&event.word, most);
+    if woken == 0 || most == u32::MAX {
+        // Invariant 3. If this fails, somebody else prepared or notifies: S is theirs.
+        let _ = event.word.compare_exchange(bumped, bumped & !SLEEPERS, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }

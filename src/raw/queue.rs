@@ -425,7 +425,7 @@ impl<'a> Queue<'a> {
             }
         }
         let shared = self.shared();
-        eventcount::wait_until(&shared.not_full, &shared.no_membarrier, wait, attempt).unwrap_or_else(|expired| {
+        eventcount::wait_until(&shared.not_full, wait, attempt).unwrap_or_else(|expired| {
             Err(match expired {
                 Expired::TimedOut => PushFailure::TimedOut,
                 Expired::Interrupted => PushFailure::Interrupted,
@@ -477,7 +477,7 @@ impl<'a> Queue<'a> {
             done => Some(done),
         };
         let shared = self.shared();
-        eventcount::wait_until(&shared.not_empty, &shared.no_membarrier, wait, attempt).unwrap_or_else(|expired| {
+        eventcount::wait_until(&shared.not_empty, wait, attempt).unwrap_or_else(|expired| {
             Err(match expired {
                 Expired::TimedOut => PopFailure::TimedOut,
                 Expired::Interrupted => PopFailure::Interrupted,
@@ -549,8 +549,8 @@ impl<'a> Queue<'a> {
             }
             voided += u64::from(self.void(&slot[0], seen));
         }
-        eventcount::recover(&self.shared().not_empty);
-        eventcount::recover(&self.shared().not_full);
+        eventcount::recover(&self.shared().not_empty, u32::MAX);
+        eventcount::recover(&self.shared().not_full, u32::MAX);
         voided
     }
 
@@ -570,7 +570,7 @@ impl<'a> Queue<'a> {
 
     #[inline(always)]
     fn notify(&self, event: &EventCount) {
-        eventcount::notify(event, &self.shared().no_membarrier);
+        eventcount::notify(event);
     }
 
     #[inline(always)]

@@ -1,16 +1,18 @@
 //! The reentrant mutex: a [robust mutex](super::mutex) and a count that belongs to its owner.
 //!
 //! ```text
-//! lock word: u32 | count: u32
+//! owner: u32 | waiters: u32 | further: u32
 //! ```
 //!
-//! | lock word | count | state |
+//! | owner | further | state |
 //! |---|---|---|
-//! | free | anything | free; the next owner sets the count to 1 |
-//! | held by a thread | n >= 1 | locked n times by that thread |
+//! | free | 0 | free |
+//! | free, `OWNER_DIED` | anything | free; the next owner sets it to 0 |
+//! | held by a thread | n | locked n + 1 times by that thread |
 //!
-//! Invariant: only the owner reads or writes the count, so Relaxed accesses suffice; what a dead owner left in it is
-//! overwritten by the next. A death at any step leaves what it leaves in the mutex.
+//! Invariant: only the owner reads or writes `further`, so Relaxed accesses suffice. It is 0 when the owner unlocks for
+//! the last time, so that an uncontended lock has nothing to store; what a dead owner left in it is overwritten by
+//! whoever is told of the death. A death at any step leaves what it leaves in the mutex.
 
 use super::mutex::{self, Acquired, NotOwner, Refused};
 use super::{Owner, Peers};
@@ -23,8 +25,8 @@ use crate::sys::nap::Wait;
 pub struct Reentrant<'a> {
     /// The lock word.
     pub word: &'a LockWord,
-    /// How often its owner has locked it.
-    pub count: &'a AtomicU32,
+    /// How often its owner has locked it beyond the first time.
+    pub further: &'a AtomicU32,
 }
 
 /// The calling thread has locked it as often as can be counted, 2^32 - 1 times.
@@ -47,10 +49,11 @@ impl Reentrant<'_> {
         if !mutex::is_owner(self.word, me) {
             return None;
         }
-        let Some(count) = self.count.load(Ordering::Relaxed).checked_add(1) else {
+        let further = self.further.load(Ordering::Relaxed);
+        if further >= u32::MAX - 1 {
             return Some(Err(TooOften));
-        };
-        self.count.store(count, Ordering::Relaxed);
+        }
+        self.further.store(further + 1, Ordering::Relaxed);
         Some(Ok(()))
     }
 
@@ -59,45 +62,45 @@ impl Reentrant<'_> {
     pub fn lock_fast(&self, me: Owner) -> bool {
         match self.relock(me) {
             Some(relocked) => relocked.is_ok(),
-            None if mutex::lock_fast(self.word, me) => {
-                self.count.store(1, Ordering::Relaxed);
-                true
-            }
-            None => false,
+            None => mutex::lock_fast(self.word, me),
         }
     }
 
     /// How often the calling thread has locked it.
     pub fn levels(&self, me: Owner) -> u32 {
-        if mutex::is_owner(self.word, me) { self.count.load(Ordering::Relaxed) } else { 0 }
+        if mutex::is_owner(self.word, me) { self.further.load(Ordering::Relaxed).saturating_add(1) } else { 0 }
     }
 
     /// Acquires the lock, which the calling thread does not hold.
     #[inline]
     pub fn lock(&self, me: Owner, peers: &impl Peers, wait: Wait) -> Result<Acquired, Refused> {
         let acquired = mutex::lock(self.word, me, peers, wait)?;
-        self.count.store(1, Ordering::Relaxed);
+        if acquired == Acquired::OwnerDied {
+            self.further.store(0, Ordering::Relaxed);
+        }
         Ok(acquired)
     }
 
     /// Unlocks once. If the last owner died and the lock was not made consistent, the last unlock gives it up for ever.
     #[inline]
     pub fn unlock(&self, me: Owner) -> Result<Unlocked, NotOwner> {
-        self.undo(me, mutex::unlock)
+        if self.unlock_last(me) { Ok(Unlocked::Free) } else { self.undo(me, mutex::unlock) }
     }
 
     /// Unlocks once. If the last owner died and the lock was not made consistent, the next owner is told too.
     #[inline]
     pub fn leave(&self, me: Owner) -> Result<Unlocked, NotOwner> {
-        self.undo(
-            me,
-            |word, me| {
-                if mutex::is_inconsistent(word) { mutex::give_back(word, me) } else { mutex::unlock(word, me) }
-            },
-        )
+        if self.unlock_last(me) { Ok(Unlocked::Free) } else { self.undo(me, mutex::give_back) }
     }
 
+    /// Unlocks a consistent lock that is locked once; `false` if it is not so.
     #[inline(always)]
+    fn unlock_last(&self, me: Owner) -> bool {
+        self.further.load(Ordering::Relaxed) == 0 && mutex::unlock_fast(self.word, me)
+    }
+
+    /// Unlocks a lock that is locked more than once, or is not consistent, or not the calling thread's.
+    #[inline]
     fn undo(
         &self,
         me: Owner,
@@ -106,9 +109,9 @@ impl Reentrant<'_> {
         if !mutex::is_owner(self.word, me) {
             return Err(NotOwner);
         }
-        let count = self.count.load(Ordering::Relaxed);
-        if count > 1 {
-            self.count.store(count - 1, Ordering::Relaxed);
+        let further = self.further.load(Ordering::Relaxed);
+        if further > 0 {
+            self.further.store(further - 1, Ordering::Relaxed);
             return Ok(Unlocked::Still);
         }
         last(self.word, me)?;

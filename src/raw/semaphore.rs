@@ -43,6 +43,7 @@
 use core::ptr::NonNull;
 
 use super::backoff::Backoff;
+use super::eventcount::Announced;
 use super::mutex;
 use super::{Fate, Owner, ParticipantId, Peers};
 use crate::layout::semaphore::{MAX_PERMITS, Record, SemaphoreHeader, bytes};
@@ -102,19 +103,25 @@ impl<'a> Semaphore<'a> {
             return None;
         }
         // SAFETY: long enough (just checked), mapped and aligned (the caller's promise).
-        let header: &SemaphoreHeader = unsafe { base.cast().as_ref() };
-        let owned = header.owned.load(Ordering::Relaxed) != 0;
-        if !owned {
-            return Some(Self { header, records: &[] });
+        let owned = unsafe { base.cast::<SemaphoreHeader>().as_ref() }.owned.load(Ordering::Relaxed) != 0;
+        // SAFETY: long enough; the rest is the caller's promise.
+        (len >= bytes(owned, participants)).then(|| unsafe { Self::of(base, owned, participants) })
+    }
+
+    /// The semaphore at `base`, in a mode that it is known to have.
+    ///
+    /// # Safety
+    /// The bytes of a semaphore in that mode are mapped for `'a`, aligned to 128, and accessed atomically only.
+    #[inline(always)]
+    pub unsafe fn of(base: NonNull<u8>, owned: bool, participants: u16) -> Self {
+        // SAFETY: mapped and aligned (the caller's promise); the records lie behind the header.
+        unsafe {
+            let records = NonNull::slice_from_raw_parts(
+                base.add(size_of::<SemaphoreHeader>()).cast(),
+                if owned { participants.into() } else { 0 },
+            );
+            Self { header: base.cast().as_ref(), records: records.as_ref() }
         }
-        if len < bytes(true, participants) {
-            return None;
-        }
-        // SAFETY: as above; the records lie behind the header.
-        let records = unsafe {
-            NonNull::slice_from_raw_parts(base.add(size_of::<SemaphoreHeader>()).cast(), participants.into()).as_ref()
-        };
-        Some(Self { header, records })
     }
 
     /// Whether permits belong to participants.
@@ -149,16 +156,40 @@ impl<'a> Semaphore<'a> {
         self.records.get(usize::from(of).checked_sub(1)?)
     }
 
-    /// Takes permits that are free, in signalling mode; `false` if it takes more than that.
-    #[inline]
-    pub fn acquire_fast(&self, permits: u32) -> bool {
+    /// Takes permits that are free, in signalling mode; `None` if it takes more than that.
+    #[inline(always)]
+    pub fn acquire_fast(&self, permits: u32) -> Option<Taken> {
         let word = &self.header.word;
         // Relaxed: an operand of the compare-and-swap.
         let seen = word.load(Ordering::Relaxed);
-        !self.is_owned()
-            && (seen & COUNT)
-                .checked_sub(permits)
-                .is_some_and(|left| exchange(word, seen, seen & !COUNT | left, Ordering::Acquire))
+        let enough = seen & COUNT >= permits;
+        (enough && exchange(word, seen, seen.wrapping_sub(permits), Ordering::Acquire)).then_some(Taken::Clean)
+    }
+
+    /// Takes permits that are free, in owned mode, if the semaphore's lock is free too; `None` if it takes more than that.
+    #[inline]
+    pub fn take_fast(&self, me: Owner, permits: u32, peers: &impl Peers) -> Option<Taken> {
+        let record = self.record(me.participant())?;
+        if !mutex::lock_fast(&self.header.lock, me) {
+            return None;
+        }
+        let mine = self.mine(record, me, peers);
+        let taken = self.value().checked_sub(permits).map(|left| self.take(record, mine, permits, left));
+        self.leave(me);
+        taken
+    }
+
+    /// Takes permits of which `left` will be left, under the lock.
+    #[inline(always)]
+    fn take(&self, record: &Record, mine: u64, permits: u32, left: u32) -> Taken {
+        record.store(mine.wrapping_add(permits.into()), Ordering::Relaxed);
+        self.header.word.store(left, Ordering::Relaxed);
+        if self.header.returned.load(Ordering::Relaxed) == 0 {
+            return Taken::Clean;
+        }
+        // Release: whoever is killed here has the permits already, so that they come back and somebody is told.
+        self.header.returned.store(0, Ordering::Release);
+        Taken::Returned
     }
 
     /// Takes `permits`, all or none, in signalling mode.
@@ -193,6 +224,7 @@ impl<'a> Semaphore<'a> {
     }
 
     /// Gives `permits` to whoever wants them, in signalling mode. Nothing is changed if there would be too many.
+    #[inline]
     pub fn release_signal(&self, permits: u32) -> Result<(), Refused> {
         let (word, maximum) = (&self.header.word, self.maximum());
         loop {
@@ -233,14 +265,9 @@ impl<'a> Semaphore<'a> {
                 free = self.take_back(peers);
             }
             if let Some(left) = free.checked_sub(permits) {
-                record.store(mine.wrapping_add(permits.into()), Ordering::Relaxed);
-                self.header.word.store(left, Ordering::Relaxed);
-                let returned = self.header.returned.load(Ordering::Relaxed) != 0;
-                if returned {
-                    self.header.returned.store(0, Ordering::Relaxed);
-                }
+                let taken = self.take(record, mine, permits, left);
                 self.leave(me);
-                return Ok(if returned { Taken::Returned } else { Taken::Clean });
+                return Ok(taken);
             }
             self.leave(me);
             if let Some(word) = waiting {
@@ -256,6 +283,7 @@ impl<'a> Semaphore<'a> {
 
     /// Gives `permits` back in owned mode: those of the caller's participant first, then of whoever has most, and at last
     /// new ones. Nothing is changed if there would be too many.
+    #[inline]
     pub fn release(&self, me: Owner, permits: u32, peers: &impl Peers, wait: Wait) -> Result<(), Refused> {
         let record = self.record(me.participant()).ok_or(Refused::Corrupted)?;
         self.enter(me, peers, wait)?;
@@ -270,13 +298,8 @@ impl<'a> Semaphore<'a> {
         record.store(mine, Ordering::Relaxed);
         let mut left = permits - new;
         left -= give(record, left);
-        // Each gives all it has, so each is asked once at most; what is left then is nonsense that somebody wrote.
-        for _ in self.records {
-            if left == 0 {
-                break;
-            }
-            let most = self.records.iter().max_by_key(|record| record.load(Ordering::Relaxed) as u32);
-            left -= most.map_or(0, |record| give(record, left));
+        if left > 0 {
+            self.give_of_others(left);
         }
         header.total.store(grown, Ordering::Relaxed);
         header.word.store(free.saturating_add(permits).min(grown), Ordering::Relaxed);
@@ -307,10 +330,10 @@ impl<'a> Semaphore<'a> {
             || u64::from(self.value()) + self.records.iter().zip(1..).map(dead).sum::<u64>() >= permits.into()
     }
 
-    /// Announces a sleeper who wants `permits`; the word to sleep on, and its value. `None`: there is no need.
+    /// Announces a sleeper who wants `permits`. `None`: there is no need.
     ///
     /// Whoever has slept so and does not acquire in the end owes a [`hand_on`](Self::hand_on).
-    pub fn announce(&self, me: Owner, permits: u32, peers: &impl Peers) -> Option<(&'a AtomicU32, u32)> {
+    pub fn announce(&self, me: Owner, permits: u32, peers: &impl Peers) -> Option<Announced<'a>> {
         if self.is_owned() {
             return self.announce_owned(me, permits, peers);
         }
@@ -322,12 +345,12 @@ impl<'a> Semaphore<'a> {
             }
             let waiting = seen | waiting(permits);
             if waiting == seen || exchange(word, seen, waiting, Ordering::Relaxed) {
-                return Some((word, waiting));
+                return Some(Announced::in_word(word, waiting));
             }
         }
     }
 
-    fn announce_owned(&self, me: Owner, permits: u32, peers: &impl Peers) -> Option<(&'a AtomicU32, u32)> {
+    fn announce_owned(&self, me: Owner, permits: u32, peers: &impl Peers) -> Option<Announced<'a>> {
         let (header, mut backoff) = (self.header, Backoff::new());
         loop {
             match self.enter_until(me, peers, Wait::until(Deadline::Now)) {
@@ -335,8 +358,8 @@ impl<'a> Semaphore<'a> {
                 Err(Refused::WouldBlock) if backoff.pause() => {}
                 // Whoever is inside is stopped, or was preempted: its leaving ends the sleep.
                 Err(Refused::WouldBlock) => {
-                    if let Some(word) = mutex::announce(&header.lock, me) {
-                        return Some((&header.lock.0, word));
+                    if let Some(announced) = mutex::announce(&header.lock, me) {
+                        return Some(announced);
                     }
                 }
                 Err(_) => return None,
@@ -347,7 +370,7 @@ impl<'a> Semaphore<'a> {
         header.turn.swap(word, Ordering::AcqRel);
         let enough = permits > self.maximum() || self.take_back(peers) >= permits;
         self.leave(me);
-        (!enough).then_some((&header.turn, word))
+        (!enough).then(|| Announced::in_word(&header.turn, word))
     }
 
     /// For one who has slept here, perhaps been woken, and leaves without permits: the wake-up goes to another sleeper,
@@ -373,6 +396,20 @@ impl<'a> Semaphore<'a> {
         }
     }
 
+    /// Takes `permits` out of the records that have most.
+    #[cold]
+    fn give_of_others(&self, permits: u32) {
+        let mut left = permits;
+        // Each gives all it has, so each is asked once at most; what is left then is nonsense that somebody wrote.
+        for _ in self.records {
+            if left == 0 {
+                break;
+            }
+            let most = self.records.iter().max_by_key(|record| record.load(Ordering::Relaxed) as u32);
+            left -= most.map_or(0, |record| give(record, left));
+        }
+    }
+
     /// What to do for a dead participant: nothing is held up by what it left, but those who could have it may sleep.
     pub fn recover(&self, dead: ParticipantId, peers: &impl Peers) {
         mutex::recover(&self.header.lock, dead, peers);
@@ -388,17 +425,29 @@ impl<'a> Semaphore<'a> {
     }
 
     /// The record's content, as one of the caller's own life: what an earlier one left is given back.
+    #[inline]
     fn mine(&self, record: &Record, me: Owner, peers: &impl Peers) -> u64 {
         let life = u64::from(peers.life(me.participant())) << 32;
         let seen = record.load(Ordering::Relaxed);
         if seen >> 32 == life >> 32 {
             return seen;
         }
-        if seen as u32 != 0 {
-            record.store(0, Ordering::Relaxed);
-            self.put_back(seen as u32);
-        }
+        self.disown(record, seen);
         life
+    }
+
+    /// Takes a record's permits back.
+    #[cold]
+    fn disown(&self, record: &Record, seen: u64) {
+        if seen as u32 == 0 {
+            return;
+        }
+        // First, and Release below: whoever is killed in between leaves a record that is still to be taken back.
+        self.header.returned.store(1, Ordering::Relaxed);
+        record.store(0, Ordering::Release);
+        let total = self.header.total.load(Ordering::Relaxed) & COUNT;
+        let free = self.value().saturating_add(seen as u32).min(total);
+        self.header.word.store(free, Ordering::Relaxed);
     }
 
     /// Takes back what is nobody's (invariant 5); how many permits are free then.
@@ -406,24 +455,20 @@ impl<'a> Semaphore<'a> {
         for (record, participant) in self.records.iter().zip(1..) {
             let seen = record.load(Ordering::Relaxed);
             if is_nobodys(seen, participant, peers) {
-                record.store(0, Ordering::Relaxed);
-                self.put_back(seen as u32);
+                self.disown(record, seen);
             }
         }
         self.value()
     }
 
-    fn put_back(&self, permits: u32) {
-        let (word, total) = (&self.header.word, self.header.total.load(Ordering::Relaxed) & COUNT);
-        word.store(self.value().saturating_add(permits).min(total), Ordering::Relaxed);
-        self.header.returned.store(1, Ordering::Relaxed);
+    /// Takes the lock of the owned mode; makes good what a dead owner left.
+    #[inline]
+    fn enter(&self, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Refused> {
+        if mutex::lock_fast(&self.header.lock, me) { Ok(()) } else { self.enter_slow(me, peers, wait) }
     }
 
-    /// Takes the lock of the owned mode; makes good what a dead owner left.
-    fn enter(&self, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Refused> {
-        if mutex::lock_fast(&self.header.lock, me) {
-            return Ok(());
-        }
+    #[cold]
+    fn enter_slow(&self, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Refused> {
         // It is held for a moment only: a try that gave up at once would find no permits where there are some.
         let deadline = if wait.deadline == Deadline::Now { Deadline::after(TRY_FOR) } else { wait.deadline };
         self.enter_until(me, peers, Wait { deadline, ..wait }).map_err(|refused| match refused {
@@ -455,6 +500,7 @@ impl<'a> Semaphore<'a> {
         }
     }
 
+    #[inline]
     fn leave(&self, me: Owner) {
         // If somebody forged the word and it is no longer ours, what we did is done all the same.
         let _ = mutex::unlock(&self.header.lock, me);

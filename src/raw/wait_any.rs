@@ -34,11 +34,10 @@
 
 use super::backoff::Backoff;
 use super::channel::Channel;
-use super::eventcount::{self, Expired};
+use super::eventcount::{self, Announced, Expired};
 use super::queue::Queue;
 use super::semaphore::Semaphore;
 use super::{Fate, Owner, ParticipantId, Peers, mutex};
-use crate::layout::eventcount::EventCount;
 use crate::layout::mutex::LockWord;
 use crate::primitive::{AtomicU32, Ordering};
 use crate::sys::futex::MOST_WORDS;
@@ -58,9 +57,6 @@ pub trait Waitable {
     /// Announces a sleeper. `None`: it is ready, or something else is to be told.
     fn announce(&self) -> Option<Announced<'_>>;
 
-    /// There is no barrier on the processors of others: they are to fence for themselves.
-    fn without_membarrier(&self) {}
-
     /// The caller has slept here, and leaves with nothing.
     fn hand_on(&self) {}
 }
@@ -78,24 +74,9 @@ impl<W: Waitable + ?Sized> Waitable for &W {
         (**self).announce()
     }
 
-    fn without_membarrier(&self) {
-        (**self).without_membarrier();
-    }
-
     fn hand_on(&self) {
         (**self).hand_on();
     }
-}
-
-/// An announced sleeper.
-#[derive(Clone, Copy, Debug)]
-pub struct Announced<'a> {
-    /// Sleep on this
-    word: &'a AtomicU32,
-    /// while it has this value,
-    value: u32,
-    /// and look again only behind a barrier.
-    barrier: bool,
 }
 
 /// Waits until one of at most [`MOST`] objects is ready; the set of those that are, the first as bit 0, never empty.
@@ -160,7 +141,7 @@ fn announce_all<'w, W: Waitable>(items: &'w [W], words: &mut [Option<Announced<'
         }
     }
     if barrier {
-        eventcount::after_marks(|| items.iter().for_each(W::without_membarrier));
+        eventcount::after_marks(|| words.iter_mut().flatten().for_each(Announced::ask_for_fences));
     }
     ready | which(items, W::is_ready)
 }
@@ -254,12 +235,8 @@ impl Peers for Unasked {
     }
 }
 
-fn marked(event: &EventCount) -> Option<Announced<'_>> {
-    Some(Announced { word: &event.word, value: eventcount::mark(event).value(), barrier: true })
-}
-
 fn unless_changed(word: &AtomicU32, value: u32) -> Option<Announced<'_>> {
-    (word.load(Ordering::Acquire) == value).then_some(Announced { word, value, barrier: false })
+    (word.load(Ordering::Acquire) == value).then(|| Announced::in_word(word, value))
 }
 
 impl<P: Peers> Waitable for Awaited<'_, P> {
@@ -291,27 +268,13 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
 
     fn announce(&self) -> Option<Announced<'_>> {
         match *self {
-            Self::Lock { word, me, .. } => {
-                let value = mutex::announce(word, me)?;
-                Some(Announced { word: &word.0, value, barrier: false })
-            }
-            Self::Permits { semaphore, permits, me, peers } => {
-                let (word, value) = semaphore.announce(me, permits, peers)?;
-                Some(Announced { word, value, barrier: false })
-            }
-            Self::Message { queue, .. } => marked(queue.not_empty()),
-            Self::Room { queue, .. } => marked(queue.not_full()),
-            Self::Received { channel } => marked(channel.not_empty()),
-            Self::Sendable { channel, .. } => marked(channel.not_full()),
+            Self::Lock { word, me, .. } => mutex::announce(word, me),
+            Self::Permits { semaphore, permits, me, peers } => semaphore.announce(me, permits, peers),
+            Self::Message { queue, .. } => Some(Announced::at(queue.not_empty())),
+            Self::Room { queue, .. } => Some(Announced::at(queue.not_full())),
+            Self::Received { channel } => Some(Announced::at(channel.not_empty())),
+            Self::Sendable { channel, .. } => Some(Announced::at(channel.not_full())),
             Self::Gone { state: word, value, .. } | Self::Changed { word, value } => unless_changed(word, value),
-        }
-    }
-
-    fn without_membarrier(&self) {
-        match self {
-            Self::Message { queue, .. } | Self::Room { queue, .. } => queue.without_membarrier(),
-            Self::Received { channel } | Self::Sendable { channel, .. } => channel.without_membarrier(),
-            _ => {}
         }
     }
 

@@ -152,7 +152,8 @@ impl Attachment {
         // Relaxed: the counter only has to give each number once.
         let tag = registry::draw_tag(&mut member.tags, || counter.fetch_add(1, Ordering::Relaxed))?;
         let owner = Owner::new(member.participant, tag).ok_or(Error::Corrupted("participant out of range"))?;
-        let added = thread::add(arena, generation, self.serial, owner, |serial| members.contains_key(&serial));
+        let life = member.slot_state >> 1;
+        let added = thread::add(arena, generation, self.serial, owner, life, |serial| members.contains_key(&serial));
         let member = members.get_mut(&self.serial).ok_or(Error::Stale)?;
         match added {
             Ok(record) => {

@@ -24,6 +24,7 @@ use crate::layout::segment::{ALIGN, ENTRY_FREE, ENTRY_READY, ENTRY_REMOVED, OBJE
 use crate::primitive::{AtomicU64, Ordering};
 use crate::raw::mutex::{self, Acquired, Refused};
 use crate::raw::{Fate, Peers};
+use crate::sys::membarrier;
 use crate::sys::nap::{Deadline, Wait};
 
 /// How long a call waits for the directory lock. Its holder only copies bytes; but it may be stopped.
@@ -130,6 +131,8 @@ impl Object {
         init: impl FnOnce(NonNull<u8>),
     ) -> Result<Self, Error> {
         let name = object_name(name)?;
+        // Once per process: from then on whoever sleeps pays for the fence, not whoever wakes.
+        membarrier::register();
         let attachment = segment.attachment();
         let directory = Directory::lock(attachment)?;
         let record = match (directory.find(&name)?, mode) {

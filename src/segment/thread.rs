@@ -17,7 +17,7 @@ use super::registry;
 use crate::error::Error;
 use crate::layout::mutex::LockWord;
 use crate::primitive::{AtomicPtr, Ordering};
-use crate::raw::{Owner, mutex};
+use crate::raw::{Owner, ParticipantId, mutex};
 use crate::sys::fork;
 
 /// How many locks a record has room for before it allocates.
@@ -32,6 +32,8 @@ pub struct ThreadRecord {
     /// Which attachment; 0 is none.
     serial: Cell<u64>,
     owner: Cell<Option<Owner>>, // None is zero: Owner is a NonZeroU32
+    /// Which of the lives that had the participant's number is this process's.
+    life: Cell<u32>,
     /// The held list, in no order.
     held: [Place; PLACES],
     /// More of it. Freed under the registry's lock, under which alone other threads look.
@@ -55,6 +57,12 @@ impl ThreadRecord {
             Some(owner) => owner,
             None => unreachable!("a record in use has an owner"),
         }
+    }
+
+    /// The process in this segment: its number, and which of the lives that had it.
+    #[inline]
+    pub fn participant(&self) -> (ParticipantId, u32) {
+        (self.owner().participant(), self.life.get())
     }
 
     /// Whether the calling thread is `owner` in this segment.
@@ -272,6 +280,7 @@ pub fn add(
     generation: u64,
     serial: u64,
     owner: Owner,
+    life: u32,
     mut is_open: impl FnMut(u64) -> bool,
 ) -> Result<RecordPtr, Error> {
     let record = arena.take()?;
@@ -296,6 +305,7 @@ pub fn add(
     }
     record.get().serial.set(serial);
     record.get().owner.set(Some(owner));
+    record.get().life.set(life);
     CURRENT.set(record.0.as_ptr());
     Ok(record)
 }

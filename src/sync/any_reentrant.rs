@@ -16,7 +16,7 @@ use crate::segment::directory::Object;
 use crate::sys::nap::{Deadline, Interruptible};
 
 /// Bytes that the lock occupies at the start of the object.
-pub const LOCK_BYTES: u64 = 8;
+pub const LOCK_BYTES: u64 = 16;
 
 /// An open object that starts with a reentrant lock.
 #[derive(Debug)]
@@ -45,7 +45,9 @@ impl AnyReentrant {
         let base: NonNull<u8> = self.object.base();
         // SAFETY: at least LOCK_BYTES long (checked in `new`), mapped as long as the object, aligned to 128, and these
         // words are accessed atomically only.
-        unsafe { Reentrant { word: base.cast::<LockWord>().as_ref(), count: base.cast::<AtomicU32>().add(1).as_ref() } }
+        unsafe {
+            Reentrant { word: base.cast::<LockWord>().as_ref(), further: base.cast::<AtomicU32>().add(2).as_ref() }
+        }
     }
 
     /// Locks; a thread that holds the lock already locks it once more. After [`Acquired::OwnerDied`] the lock is held and

@@ -5,7 +5,7 @@ use super::wait_any::Waitable;
 use crate::error::Error;
 use crate::layout::semaphore::{MAX_PERMITS, SemaphoreHeader, bytes};
 use crate::raw::semaphore::{self, Refused, Taken};
-use crate::raw::{Owner, ParticipantId, Peers};
+use crate::raw::{Owner, ParticipantId};
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape};
 use crate::segment::kinds::Kind;
@@ -79,11 +79,11 @@ impl AnySemaphore {
         Ok(Self { object, participants, owned: found, interruptible: Interruptible::new() })
     }
 
-    #[inline]
-    fn raw(&self) -> Result<semaphore::Semaphore<'_>, LockFailure> {
-        // SAFETY: as in `open`.
-        let raw = unsafe { semaphore::Semaphore::at(self.object.base(), self.object.len(), self.participants) };
-        raw.filter(|raw| raw.is_owned() == self.owned).ok_or(LockFailure::Corrupted)
+    /// As it was when it was opened, whatever its header says by now.
+    #[inline(always)]
+    fn raw(&self) -> semaphore::Semaphore<'_> {
+        // SAFETY: as in `open`, which has seen that the object is long enough.
+        unsafe { semaphore::Semaphore::of(self.object.base(), self.owned, self.participants) }
     }
 
     fn me(&self) -> Result<Owner, LockFailure> {
@@ -91,27 +91,34 @@ impl AnySemaphore {
     }
 
     /// The calling process in this segment: its number, and which of the lives that had it. A forked child is another.
+    #[inline]
     pub fn participant(&self) -> Result<(ParticipantId, u32), LockFailure> {
-        let me = self.me()?.participant();
-        Ok((me, self.object.peers().life(me)))
+        Ok(self.object.enter().map_err(LockFailure::Segment)?.participant())
     }
 
     /// Takes `permits`, all or none.
     #[inline]
     pub fn acquire(&self, permits: u32, deadline: Deadline) -> Result<Taken, LockFailure> {
-        let raw = self.raw()?;
-        if !self.owned && raw.acquire_fast(permits) {
-            return Ok(Taken::Clean);
+        let fast = if self.owned {
+            self.object
+                .entered_last()
+                .and_then(|thread| self.raw().take_fast(thread.owner(), permits, self.object.peers()))
+        } else {
+            self.raw().acquire_fast(permits)
+        };
+        match fast {
+            Some(taken) => Ok(taken),
+            None => self.acquire_slow(permits, deadline),
         }
-        self.acquire_slow(raw, permits, self.interruptible.wait(deadline))
     }
 
-    #[inline(never)]
-    fn acquire_slow(&self, raw: semaphore::Semaphore<'_>, permits: u32, wait: Wait) -> Result<Taken, LockFailure> {
+    #[cold]
+    fn acquire_slow(&self, permits: u32, deadline: Deadline) -> Result<Taken, LockFailure> {
+        let wait = self.interruptible.wait(deadline);
         if !self.owned {
-            return Ok(raw.acquire_signal(permits, wait)?);
+            return Ok(self.raw().acquire_signal(permits, wait)?);
         }
-        let taken = raw.acquire(self.me()?, permits, self.object.peers(), wait);
+        let taken = self.raw().acquire(self.me()?, permits, self.object.peers(), wait);
         self.object.settle();
         Ok(taken?)
     }
@@ -119,7 +126,7 @@ impl AnySemaphore {
     /// Gives `permits` back, or new ones. Nothing is changed if there would be too many.
     #[inline]
     pub fn release(&self, permits: u32) -> Result<(), LockFailure> {
-        let raw = self.raw()?;
+        let raw = self.raw();
         if !self.owned {
             return Ok(raw.release_signal(permits)?);
         }
@@ -129,7 +136,7 @@ impl AnySemaphore {
 
     /// How many permits are free, those of the dead included.
     pub fn value(&self) -> Result<u32, LockFailure> {
-        let raw = self.raw()?;
+        let raw = self.raw();
         if !self.owned {
             return Ok(raw.value());
         }
@@ -138,12 +145,12 @@ impl AnySemaphore {
 
     /// How many permits the calling process has; 0 in signalling mode.
     pub fn taken(&self) -> Result<u32, LockFailure> {
-        Ok(self.raw()?.taken_by(self.me()?.participant()))
+        Ok(self.raw().taken_by(self.me()?.participant()))
     }
 
     /// The most permits there may be.
     pub fn maximum(&self) -> u32 {
-        self.raw().map_or(MAX_PERMITS, |raw| raw.maximum())
+        self.raw().maximum()
     }
 
     /// Whether permits belong to participants.

@@ -102,6 +102,7 @@ impl Semaphore {
         Ok(Self { core: AnySemaphore::open(segment, name, Mode::OpenOrCreate, Some(options.plan))? })
     }
 
+    #[inline]
     fn take(&self, permits: u32, deadline: Deadline) -> Result<Permits<'_>, LockError<Permits<'_>>> {
         // First, so that nothing can go wrong once the permits are ours.
         let of = self.core.participant()?;
@@ -116,6 +117,7 @@ impl Semaphore {
     /// [`LockError::OwnerDied`] with the permits; [`LockError::MaximumReached`] if there can never be so many,
     /// [`LockError::Interrupted`] if [asked for](Self::set_interruptible), [`LockError::Corrupted`],
     /// [`LockError::Segment`] if a forked child cannot join the segment.
+    #[inline]
     pub fn acquire(&self, permits: u32) -> Result<Permits<'_>, LockError<Permits<'_>>> {
         self.take(permits, Deadline::Forever)
     }
@@ -124,6 +126,7 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`LockError::WouldBlock`], and those of [`acquire`](Self::acquire).
+    #[inline]
     pub fn try_acquire(&self, permits: u32) -> Result<Permits<'_>, LockError<Permits<'_>>> {
         self.take(permits, Deadline::Now)
     }
@@ -149,6 +152,7 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`LockFailure::MaximumReached`], [`LockFailure::Corrupted`], [`LockFailure::Segment`].
+    #[inline]
     pub fn release(&self, permits: u32) -> Result<(), LockFailure> {
         self.core.release(permits)
     }
@@ -226,6 +230,7 @@ impl Permits<'_> {
 }
 
 impl Drop for Permits<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.semaphore.core.participant().is_ok_and(|of| of == self.of) {
             // Too many: somebody else has released them meanwhile, as anybody may.

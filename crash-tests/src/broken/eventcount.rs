@@ -1,7 +1,6 @@
 //! A queue whose notifier clears the sleepers' bit before it wakes them. Killed in between, it leaves sleepers behind a
 //! word that tells nobody of them, recovery neither.
 
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use ringfence::layout::eventcount::EventCount;
@@ -18,19 +17,19 @@ use crate::queue::{Joined, Shipped};
 pub struct ClearFirst;
 
 const SLEEPERS: u32 = 1;
+const EPOCH: u32 = 4;
 
-/// The eventcount and its `no_membarrier` flag, at the end of the arena.
-fn event(board: &'static Board) -> (&'static EventCount, &'static AtomicU32) {
-    // SAFETY: an eventcount is atomics within one cache line, the arena is page-aligned, and zero is a valid one; the
-    // queue ends long before it.
-    unsafe { (&*(&raw const board.arena[ARENA - 32]).cast(), &*(&raw const board.arena[ARENA - 1]).cast()) }
+/// The eventcount, at the end of the arena.
+fn event(board: &'static Board) -> &'static EventCount {
+    // SAFETY: an eventcount is an aligned atomic, and zero is a valid one; the queue ends long before it.
+    unsafe { &*(&raw const board.arena[ARENA - 32]).cast() }
 }
 
 /// The flaw: clears, then wakes.
 fn notify(event: &EventCount) {
     std::sync::atomic::fence(SeqCst);
     let seen = event.word.load(Relaxed);
-    if seen & SLEEPERS != 0 && event.word.compare_exchange(seen, (seen + 2) & !SLEEPERS, Relaxed, Relaxed).is_ok() {
+    if seen & SLEEPERS != 0 && event.word.compare_exchange(seen, (seen + EPOCH) & !SLEEPERS, Relaxed, Relaxed).is_ok() {
         futex::wake(&event.word, u32::MAX);
     }
 }
@@ -48,15 +47,15 @@ impl Fifo for ClearFirst {
 
     fn push((board, queue): &mut Self::Joined, value: u64, _: Wait) -> Result<(), No> {
         Shipped::push(queue, value, NOW)?;
-        notify(event(board).0);
+        notify(event(board));
         Ok(())
     }
 
     fn pop((board, queue): &mut Self::Joined, wait: Wait) -> Result<u64, No> {
-        let (event, no_membarrier) = event(board);
+        let event = event(board);
         let mut nap = Nap::new();
         loop {
-            let ticket = prepare(event, no_membarrier);
+            let ticket = prepare(event);
             match Shipped::pop(queue, NOW) {
                 Err(No::Empty) if wait.deadline != Deadline::Now => {
                     sleep(event, ticket, &mut nap, wait);
@@ -68,7 +67,7 @@ impl Fifo for ClearFirst {
 
     fn recover((board, queue): &mut Self::Joined, dead: Role) {
         Shipped::recover(queue, dead);
-        recover(event(board).0);
+        recover(event(board), u32::MAX);
     }
 
     fn len((_, queue): &mut Self::Joined) -> usize {

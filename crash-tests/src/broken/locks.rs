@@ -10,16 +10,16 @@
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use ringfence::raw::{Fate, Peers};
+use ringfence::raw::{Fate, Peers, eventcount};
 use ringfence::sys::futex;
 use ringfence::sys::nap::Nap;
 
 use crate::board::{Board, Oracle, Role};
 use crate::locks::{FOREVER, RawLock, Shipped};
 
-/// The word, as the library's own atomic (a futex needs one).
+/// The word of the locks of this file, as the library's own atomic (a futex needs one).
 fn word(board: &'static Board) -> &'static AtomicU32 {
-    // SAFETY: the first bytes of the arena are the lock word.
+    // SAFETY: the first bytes of the arena are an aligned atomic.
     unsafe { &*board.arena.as_ptr().cast() }
 }
 
@@ -128,12 +128,12 @@ macro_rules! shipped_but_for_recovery {
 pub struct Stores;
 
 shipped_but_for_recovery!(Stores, |board, _, dead: Role| {
-    let word = word(board);
-    let seen = word.load(Relaxed);
+    let lock = Shipped::word(board);
+    let seen = lock.owner.load(Relaxed);
     if seen & OWNER & 0x1fff == u32::from(dead.id()) && Oracle(board).fate(dead.id()) == Fate::Dead {
-        word.store(DIED | seen & WAITERS, Release);
+        lock.owner.store(DIED, Release);
     }
-    futex::wake(word, 1);
+    eventcount::recover(&lock.waiters, 1);
 });
 
 /// See the module's head.

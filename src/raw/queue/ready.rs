@@ -56,9 +56,4 @@ impl<'a> Queue<'a> {
     pub fn not_full(&self) -> &'a EventCount {
         &self.shared().not_full
     }
-
-    /// From now on whoever notifies fences.
-    pub fn without_membarrier(&self) {
-        self.shared().no_membarrier.store(1, Ordering::Relaxed);
-    }
 }
