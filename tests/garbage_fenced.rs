@@ -248,7 +248,7 @@ impl Scene {
         order.iter().for_each(|kind| create(&segment, kind).unwrap());
         let objects = segment.objects().unwrap();
         let slack = |object: &ObjectInfo| if object.kind == "value" { 8 } else { 0 };
-        let fills = |object: &ObjectInfo| object.name == "first" || (object.bytes + slack(object)) % 128 == 0;
+        let fills = |object: &ObjectInfo| object.name == "first" || (object.bytes + slack(object)).is_multiple_of(128);
         assert!(objects.iter().all(fills), "{objects:?}");
         assert_eq!(objects.last().unwrap().name, last);
         assert!(matches!(Mutex::create(&segment, "more", 0_u8), Err(Error::NoSpace)), "there is room at the end");
