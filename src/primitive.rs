@@ -14,6 +14,14 @@ pub fn spin_loop() {
     core::hint::spin_loop();
 }
 
+/// Between two `SeqCst` operations of one thread on different words: nothing. loom takes such operations for Acquire and
+/// Release, so in a model it is the fence that gives them the order that they have.
+#[inline(always)]
+pub fn sequential() {
+    #[cfg(ringfence_loom)]
+    loom::sync::atomic::fence(Ordering::SeqCst);
+}
+
 /// Whether algorithms may spin before they sleep: never under loom, where a spin is a scheduling point that hides the
 /// sleep behind it from the exploration.
 pub const SPIN: bool = cfg!(not(ringfence_loom));

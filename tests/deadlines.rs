@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use common::PATIENCE;
 use ringfence::{
-    Array, Channel, LockError, Mutex, PopError, PushError, Queue, RecvError, Segment, SegmentOptions, SendError, Value,
+    Array, Channel, LockError, Mutex, PopError, PushError, Queue, RecvError, RwLock, Segment, SegmentOptions,
+    SendError, Value,
 };
 
 /// A call with a deadline: whether it succeeded; any failure but a time-out panics.
@@ -81,19 +82,24 @@ fn locks_wait_until_the_deadline_if_they_must() {
     let value = Value::<u64>::create(&segment, "value", 0).unwrap();
     let array = Array::<u64>::create(&segment, "array", 2).unwrap();
     let mutex = Mutex::<u64>::create(&segment, "mutex", 0).unwrap();
-    let table: [(&str, Call); 3] = [
+    let rwlock = RwLock::<u64>::create(&segment, "rwlock", 0).unwrap();
+    let table: [(&str, Call); 6] = [
         ("value", &|deadline| locked(value.lock_deadline(deadline))),
         ("array", &|deadline| locked(array.lock_deadline(deadline))),
         ("mutex", &|deadline| locked(mutex.lock_deadline(deadline))),
+        ("rwlock, read", &|deadline| locked(rwlock.read_deadline(deadline))),
+        ("rwlock, upgradable", &|deadline| locked(rwlock.upgradable_read_deadline(deadline))),
+        ("rwlock, write", &|deadline| locked(rwlock.write_deadline(deadline))),
     ];
     table.iter().for_each(|(what, lock)| need_not_wait(what, *lock));
     std::thread::scope(|scope| {
         // Made in here: a failure drops its end, and the holder goes.
         let ((held, holding), (done, waiting)) = (channel(), channel::<()>());
-        let objects = (&value, &array, &mutex);
+        let objects = (&value, &array, &mutex, &rwlock);
         scope.spawn(move || {
-            let (value, array, mutex) = objects;
-            let _guards = (value.lock().unwrap(), array.lock().unwrap(), mutex.lock().unwrap());
+            let (value, array, mutex, rwlock) = objects;
+            let _guards =
+                (value.lock().unwrap(), array.lock().unwrap(), mutex.lock().unwrap(), rwlock.write().unwrap());
             held.send(()).unwrap();
             let _ = waiting.recv();
         });

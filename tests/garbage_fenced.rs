@@ -14,8 +14,8 @@ use std::time::Duration;
 use common::{Parts, Role, fork, kill, reap, role};
 use fenced::{Fenced, Random, report_signals, working_at};
 use ringfence::{
-    Array, Channel, Error, LockError, Mutex, ObjectInfo, PopError, Queue, RecvError, Segment, SegmentOptions, Value,
-    WaitAny,
+    Array, Channel, Error, LockError, Mutex, ObjectInfo, PopError, Queue, RecvError, RwLock, Segment, SegmentOptions,
+    Value, WaitAny,
 };
 
 const PARTICIPANTS: u64 = 4;
@@ -35,8 +35,9 @@ const SWEEPER: usize = 136;
 const DIRECTORY_LOCK: usize = 152;
 
 /// The objects, in the order in which they lie in the heap but that the one under test comes last. All but the array of
-/// bytes in front fill what they take up, so that the last one's last byte is the segment's.
-const KINDS: [&str; 6] = ["mutex", "value", "array", "rows", "queue", "channel"];
+/// bytes in front fill what they take up, so that the last one's last byte is the segment's (of the rwlock the last word but
+/// one).
+const KINDS: [&str; 7] = ["mutex", "value", "array", "rows", "queue", "channel", "rwlock"];
 
 #[test]
 fn role_entry() {
@@ -74,7 +75,7 @@ macro_rules! tests {
     )*};
 }
 
-tests!(mutex value array rows queue channel);
+tests!(mutex value array rows queue channel rwlock);
 
 type Wide = [u64; 7];
 /// A value of it ends 8 bytes before its object does: none ends with it.
@@ -89,6 +90,7 @@ struct Handles {
     rows: Array<Row>,
     queue: Queue<Row>,
     channel: Channel,
+    rwlock: RwLock<Wide>,
 }
 
 impl Handles {
@@ -101,6 +103,7 @@ impl Handles {
             rows: Array::open(segment, "rows")?,
             queue: Queue::open(segment, "queue")?,
             channel: Channel::open(segment, "channel")?,
+            rwlock: RwLock::open(segment, "rwlock")?,
         })
     }
 }
@@ -113,6 +116,7 @@ fn create(segment: &Segment, kind: &str) -> Result<(), Error> {
         "rows" => Array::<Row>::create(segment, kind, ROWS).map(drop),
         "queue" => Queue::<Row>::create(segment, kind, CAPACITY).map(drop),
         "channel" => Channel::create(segment, kind, RING).map(drop),
+        "rwlock" => RwLock::<Wide>::create(segment, kind, [0; 7]).map(drop),
         _ => unreachable!("{kind}"),
     }
 }
@@ -158,6 +162,23 @@ fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
         guard.make_consistent();
     }
     let _ = (open.mutex.holder(), open.mutex.reset());
+    if let Some(guard) = tally.lock("read", open.rwlock.read_timeout(short)) {
+        tally.lock("read twice", open.rwlock.read_timeout(short));
+        tally.lock("write", open.rwlock.try_write());
+        drop(guard);
+    }
+    if let Some(mut guard) = tally.lock("write", open.rwlock.write_timeout(short)) {
+        tally.lock("read", open.rwlock.read_timeout(short));
+        guard[6] ^= 1;
+        guard.make_consistent();
+        let _ = tally.count("downgrade", guard.downgrade());
+    }
+    if let Some(guard) = tally.lock("upgradable", open.rwlock.upgradable_read_timeout(short))
+        && let Some(guard) = tally.count("upgrade", guard.upgrade_timeout(short))
+    {
+        let _ = tally.count("downgrade", guard.downgrade_to_upgradable());
+    }
+    let _ = (open.rwlock.holder(), open.rwlock.reset());
     tally.count("get", open.value.read());
     tally.count("set", open.value.write([7; 6]));
     if let Some(mut guard) = tally.lock("lock a value", open.value.lock_timeout(short)) {
@@ -263,8 +284,9 @@ impl Scene {
                 open.channel.try_recv().unwrap();
             }
         }
+        drop(open.rwlock.read().unwrap());
         let child = fork(|| {
-            std::mem::forget(open.mutex.lock());
+            std::mem::forget((open.mutex.lock(), open.rwlock.read()));
             kill(std::process::id() as i32);
         });
         assert_eq!(reap(child), -libc::SIGKILL);
@@ -314,8 +336,8 @@ impl Scene {
         let entry = |number: usize| (entries + number * 256, entries + number * 256 + 144);
         let ranges = match last {
             // Entries in use and free; behind the name an entry has nothing.
-            "mutex" => vec![(0, entries), entry(0), entry(7), entry(8), (object, LEN)],
-            _ => vec![entry(7), (object, LEN)],
+            "mutex" => vec![(0, entries), entry(0), entry(8), entry(9), (object, LEN)],
+            _ => vec![entry(8), (object, LEN)],
         };
         let mut tally = Tally::default();
         let before = Handles::open(&self.segment).unwrap();
@@ -339,6 +361,7 @@ impl Scene {
         drop(before);
         println!("{last}: {turn} values: {:?}", tally.0);
         tally.expect(&["lock", "push", "pop", "send", "recv", "open", "create", "Corrupted", "rows"]);
+        tally.expect(&["read", "write", "upgradable", "upgrade", "downgrade"]);
     }
 
     /// Whether the word at `at` now says that somebody who lives is at what is waited for without a time-out of ours: a

@@ -2,10 +2,11 @@
 //! compiler. A wrong row does not build.
 
 use ringfence::{
-    Array, ArrayGuard, CChar, Channel, CloseError, Element, ElementError, Error, LockError, LockFailure, Mutex,
-    MutexGuard, ObjectInfo, OutOfRange, ParticipantInfo, Permits, PopError, PushError, Queue, RawArray, RawValue,
-    Ready, ReadyFd, RecvError, ReentrantMutex, ReentrantMutexGuard, Segment, SegmentInfo, SegmentOptions, Semaphore,
-    SemaphoreOptions, SendError, SweepReport, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable,
+    Array, ArrayGuard, CChar, ChangeError, Channel, CloseError, Element, ElementError, Error, LockError, LockFailure,
+    Mutex, MutexGuard, ObjectInfo, OutOfRange, ParticipantInfo, Permits, PopError, PushError, Queue, RawArray,
+    RawValue, Ready, ReadyFd, RecvError, ReentrantMutex, ReentrantMutexGuard, RwLock, RwLockReadGuard,
+    RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo, SegmentOptions, Semaphore, SemaphoreOptions,
+    SendError, SweepReport, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable,
 };
 
 const fn send_and_sync<T: Send + Sync>() {}
@@ -29,7 +30,7 @@ const _: () = {
     send_and_sync::<Segment>();
     send_and_sync::<(Mutex<u64>, Queue<u64>, Channel)>();
     send_and_sync::<(Value<u64>, RawValue<[u64; 3]>, Array<u64>, RawArray<[u64; 3]>)>();
-    send_and_sync::<(ReentrantMutex, Semaphore, Permits<'static>, SemaphoreOptions)>();
+    send_and_sync::<(RwLock<u64>, ReentrantMutex, Semaphore, Permits<'static>, SemaphoreOptions)>();
     send_and_sync::<(WaitAny<'static>, Waitable<'static>, Ready, ReadyFd, WaitError)>();
     send_and_sync::<(SegmentOptions, Unlink, SegmentInfo, ObjectInfo, ParticipantInfo, SweepReport)>();
     send_and_sync::<(Error, CloseError, Element, CChar)>();
@@ -47,6 +48,9 @@ const _: () = {
 
 not!(Send: MutexGuard<'static, u64>, ReentrantMutexGuard<'static>, ValueGuard<'static, u64>, ArrayGuard<'static>);
 not!(Sync: MutexGuard<'static, u64>, ReentrantMutexGuard<'static>, ValueGuard<'static, u64>, ArrayGuard<'static>);
+not!(Send: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
+not!(Sync: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
+not!(Send: ChangeError<RwLockWriteGuard<'static, u64>>);
 not!(Send: LockError<MutexGuard<'static, u64>>);
 not!(Sync: LockError<MutexGuard<'static, u64>>);
 

@@ -8,5 +8,6 @@ pub mod limits;
 pub mod lock;
 pub mod ours;
 pub mod queue;
+pub mod rwlock;
 pub mod semaphore;
 pub mod table;

@@ -16,7 +16,7 @@
 //!
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
-//! - [`locks`], [`cells`], [`chain`], [`asleep`], [`stopped`], [`life`], [`overtaken`], [`wait_any`]: the scenarios; [`broken`]: negative controls
+//! - [`locks`], [`rwlock`], [`cells`], [`chain`], [`asleep`], [`stopped`], [`life`], [`overtaken`], [`wait_any`]: the scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
@@ -34,6 +34,7 @@ pub mod os;
 pub mod overtaken;
 pub mod queue;
 pub mod report;
+pub mod rwlock;
 pub mod scenario;
 pub mod step;
 pub mod stopped;
@@ -60,6 +61,9 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(locks::scenarios::<api::ApiMutex>("Mutex"));
     all.extend(locks::scenarios::<api::ApiReentrant>("ReentrantMutex"));
     all.extend(locks::scenarios::<api::ApiSemaphore>("Semaphore"));
+    all.extend(locks::scenarios::<rwlock::ApiRwLock>("RwLock"));
+    all.extend(locks::scenarios::<rwlock::ApiUpgrade>("RwLock upgrade"));
+    all.extend(locks::scenarios::<rwlock::ApiReader>("RwLock reader"));
     all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
     all.extend(asleep::scenarios::<api::ApiChannel>("Channel"));
     for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {

@@ -77,6 +77,12 @@ pub trait LockKind: 'static {
     fn digest(board: &'static Board) -> Digest;
     /// Whether the data is whole even when its owner died.
     const NEVER_TORN: bool = false;
+    /// Whether somebody may take the lock before a waiter that was woken.
+    const BARGERS: bool = true;
+    /// Whether whoever plays that role changes the data, and is told of when it dies; else it looks only.
+    fn changes(_role: Role) -> bool {
+        true
+    }
 }
 
 /// A lock that is a few words of the arena.
@@ -195,8 +201,14 @@ pub const CASES: [(Case, &str); 10] = [
 
 /// All scenarios of a lock, with the cap on and off.
 pub fn scenarios<K: LockKind>(name: &'static str) -> Vec<Scenario> {
-    let both = |cap: bool| CASES.map(|(case, label)| scenario::<K>(name, case, label, cap));
-    [both(true), both(false)].into_iter().flatten().collect()
+    let played = |case: Case| K::BARGERS || !matches!(case, Case::Barger | Case::BargerDies);
+    let with = |cap: bool| {
+        CASES
+            .into_iter()
+            .filter(move |(case, _)| played(*case))
+            .map(move |(case, label)| scenario::<K>(name, case, label, cap))
+    };
+    with(true).chain(with(false)).collect()
 }
 
 /// One scenario of a lock.
@@ -327,7 +339,7 @@ fn free<K: LockKind>(point: &mut Point<'_>) -> Option<Staged> {
     let cue = board.cue(Role::Victim);
     let mut victim = point.victim(Role::Victim, section::<K>(board, Role::Victim))?;
     point.walk(0, &mut victim, || out(cue));
-    let must_tell = cue.stage.load(Acquire) == stage::INSIDE;
+    let must_tell = cue.stage.load(Acquire) == stage::INSIDE && K::changes(Role::Victim);
     let killed_at = point.bury(Role::Victim, victim);
     end_state::<K>(point);
     Some(Staged { survivor: None, before: false, killed_at, dead: vec![Role::Victim], must_tell, cast: vec![] })
@@ -364,7 +376,7 @@ fn contended<K: LockKind>(point: &mut Point<'_>, case: Case, victims: usize) -> 
         killed_at = point.bury(role, victim);
         dead.push(role);
         match cue.stage.load(Acquire) {
-            stage::INSIDE => must_tell = true,
+            stage::INSIDE if K::changes(role) => must_tell = true,
             // It may have taken the lock and not known it yet, or the survivor was told in its place.
             stage::ASKED if !before => {}
             _ => must_tell = false,
@@ -409,7 +421,10 @@ fn woken<K: LockKind>(point: &mut Point<'_>, case: Case) -> Option<Staged> {
     dead.push(Role::Victim);
     end_state::<K>(point);
     let at = cue.stage.load(Acquire);
-    let mut must_tell = at == stage::INSIDE || case == Case::HolderDies && at < stage::INSIDE && !before;
+    let changes = K::changes(Role::Victim);
+    // Who only looks leaves the holder's death to be told of again.
+    let untold = case == Case::HolderDies && !before && (at < stage::INSIDE || !changes);
+    let mut must_tell = at == stage::INSIDE && changes || untold;
     match case {
         Case::Barger => {
             killed_at = now_ns();
@@ -515,6 +530,8 @@ pub(crate) fn judge<K: LockKind>(point: &mut Point<'_>, mut staged: Staged, cap:
         point.fail(Class::Leaked, "told of a death once more after make_consistent");
     }
     let finished = board.cues.iter().filter(|cue| out(cue)).count() as u64;
+    let lookers = [Role::Victim, Role::Second, Role::Third].into_iter().filter(|role| !K::changes(*role));
+    let finished = finished - lookers.filter(|role| out(board.cue(*role))).count() as u64;
     // Who judges enters twice.
     let least = finished + 1;
     if cue.value.load(Relaxed) < least {

@@ -24,6 +24,7 @@ static void nulls(void) {
     OK(rf_mutex_close(NULL));
     OK(rf_reentrant_mutex_close(NULL));
     OK(rf_semaphore_close(NULL));
+    OK(rf_rwlock_close(NULL));
     OK(rf_value_close(NULL));
     OK(rf_array_close(NULL));
     OK(rf_queue_close(NULL));
@@ -84,6 +85,20 @@ static void nulls(void) {
     BAD(rf_semaphore_release(NULL, 1));
     BAD(rf_semaphore_value(NULL, &count));
     BAD(rf_semaphore_taken(NULL, &count));
+    rf_rwlock *rwlock;
+    BAD(rf_rwlock_open(NULL, "x", RF_CREATE, &rwlock));
+    BAD(rf_rwlock_read(NULL, 0));
+    BAD(rf_rwlock_unlock_read(NULL));
+    BAD(rf_rwlock_write(NULL, 0));
+    BAD(rf_rwlock_unlock_write(NULL));
+    BAD(rf_rwlock_upgradable(NULL, 0));
+    BAD(rf_rwlock_unlock_upgradable(NULL));
+    BAD(rf_rwlock_upgrade(NULL, 0));
+    BAD(rf_rwlock_downgrade(NULL));
+    BAD(rf_rwlock_downgrade_to_upgradable(NULL));
+    BAD(rf_rwlock_make_consistent(NULL));
+    BAD(rf_rwlock_reset(NULL));
+    BAD(rf_rwlock_holder(NULL, &i));
 
     rf_value *value;
     BAD(rf_value_open(NULL, "x", RF_CREATE, RF_I32, 0, 0, NULL, NULL, &value));
@@ -249,6 +264,12 @@ static void beside_good_handles(const char *name) {
     BAD(rf_semaphore_value(semaphore, NULL));
     BAD(rf_semaphore_taken(semaphore, NULL));
     OK(rf_semaphore_close(semaphore));
+    rf_rwlock *rwlock;
+    BAD(rf_rwlock_open(segment, NULL, RF_CREATE, &rwlock));
+    BAD(rf_rwlock_open(segment, "w", RF_CREATE, NULL));
+    OK(rf_rwlock_open(segment, "w", RF_CREATE | RF_EXCL, &rwlock));
+    BAD(rf_rwlock_holder(rwlock, NULL));
+    OK(rf_rwlock_close(rwlock));
     BAD(rf_reentrant_mutex_open(segment, NULL, RF_CREATE, &reentrant));
     BAD(rf_reentrant_mutex_open(segment, "r", RF_CREATE, NULL));
     OK(rf_reentrant_mutex_open(segment, "r", RF_CREATE | RF_EXCL, &reentrant));

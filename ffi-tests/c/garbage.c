@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, LEN = 4 * PAGE, ROUNDS = 3000, CAPACITY = 5, ROWS = 3, CALLS = 96 };
+enum { PAGE = 4096, LEN = 4 * PAGE, ROUNDS = 3000, CAPACITY = 5, ROWS = 3, CALLS = 112 };
 #define SHORT 200000 /* ns */
 
 /* What came of each function. */
@@ -121,6 +121,33 @@ static void waits(rf_segment *segment, int round) {
     OK(rf_semaphore_close(signals));
     OK(rf_queue_close(queue));
     OK(rf_channel_close(channel));
+}
+
+static void rwlocks(rf_segment *segment) {
+    rf_rwlock *rwlock;
+    int32_t pid;
+    if (DO(rf_rwlock_open(segment, "rwlock", RF_CREATE, &rwlock)) < 0) return;
+    if (DO(rf_rwlock_read(rwlock, SHORT)) >= 0) {
+        DO(rf_rwlock_read(rwlock, 0));
+        DO(rf_rwlock_unlock_read(rwlock));
+        DO(rf_rwlock_write(rwlock, 0));
+    }
+    DO(rf_rwlock_unlock_read(rwlock));
+    int got = DO(rf_rwlock_write(rwlock, SHORT));
+    DO(rf_rwlock_read(rwlock, 0));
+    if (got == RF_OWNER_DIED) DO(rf_rwlock_make_consistent(rwlock));
+    DO(rf_rwlock_holder(rwlock, &pid));
+    DO(rf_rwlock_downgrade_to_upgradable(rwlock));
+    DO(rf_rwlock_upgrade(rwlock, SHORT));
+    DO(rf_rwlock_unlock_write(rwlock));
+    DO(rf_rwlock_upgradable(rwlock, SHORT));
+    DO(rf_rwlock_upgrade(rwlock, 0));
+    DO(rf_rwlock_downgrade(rwlock));
+    DO(rf_rwlock_unlock_read(rwlock));
+    DO(rf_rwlock_unlock_write(rwlock));
+    DO(rf_rwlock_unlock_upgradable(rwlock));
+    DO(rf_rwlock_reset(rwlock));
+    OK(rf_rwlock_close(rwlock));
 }
 
 static void values(rf_segment *segment) {
@@ -243,6 +270,7 @@ static void make(rf_segment *segment) {
     reentrant_locks(segment);
     semaphores(segment, RF_OWNED, "permits");
     semaphores(segment, RF_SIGNALLING, "signals");
+    rwlocks(segment);
     values(segment);
     OK(rf_array_open(segment, "array", RF_CREATE, RF_I32, 0, 0, NULL, 9, &array));
     OK(rf_queue_open(segment, "queue", RF_CREATE, sizeof(row), 8, NULL, CAPACITY, &queue));
@@ -306,6 +334,7 @@ int main(int argc, char **argv) {
         reentrant_locks(segment);
         semaphores(segment, RF_OWNED, "permits");
         semaphores(segment, RF_SIGNALLING, "signals");
+        rwlocks(segment);
         values(segment);
         arrays(segment);
         queues(segment, round);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 15] = [
+const CHAPTERS: [&str; 16] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -14,6 +14,7 @@ const CHAPTERS: [&str; 15] = [
     "listing.rs",
     "mutex.rs",
     "reentrant_mutex.rs",
+    "rwlock.rs",
     "semaphore.rs",
     "value.rs",
     "array.rs",

@@ -26,6 +26,11 @@ fn reentrant_mutexes_in_c() {
 }
 
 #[test]
+fn reader_writer_locks_in_c() {
+    program("c/rwlock.c", "rwlock", "rwlock: ok\n");
+}
+
+#[test]
 fn semaphores_in_c() {
     program("c/semaphore.c", "semaphore", "semaphore: ok\n");
 }

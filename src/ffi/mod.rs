@@ -110,6 +110,7 @@ mod opening;
 mod queue;
 mod ready_fd;
 mod reentrant_mutex;
+mod rwlock;
 mod segment;
 mod semaphore;
 mod status;

@@ -4,6 +4,7 @@ pub mod channel;
 pub mod eventcount;
 pub mod mutex;
 pub mod queue;
+pub mod rwlock;
 #[cfg(not(ringfence_loom))]
 pub mod segment;
 pub mod semaphore;

@@ -10,6 +10,7 @@ pub mod eventcount;
 pub mod mutex;
 pub mod queue;
 pub mod reentrant;
+pub mod rwlock;
 pub mod semaphore;
 pub mod wait_any;
 pub mod words;

@@ -7,6 +7,7 @@ use crate::layout::mutex::LockWord;
 use crate::layout::{channel, queue};
 use crate::raw::channel::Channel;
 use crate::raw::queue::Queue;
+use crate::raw::rwlock::RwLock;
 use crate::raw::semaphore::Semaphore;
 use crate::raw::{ParticipantId, Peers, mutex};
 
@@ -28,10 +29,20 @@ pub enum Kind {
     ReentrantMutex = 6,
     /// A counting semaphore.
     Semaphore = 7,
+    /// A lock for many readers or one writer.
+    RwLock = 11,
 }
 
-const ALL: [Kind; 7] =
-    [Kind::Mutex, Kind::Value, Kind::Array, Kind::Queue, Kind::Channel, Kind::ReentrantMutex, Kind::Semaphore];
+const ALL: [Kind; 8] = [
+    Kind::Mutex,
+    Kind::Value,
+    Kind::Array,
+    Kind::Queue,
+    Kind::Channel,
+    Kind::ReentrantMutex,
+    Kind::Semaphore,
+    Kind::RwLock,
+];
 
 impl Kind {
     /// The kind with this number.
@@ -49,6 +60,7 @@ impl Kind {
             Self::Channel => "channel",
             Self::ReentrantMutex => "reentrant mutex",
             Self::Semaphore => "semaphore",
+            Self::RwLock => "rwlock",
         }
     }
 }
@@ -84,6 +96,13 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
             // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
             if let Some(semaphore) = unsafe { Semaphore::at(remains.base, remains.len, 0) } {
                 semaphore.recover(dead, peers);
+            }
+        }
+        Kind::RwLock => {
+            // As above.
+            // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
+            if let Some(lock) = unsafe { RwLock::at(remains.base, remains.len, 0) } {
+                lock.recover(dead, peers);
             }
         }
         Kind::Queue => {

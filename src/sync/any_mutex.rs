@@ -27,7 +27,8 @@ pub enum LockFailure {
     Interrupted,
     /// The calling thread holds it.
     WouldDeadlock,
-    /// The calling thread has locked a reentrant lock 2^32 - 1 times already.
+    /// The calling thread has locked a reentrant lock 2^32 - 1 times already, or its process reads a lock, or waits to,
+    /// 16,383 times at once.
     TooOften,
     /// There are as many permits as there may be, or may never be so many as were asked for.
     MaximumReached,
@@ -48,7 +49,7 @@ impl fmt::Display for LockFailure {
             Self::TimedOut => f.write_str("the lock was not free in time"),
             Self::Interrupted => f.write_str("a signal interrupted the wait for the lock"),
             Self::WouldDeadlock => f.write_str("the calling thread holds the lock already"),
-            Self::TooOften => f.write_str("the calling thread has locked it too often already; unlock it first"),
+            Self::TooOften => f.write_str("it is locked too often at once already; unlock it first"),
             Self::MaximumReached => f.write_str("the semaphore may not have so many permits"),
             Self::NotRecoverable => f.write_str("the lock was given up after a death; reset it when nobody uses it"),
             Self::NotOwner => f.write_str("the calling thread does not hold the lock"),

@@ -2,10 +2,12 @@
 
 mod any_mutex;
 mod any_reentrant;
+mod any_rwlock;
 mod any_semaphore;
 mod mutex;
 mod ready_fd;
 mod reentrant;
+mod rwlock;
 mod semaphore;
 mod wait_any;
 
@@ -14,9 +16,12 @@ pub use any_mutex::AnyMutex;
 pub use any_mutex::LockFailure;
 pub use any_reentrant::{AnyReentrant, Held, LOCK_BYTES};
 #[cfg(feature = "capi")]
+pub use any_rwlock::AnyRwLock;
+#[cfg(feature = "capi")]
 pub use any_semaphore::{AnySemaphore, Plan};
 pub use mutex::{LockError, Mutex, MutexGuard};
 pub use ready_fd::ReadyFd;
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
+pub use rwlock::{ChangeError, RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard};
 pub use semaphore::{Permits, Semaphore, SemaphoreOptions};
 pub use wait_any::{Ready, WaitAny, WaitError, Waitable};

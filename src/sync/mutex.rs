@@ -257,7 +257,8 @@ pub enum LockError<G> {
     Interrupted,
     /// The calling thread holds it.
     WouldDeadlock,
-    /// The calling thread has locked a reentrant mutex, a value or an array 2^32 - 1 times already.
+    /// The calling thread has locked a reentrant mutex, a value or an array 2^32 - 1 times already, or its process reads a
+    /// lock, or waits to, 16,383 times at once.
     TooOften,
     /// A semaphore may never have so many permits.
     MaximumReached,

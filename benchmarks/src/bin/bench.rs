@@ -1,7 +1,7 @@
 //! `bench [lock|queue|channel|attach|idle|all] [--quick] [--patient]`: see `benchmarks/README.md`.
 
 use ringfence_benchmarks::table::Book;
-use ringfence_benchmarks::{attach, channel, idle, limits, lock, queue, semaphore};
+use ringfence_benchmarks::{attach, channel, idle, limits, lock, queue, rwlock, semaphore};
 
 const USAGE: &str = "usage: bench [lock|queue|channel|attach|idle|all] [--quick] [--patient]";
 
@@ -29,6 +29,7 @@ fn main() -> std::process::ExitCode {
     if wanted("lock") {
         lock::measure(&mut book);
         semaphore::measure(&mut book);
+        rwlock::measure(&mut book);
     }
     if wanted("queue") {
         queue::measure(&mut book);
