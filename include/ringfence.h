@@ -1141,6 +1141,109 @@ int rf_semaphore_taken(const struct rf_semaphore *semaphore, uint32_t *taken);
  */
 int rf_semaphore_close(struct rf_semaphore *semaphore);
 
+/* # Events
+ *
+ * A flag that processes set and wait for.
+ *
+ * - *manual reset* (RF_MANUAL_RESET): set, it lets everybody through until it is cleared. A wait ends if the event is set,
+ *   or has been at any time since the wait began, also if it was cleared at once.
+ * - *auto reset* (RF_AUTO_RESET): each set lets exactly one through: one of those who wait, or, if nobody waits, the next to
+ *   come. What is kept for the next to come is one signal, however often the event was set meanwhile, and a clear takes it
+ *   back; what was given to those who wait stays given.
+ *
+ * What a process did before a set is seen by whoever a wait lets through after it, and by whoever clears it after it.
+ *
+ * Nobody owns an event, so nobody is told of a death. A signal of an auto event that was given to a process which dies
+ * before its wait has taken it goes to another who waits, or is kept; one that was taken is used.
+ *
+ * With auto reset an operation holds a lock inside the object for a moment: a process that is stopped there is waited for,
+ * by a try, and by a wait whose time is up, for 20 ms.
+ */
+
+/** How an event goes back to not being set. */
+typedef enum rf_reset {
+    /** By `rf_event_clear`. */
+    RF_MANUAL_RESET = 0,
+    /** By itself: each set lets one through. */
+    RF_AUTO_RESET = 1,
+} rf_reset;
+
+/** A handle to an event. */
+typedef struct rf_event rf_event;
+
+/**
+ * Opens the event of that name, or makes it, not set.
+ *
+ * @param segment  where it lives
+ * @param name     its name in the segment
+ * @param flags    of `rf_flags`; without RF_CREATE the next one is not compared: whatever is there is opened
+ * @param reset    of `rf_reset`
+ * @param out      the handle; `rf_event_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (reset in the other
+ * way), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
+ *
+ * Crash: killed in the middle, nobody ever sees half an event.
+ */
+int rf_event_open(const rf_segment *segment,
+                  const char *name,
+                  int flags,
+                  int reset,
+                  struct rf_event **out);
+
+/**
+ * Waits until the event is set. With auto reset the call takes the signal.
+ *
+ * @param event       the event
+ * @param timeout_ns  how long to wait for it; RF_FOREVER, 0 to try
+ * @return RF_OK (it was set); RF_E_TIMED_OUT (it was not, also of a try), RF_E_INTERRUPTED, RF_E_CORRUPTED
+ *
+ * Threads, processes: any. Crash: a process that is killed has taken the signal of an auto event, or has not; then another
+ * gets it.
+ */
+int rf_event_wait(const struct rf_event *event,
+                  int64_t timeout_ns);
+
+/**
+ * Sets the event: with manual reset all who wait go on, and whoever comes until it is cleared; with auto reset one.
+ *
+ * @param event  the event
+ * @return RF_OK, RF_E_CORRUPTED
+ *
+ * Threads, processes: any. Crash: killed in the middle, it is set or not. If it is, who waits goes on, at the latest a tenth
+ * of a second later.
+ */
+int rf_event_set(const struct rf_event *event);
+
+/**
+ * Clears the event. Whoever a set has let through goes on all the same.
+ *
+ * @param event  the event
+ * @return RF_OK, RF_E_CORRUPTED
+ *
+ * Threads, processes: any. Crash: killed in the middle, it is cleared or not.
+ */
+int rf_event_clear(const struct rf_event *event);
+
+/**
+ * Whether the event is set now, with auto reset whether a signal is kept; it may change at once. Takes nothing.
+ *
+ * @param event   the event
+ * @param is_set  1 or 0
+ * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
+ */
+int rf_event_is_set(const struct rf_event *event, int *is_set);
+
+/**
+ * Gives the handle back. The event stays as it is.
+ *
+ * @param event  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_event_close(struct rf_event *event);
+
 /* # Values
  *
  * One typed value that processes share. What is read is always a value that was written, whole: scalars (everything but

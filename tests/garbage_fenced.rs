@@ -14,13 +14,14 @@ use std::time::Duration;
 use common::{Parts, Role, fork, kill, reap, role};
 use fenced::{Fenced, Random, report_signals, working_at};
 use ringfence::{
-    Array, Channel, Error, LockError, Mutex, ObjectInfo, PopError, Queue, RecvError, RwLock, Segment, SegmentOptions,
-    Value, WaitAny,
+    Array, Channel, Error, Event, LockError, Mutex, ObjectInfo, PopError, Queue, RecvError, Reset, RwLock, Segment,
+    SegmentOptions, Value, WaitAny,
 };
 
-const PARTICIPANTS: u64 = 4;
-const OBJECTS: u64 = 10;
-const LEN: usize = 3 * 4096;
+/// So many that the records of an event, one for each, end where it ends.
+const PARTICIPANTS: u64 = 16;
+const OBJECTS: u64 = 12;
+const LEN: usize = 4 * 4096;
 const CAPACITY: usize = 12;
 const RING: usize = 256;
 const ROWS: usize = 16;
@@ -37,7 +38,7 @@ const DIRECTORY_LOCK: usize = 152;
 /// The objects, in the order in which they lie in the heap but that the one under test comes last. All but the array of
 /// bytes in front fill what they take up, so that the last one's last byte is the segment's (of the rwlock the last word but
 /// one).
-const KINDS: [&str; 7] = ["mutex", "value", "array", "rows", "queue", "channel", "rwlock"];
+const KINDS: [&str; 9] = ["mutex", "value", "array", "rows", "queue", "channel", "rwlock", "flag", "bell"];
 
 #[test]
 fn role_entry() {
@@ -75,7 +76,7 @@ macro_rules! tests {
     )*};
 }
 
-tests!(mutex value array rows queue channel rwlock);
+tests!(mutex value array rows queue channel rwlock flag bell);
 
 type Wide = [u64; 7];
 /// A value of it ends 8 bytes before its object does: none ends with it.
@@ -91,6 +92,8 @@ struct Handles {
     queue: Queue<Row>,
     channel: Channel,
     rwlock: RwLock<Wide>,
+    flag: Event,
+    bell: Event,
 }
 
 impl Handles {
@@ -104,6 +107,8 @@ impl Handles {
             queue: Queue::open(segment, "queue")?,
             channel: Channel::open(segment, "channel")?,
             rwlock: RwLock::open(segment, "rwlock")?,
+            flag: Event::open(segment, "flag")?,
+            bell: Event::open(segment, "bell")?,
         })
     }
 }
@@ -117,6 +122,8 @@ fn create(segment: &Segment, kind: &str) -> Result<(), Error> {
         "queue" => Queue::<Row>::create(segment, kind, CAPACITY).map(drop),
         "channel" => Channel::create(segment, kind, RING).map(drop),
         "rwlock" => RwLock::<Wide>::create(segment, kind, [0; 7]).map(drop),
+        "flag" => Event::create(segment, kind, Reset::Manual).map(drop),
+        "bell" => Event::create(segment, kind, Reset::Auto).map(drop),
         _ => unreachable!("{kind}"),
     }
 }
@@ -232,6 +239,13 @@ fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
     }
     let _ = tally.count("recv", open.channel.recv_timeout(short)).map(|message| assert!(message.len() <= max));
     let _ = (open.queue.is_shut_down(), open.channel.is_shut_down());
+    for (event, what) in [(&open.flag, "flag"), (&open.bell, "bell")] {
+        tally.count("set", event.set());
+        tally.count("ask", event.is_set());
+        tally.count(what, event.wait_timeout(short));
+        tally.count("clear", event.clear());
+        tally.count(what, event.wait_timeout(short));
+    }
 
     let (queue, channel) = (&open.queue, &open.channel);
     let items =
@@ -279,6 +293,8 @@ impl Scene {
         for round in 0..CAPACITY as u64 + 5 {
             open.queue.try_push([round; 3]).unwrap();
             open.channel.try_send(&[round as u8; 20]).unwrap();
+            open.flag.set().unwrap();
+            open.bell.set().unwrap();
             if round >= 4 {
                 open.queue.try_pop().unwrap();
                 open.channel.try_recv().unwrap();
@@ -333,11 +349,13 @@ impl Scene {
         let entries = parts.entries as usize;
         let object = LEN - self.segment.objects().unwrap().last().unwrap().bytes as usize;
         // What is the same wherever the objects lie is tried once.
+        // Its own entry, behind those of "own", "first" and the other kinds.
+        let own = KINDS.len() + 1;
         let entry = |number: usize| (entries + number * 256, entries + number * 256 + 144);
         let ranges = match last {
             // Entries in use and free; behind the name an entry has nothing.
-            "mutex" => vec![(0, entries), entry(0), entry(8), entry(9), (object, LEN)],
-            _ => vec![entry(8), (object, LEN)],
+            "mutex" => vec![(0, entries), entry(0), entry(own), entry(own + 1), (object, LEN)],
+            _ => vec![entry(own), (object, LEN)],
         };
         let mut tally = Tally::default();
         let before = Handles::open(&self.segment).unwrap();
@@ -360,7 +378,7 @@ impl Scene {
         self.fenced.restore(&self.image);
         drop(before);
         println!("{last}: {turn} values: {:?}", tally.0);
-        tally.expect(&["lock", "push", "pop", "send", "recv", "open", "create", "Corrupted", "rows"]);
+        tally.expect(&["lock", "push", "pop", "send", "recv", "open", "create", "Corrupted", "rows", "flag", "bell"]);
         tally.expect(&["read", "write", "upgradable", "upgrade", "downgrade"]);
     }
 

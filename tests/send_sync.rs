@@ -2,9 +2,9 @@
 //! compiler. A wrong row does not build.
 
 use ringfence::{
-    Array, ArrayGuard, CChar, ChangeError, Channel, CloseError, Element, ElementError, Error, LockError, LockFailure,
-    Mutex, MutexGuard, ObjectInfo, OutOfRange, ParticipantInfo, Permits, PopError, PushError, Queue, RawArray,
-    RawValue, Ready, ReadyFd, RecvError, ReentrantMutex, ReentrantMutexGuard, RwLock, RwLockReadGuard,
+    Array, ArrayGuard, CChar, ChangeError, Channel, CloseError, Element, ElementError, Error, Event, LockError,
+    LockFailure, Mutex, MutexGuard, ObjectInfo, OutOfRange, ParticipantInfo, Permits, PopError, PushError, Queue,
+    RawArray, RawValue, Ready, ReadyFd, RecvError, ReentrantMutex, ReentrantMutexGuard, Reset, RwLock, RwLockReadGuard,
     RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo, SegmentOptions, Semaphore, SemaphoreOptions,
     SendError, SweepReport, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable,
 };
@@ -31,6 +31,7 @@ const _: () = {
     send_and_sync::<(Mutex<u64>, Queue<u64>, Channel)>();
     send_and_sync::<(Value<u64>, RawValue<[u64; 3]>, Array<u64>, RawArray<[u64; 3]>)>();
     send_and_sync::<(RwLock<u64>, ReentrantMutex, Semaphore, Permits<'static>, SemaphoreOptions)>();
+    send_and_sync::<(Event, Reset)>();
     send_and_sync::<(WaitAny<'static>, Waitable<'static>, Ready, ReadyFd, WaitError)>();
     send_and_sync::<(SegmentOptions, Unlink, SegmentInfo, ObjectInfo, ParticipantInfo, SweepReport)>();
     send_and_sync::<(Error, CloseError, Element, CChar)>();

@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod channel;
 pub mod crew;
+pub mod event;
 pub mod idle;
 pub mod limits;
 pub mod lock;

@@ -16,7 +16,7 @@
 //!
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
-//! - [`locks`], [`rwlock`], [`cells`], [`chain`], [`asleep`], [`stopped`], [`life`], [`overtaken`], [`wait_any`]: the scenarios; [`broken`]: negative controls
+//! - [`locks`], [`rwlock`], [`cells`], [`chain`], [`asleep`], [`events`], [`stopped`], [`life`], [`overtaken`], [`wait_any`]: the scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
@@ -25,6 +25,7 @@ pub mod broken;
 pub mod cells;
 pub mod chain;
 pub mod channel;
+pub mod events;
 pub mod fifos;
 pub mod heap;
 pub mod jobs;
@@ -64,6 +65,7 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(locks::scenarios::<rwlock::ApiRwLock>("RwLock"));
     all.extend(locks::scenarios::<rwlock::ApiUpgrade>("RwLock upgrade"));
     all.extend(locks::scenarios::<rwlock::ApiReader>("RwLock reader"));
+    all.extend(events::scenarios());
     all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
     all.extend(asleep::scenarios::<api::ApiChannel>("Channel"));
     for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {
@@ -84,7 +86,9 @@ fn controls() -> Vec<Scenario> {
     use broken::cells::{Consumes, InPlace};
     use broken::doors::{claims_first, joins_without_door, leaves_without_door};
     use broken::locks::{self as flawed, NotRobust, SwapUnlock};
-    use broken::{eventcount::ClearFirst, hidden, recovery::FreesFirst, ring::TwoStores, vyukov::Vyukov};
+    use broken::{
+        event::ClearsFirst, eventcount::ClearFirst, hidden, recovery::FreesFirst, ring::TwoStores, vyukov::Vyukov,
+    };
     use chain::Act::{KillPop, KillPush, Push, Recover};
     use locks::{Case, Raw, scenario};
     use stopped::{OfFifo, OfLock};
@@ -97,6 +101,8 @@ fn controls() -> Vec<Scenario> {
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Free, "free", true).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Contended, "contended", true).must_fail(Class::Stuck),
         asleep::scenario::<ClearFirst>("broken: clear first", asleep::Case::ConsumerAsleep, "consumer asleep", false)
+            .must_fail(Class::Stuck),
+        events::scenario::<ClearsFirst>("broken: event clears first", events::Case::Contended, "contended", false)
             .must_fail(Class::Stuck),
         scenario::<InPlace>("broken: in place", Case::Free, "free", true).must_fail(Class::Torn),
         cells::scenario::<Value<[u64; 5]>, Consumes>("broken: consumes", cells::Case::Takeover, "takeover", false)

@@ -25,6 +25,7 @@ static void nulls(void) {
     OK(rf_reentrant_mutex_close(NULL));
     OK(rf_semaphore_close(NULL));
     OK(rf_rwlock_close(NULL));
+    OK(rf_event_close(NULL));
     OK(rf_value_close(NULL));
     OK(rf_array_close(NULL));
     OK(rf_queue_close(NULL));
@@ -99,6 +100,12 @@ static void nulls(void) {
     BAD(rf_rwlock_make_consistent(NULL));
     BAD(rf_rwlock_reset(NULL));
     BAD(rf_rwlock_holder(NULL, &i));
+    rf_event *event;
+    BAD(rf_event_open(NULL, "x", RF_CREATE, RF_AUTO_RESET, &event));
+    BAD(rf_event_wait(NULL, 0));
+    BAD(rf_event_set(NULL));
+    BAD(rf_event_clear(NULL));
+    BAD(rf_event_is_set(NULL, &i));
 
     rf_value *value;
     BAD(rf_value_open(NULL, "x", RF_CREATE, RF_I32, 0, 0, NULL, NULL, &value));
@@ -270,6 +277,17 @@ static void beside_good_handles(const char *name) {
     OK(rf_rwlock_open(segment, "w", RF_CREATE | RF_EXCL, &rwlock));
     BAD(rf_rwlock_holder(rwlock, NULL));
     OK(rf_rwlock_close(rwlock));
+    rf_event *event;
+    BAD(rf_event_open(segment, NULL, RF_CREATE, RF_MANUAL_RESET, &event));
+    BAD(rf_event_open(segment, "e", RF_CREATE, RF_MANUAL_RESET, NULL));
+    for (size_t i = 0; i < COUNT(wild_flags); i++)
+        BAD(rf_event_open(segment, "e", wild_flags[i], RF_MANUAL_RESET, &event));
+    int resets[] = {-1, 2, INT_MAX, INT_MIN};
+    for (size_t i = 0; i < COUNT(resets); i++) BAD(rf_event_open(segment, "e", RF_CREATE, resets[i], &event));
+    EXPECT(rf_event_open(segment, endless, RF_CREATE, RF_MANUAL_RESET, &event), RF_E_NAME);
+    OK(rf_event_open(segment, "e", RF_CREATE | RF_EXCL, RF_MANUAL_RESET, &event));
+    BAD(rf_event_is_set(event, NULL));
+    OK(rf_event_close(event));
     BAD(rf_reentrant_mutex_open(segment, NULL, RF_CREATE, &reentrant));
     BAD(rf_reentrant_mutex_open(segment, "r", RF_CREATE, NULL));
     OK(rf_reentrant_mutex_open(segment, "r", RF_CREATE | RF_EXCL, &reentrant));

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, LEN = 4 * PAGE, ROUNDS = 3000, CAPACITY = 5, ROWS = 3, CALLS = 112 };
+enum { PAGE = 4096, LEN = 4 * PAGE, ROUNDS = 3000, CAPACITY = 5, ROWS = 3, CALLS = 144 };
 #define SHORT 200000 /* ns */
 
 /* What came of each function. */
@@ -78,6 +78,19 @@ static void semaphores(rf_segment *segment, int ownership, const char *name) {
     DO(rf_semaphore_release(semaphore, 1));
     DO(rf_semaphore_release(semaphore, 3));
     OK(rf_semaphore_close(semaphore));
+}
+
+static void events(rf_segment *segment, int reset, const char *name) {
+    rf_event *event;
+    int is;
+    if (DO(rf_event_open(segment, name, RF_CREATE, reset, &event)) < 0) return;
+    DO(rf_event_set(event));
+    DO(rf_event_is_set(event, &is));
+    DO(rf_event_wait(event, SHORT));
+    DO(rf_event_wait(event, 0));
+    DO(rf_event_clear(event));
+    DO(rf_event_wait(event, SHORT));
+    OK(rf_event_close(event));
 }
 
 /* For everything at once. What is open may be damaged, or be another kind of object by now. */
@@ -271,6 +284,8 @@ static void make(rf_segment *segment) {
     semaphores(segment, RF_OWNED, "permits");
     semaphores(segment, RF_SIGNALLING, "signals");
     rwlocks(segment);
+    events(segment, RF_MANUAL_RESET, "flag");
+    events(segment, RF_AUTO_RESET, "bell");
     values(segment);
     OK(rf_array_open(segment, "array", RF_CREATE, RF_I32, 0, 0, NULL, 9, &array));
     OK(rf_queue_open(segment, "queue", RF_CREATE, sizeof(row), 8, NULL, CAPACITY, &queue));
@@ -307,7 +322,7 @@ static void *spoil(void *seed) {
 
 static rf_segment *between_fences(pthread_t *thread, uint64_t *seed) {
     rf_segment *segment;
-    rf_segment_options options = {.size_of = sizeof options, .participants = 4, .objects = 12};
+    rf_segment_options options = {.size_of = sizeof options, .participants = 4, .objects = 16};
     char *memory = mmap(NULL, LEN + 2 * PAGE, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     TRUE(memory != MAP_FAILED && mprotect(memory + PAGE, LEN, PROT_READ | PROT_WRITE) == 0);
     words = (void *)(memory + PAGE);
@@ -335,6 +350,8 @@ int main(int argc, char **argv) {
         semaphores(segment, RF_OWNED, "permits");
         semaphores(segment, RF_SIGNALLING, "signals");
         rwlocks(segment);
+        events(segment, RF_MANUAL_RESET, "flag");
+        events(segment, RF_AUTO_RESET, "bell");
         values(segment);
         arrays(segment);
         queues(segment, round);

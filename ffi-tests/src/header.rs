@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 16] = [
+const CHAPTERS: [&str; 17] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -16,6 +16,7 @@ const CHAPTERS: [&str; 16] = [
     "reentrant_mutex.rs",
     "rwlock.rs",
     "semaphore.rs",
+    "event.rs",
     "value.rs",
     "array.rs",
     "queue.rs",

@@ -71,7 +71,7 @@ fn a_c_program_in_fenced_memory() {
 fn a_c_program_whose_segment_is_spoilt() {
     let lab = Lab::new("garbage-named");
     let program = lab.compile("c/garbage.c", Linking::Plain);
-    let options = SegmentOptions::new().size(8192).participants(4).objects(12);
+    let options = SegmentOptions::new().size(8192).participants(4).objects(16);
     let segment = Segment::create(lab.segment(), &options).expect("a new segment");
     drop(Array::<i32>::create(&segment, "array", 9).expect("an array"));
     drop(Queue::<[u64; 5]>::create(&segment, "queue", 5).expect("a queue"));

@@ -36,6 +36,11 @@ fn semaphores_in_c() {
 }
 
 #[test]
+fn events_in_c() {
+    program("c/event.c", "event", "event: ok\n");
+}
+
+#[test]
 fn values_and_arrays_in_c() {
     program("c/cell.c", "cell", "cell: ok\n");
 }

@@ -103,6 +103,7 @@ mod boundary;
 mod channel;
 mod convert;
 mod element;
+mod event;
 mod flag;
 mod listing;
 mod mutex;

@@ -3,9 +3,11 @@
 //! What loom checks is exactly this code. An algorithm is told who it runs as ([`Owner`]) and asks who is dead
 //! ([`Peers`]); everything else it needs lies in the shared words it is handed.
 
+pub mod auto_event;
 pub mod backoff;
 pub mod cell;
 pub mod channel;
+pub mod event;
 pub mod eventcount;
 pub mod mutex;
 pub mod queue;

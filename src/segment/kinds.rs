@@ -6,6 +6,7 @@ use super::view::StoredShape;
 use crate::layout::mutex::LockWord;
 use crate::layout::{channel, queue};
 use crate::raw::channel::Channel;
+use crate::raw::event::Event;
 use crate::raw::queue::Queue;
 use crate::raw::rwlock::RwLock;
 use crate::raw::semaphore::Semaphore;
@@ -29,11 +30,13 @@ pub enum Kind {
     ReentrantMutex = 6,
     /// A counting semaphore.
     Semaphore = 7,
+    /// A flag to wait for.
+    Event = 8,
     /// A lock for many readers or one writer.
     RwLock = 11,
 }
 
-const ALL: [Kind; 8] = [
+const ALL: [Kind; 9] = [
     Kind::Mutex,
     Kind::Value,
     Kind::Array,
@@ -41,6 +44,7 @@ const ALL: [Kind; 8] = [
     Kind::Channel,
     Kind::ReentrantMutex,
     Kind::Semaphore,
+    Kind::Event,
     Kind::RwLock,
 ];
 
@@ -60,6 +64,7 @@ impl Kind {
             Self::Channel => "channel",
             Self::ReentrantMutex => "reentrant mutex",
             Self::Semaphore => "semaphore",
+            Self::Event => "event",
             Self::RwLock => "rwlock",
         }
     }
@@ -96,6 +101,13 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
             // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
             if let Some(semaphore) = unsafe { Semaphore::at(remains.base, remains.len, 0) } {
                 semaphore.recover(dead, peers);
+            }
+        }
+        Kind::Event => {
+            // Its records need no recovery.
+            // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
+            if let Some(event) = unsafe { Event::at(remains.base, remains.len, 0) } {
+                event.recover(dead, peers);
             }
         }
         Kind::RwLock => {

@@ -47,7 +47,7 @@ impl fmt::Display for LockFailure {
         match self {
             Self::WouldBlock => f.write_str("the lock is held by somebody else"),
             Self::TimedOut => f.write_str("the lock was not free in time"),
-            Self::Interrupted => f.write_str("a signal interrupted the wait for the lock"),
+            Self::Interrupted => f.write_str("a signal interrupted the wait"),
             Self::WouldDeadlock => f.write_str("the calling thread holds the lock already"),
             Self::TooOften => f.write_str("it is locked too often at once already; unlock it first"),
             Self::MaximumReached => f.write_str("the semaphore may not have so many permits"),

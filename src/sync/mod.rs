@@ -1,9 +1,11 @@
 //! Locks, each with a defined answer to the death of whoever holds it.
 
+mod any_event;
 mod any_mutex;
 mod any_reentrant;
 mod any_rwlock;
 mod any_semaphore;
+mod event;
 mod mutex;
 mod ready_fd;
 mod reentrant;
@@ -12,6 +14,8 @@ mod semaphore;
 mod wait_any;
 
 #[cfg(feature = "capi")]
+pub use any_event::AnyEvent;
+#[cfg(feature = "capi")]
 pub use any_mutex::AnyMutex;
 pub use any_mutex::LockFailure;
 pub use any_reentrant::{AnyReentrant, Held, LOCK_BYTES};
@@ -19,6 +23,7 @@ pub use any_reentrant::{AnyReentrant, Held, LOCK_BYTES};
 pub use any_rwlock::AnyRwLock;
 #[cfg(feature = "capi")]
 pub use any_semaphore::{AnySemaphore, Plan};
+pub use event::{Event, Reset};
 pub use mutex::{LockError, Mutex, MutexGuard};
 pub use ready_fd::ReadyFd;
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};

@@ -1,9 +1,9 @@
-//! `bench [lock|queue|channel|attach|idle|all] [--quick] [--patient]`: see `benchmarks/README.md`.
+//! `bench [lock|event|queue|channel|attach|idle|all] [--quick] [--patient]`: see `benchmarks/README.md`.
 
 use ringfence_benchmarks::table::Book;
-use ringfence_benchmarks::{attach, channel, idle, limits, lock, queue, rwlock, semaphore};
+use ringfence_benchmarks::{attach, channel, event, idle, limits, lock, queue, rwlock, semaphore};
 
-const USAGE: &str = "usage: bench [lock|queue|channel|attach|idle|all] [--quick] [--patient]";
+const USAGE: &str = "usage: bench [lock|event|queue|channel|attach|idle|all] [--quick] [--patient]";
 
 fn main() -> std::process::ExitCode {
     let mut what = String::from("all");
@@ -12,7 +12,7 @@ fn main() -> std::process::ExitCode {
         match argument.as_str() {
             "--patient" => patient = true,
             "--quick" => quick = true,
-            "lock" | "queue" | "channel" | "attach" | "idle" | "all" => what = argument,
+            "lock" | "event" | "queue" | "channel" | "attach" | "idle" | "all" => what = argument,
             _ => {
                 eprintln!("{USAGE}");
                 return 2.into();
@@ -30,6 +30,9 @@ fn main() -> std::process::ExitCode {
         lock::measure(&mut book);
         semaphore::measure(&mut book);
         rwlock::measure(&mut book);
+    }
+    if wanted("event") {
+        event::measure(&mut book);
     }
     if wanted("queue") {
         queue::measure(&mut book);

@@ -4,6 +4,7 @@ pub mod bare;
 pub mod birth;
 pub mod cells;
 pub mod doors;
+pub mod event;
 pub mod eventcount;
 pub mod hidden;
 pub mod locks;
