@@ -1313,7 +1313,8 @@ int rf_value_get(const struct rf_value *value, void *out);
  *
  * @param value  the value
  * @param new    the bytes to write; of an RF_BOOL, every byte but 0 is written as 1
- * @return RF_OK, RF_E_INTERRUPTED, RF_E_CORRUPTED, RF_E_INVALID
+ * @return RF_OK, RF_E_INTERRUPTED, RF_E_MAXIMUM_REACHED (the calling thread has locked it as often as can be counted),
+ * RF_E_CORRUPTED, RF_E_INVALID
  *
  * Crash: killed in the middle, the value is the old or the new one, never a mixture.
  */

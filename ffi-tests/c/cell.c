@@ -121,12 +121,12 @@ static void arrays(rf_segment *segment) {
     OK(rf_array_holder(other, &pid));
     TRUE(pid == getpid());
     OK(rf_array_lock(row, 0));
-    uint32_t *locked = (uint32_t *)elements - 31; /* the count of the lock, as docs/layout.md has it */
-    TRUE(*locked == 2);
-    *locked = UINT32_MAX;
+    uint32_t *further = (uint32_t *)elements - 30; /* levels beyond the first, as docs/layout.md has them */
+    TRUE(*further == 1);
+    *further = UINT32_MAX;
     EXPECT(rf_array_lock(row, 0), RF_E_MAXIMUM_REACHED);
-    TRUE(*locked == UINT32_MAX);
-    *locked = 2;
+    TRUE(*further == UINT32_MAX);
+    *further = 1;
     OK(rf_array_unlock(row));
     OK(rf_array_unlock(row));
     EXPECT(rf_array_unlock(row), RF_E_NOT_OWNER);
