@@ -226,10 +226,15 @@ typedef enum rf_status {
      * until a reset.
      */
     RF_E_NOT_RECOVERABLE = -33,
-    /** A release would raise a bounded semaphore, or a lock the count of nested locks, above its maximum. */
+    /**
+     * A release would raise a bounded semaphore, or a lock the count of nested locks, above its maximum; or a condition
+     * variable has no place for another waiter.
+     */
     RF_E_MAXIMUM_REACHED = -34,
     /** The barrier is broken. */
     RF_E_BROKEN = -35,
+    /** Others wait at the condition variable with another mutex, or the mutex lies in another segment. */
+    RF_E_OTHER_MUTEX = -36,
     /** No room, and the call was not to wait. */
     RF_E_FULL = -40,
     /** Nothing there, and the call was not to wait. */
@@ -1243,6 +1248,191 @@ int rf_event_is_set(const struct rf_event *event, int *is_set);
  * Threads: no other may be using this handle.
  */
 int rf_event_close(struct rf_event *event);
+
+/* # Condition variables
+ *
+ * Waiting, with a mutex given away meanwhile, until somebody says that what the mutex protects has changed. It works with
+ * `rf_mutex` and with `rf_reentrant_mutex`, all levels of which are given away and had again. Several condition variables
+ * may share a mutex; one is used with one mutex as long as anybody waits.
+ *
+ *     int got = rf_mutex_lock(guard, RF_FOREVER);
+ *     while (got == RF_OK && !ready())
+ *         got = rf_condvar_wait(changed, guard, NULL, RF_FOREVER);
+ *     if (got == RF_OWNER_DIED) { repair(); rf_mutex_make_consistent(guard); }
+ *     if (got >= 0) { work(); rf_mutex_unlock(guard); }
+ *
+ * A wait returns RF_OK only if it was notified: there are no spurious wake-ups. All the same, test what you wait for in a
+ * loop: between the notification and the return others may have the mutex.
+ *
+ * A waiter that dies, or gives up, uses up no notification: one that was on its way to it goes to another of those who
+ * waited at that time, within a tenth of a second. To notify waits for nobody: a waiter that is stopped keeps its
+ * notification until it goes on.
+ *
+ * A mutex that was got with RF_OWNER_DIED and not made consistent is given away by a wait with that news, not given up.
+ */
+
+/** A count of waiters: all there are. */
+#define RF_ALL INT64_MAX
+
+/** A handle to a condition variable. */
+typedef struct rf_condvar rf_condvar;
+
+/**
+ * What `rf_condvar_wait_for` waits for: nonzero if it is so. It is asked with the mutex held, and returns in the normal way
+ * (no `longjmp`, no exception).
+ */
+typedef int (*rf_predicate)(void *context);
+
+/**
+ * Opens the condition variable of that name, or makes it.
+ *
+ * @param segment  where it lives
+ * @param name     its name in the segment
+ * @param flags    of `rf_flags`
+ * @param waiters  how many can wait at a time, up to 65,535, 32 bytes each; 0 for 128. Without RF_CREATE it is ignored:
+ * whatever is there is opened
+ * @param out      the handle; `rf_condvar_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (for another number
+ * of waiters), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED, RF_E_BUSY (somebody was stopped
+ * while changing the directory)
+ *
+ * Crash: killed in the middle, nobody ever sees half a condition variable.
+ */
+int rf_condvar_open(const rf_segment *segment,
+                    const char *name,
+                    int flags,
+                    uint32_t waiters,
+                    struct rf_condvar **out);
+
+/**
+ * Gives the mutex away and waits until notified; then has the mutex again, for which it waits as long as it takes.
+ *
+ * @param condvar     the condition variable
+ * @param mutex       the mutex, locked by the calling thread
+ * @param why         why the wait was over: RF_OK (notified), RF_E_TIMED_OUT or RF_E_INTERRUPTED; or NULL. Written whenever
+ * the call returns one of these or RF_OWNER_DIED
+ * @param timeout_ns  how long to wait; RF_FOREVER, 0 to give the mutex away for a moment
+ * @return with the mutex locked: RF_OK (notified), RF_OWNER_DIED (the wait is over, `why` says why; the mutex's last owner
+ * died), RF_E_TIMED_OUT, RF_E_INTERRUPTED. Without a wait, the mutex as it was: RF_E_NOT_OWNER (the calling thread does not
+ * have it), RF_E_OTHER_MUTEX (others wait with another, or it lies in another segment), RF_E_MAXIMUM_REACHED (no place for
+ * another waiter), RF_E_INVALID. With the mutex not locked: RF_E_NOT_RECOVERABLE (it was given up meanwhile). RF_E_CORRUPTED:
+ * an unlock tells whether it is locked
+ *
+ * Threads, processes: any. Crash: killed in the middle, it uses up no notification, or the next owner of the mutex gets
+ * RF_OWNER_DIED.
+ */
+int rf_condvar_wait(const struct rf_condvar *condvar,
+                    const rf_mutex *mutex,
+                    int *why,
+                    int64_t timeout_ns);
+
+/**
+ * `rf_condvar_wait` with a reentrant mutex. However often the calling thread has it locked, it is given away, and locked
+ * as often again when the call returns one of the first four.
+ *
+ * @param condvar     the condition variable
+ * @param mutex       the mutex, locked by the calling thread
+ * @param why         as there
+ * @param timeout_ns  as there
+ * @return RF_OK, RF_OWNER_DIED, RF_E_TIMED_OUT, RF_E_INTERRUPTED; RF_E_NOT_OWNER, RF_E_OTHER_MUTEX, RF_E_MAXIMUM_REACHED,
+ * RF_E_INVALID; RF_E_NOT_RECOVERABLE; RF_E_CORRUPTED
+ */
+int rf_condvar_wait_reentrant(const struct rf_condvar *condvar,
+                              const rf_reentrant_mutex *mutex,
+                              int *why,
+                              int64_t timeout_ns);
+
+/**
+ * Waits until a predicate is true, which is asked first of all, after each notification, and once more when the time is
+ * up.
+ *
+ * @param condvar     the condition variable
+ * @param mutex       the mutex, locked by the calling thread
+ * @param predicate   what to wait for
+ * @param context     for the predicate; may be NULL
+ * @param why         as for `rf_condvar_wait`
+ * @param timeout_ns  how long to wait in all; RF_FOREVER, 0 to give the mutex away for a moment if it is not so
+ * @return with the mutex locked: RF_OK (it is so), RF_E_TIMED_OUT (it is not); RF_OWNER_DIED, RF_E_INTERRUPTED, whatever it
+ * is. As for `rf_condvar_wait`: RF_E_NOT_OWNER (nothing was asked), RF_E_OTHER_MUTEX, RF_E_MAXIMUM_REACHED, RF_E_INVALID,
+ * RF_E_NOT_RECOVERABLE, RF_E_CORRUPTED
+ */
+int rf_condvar_wait_for(const struct rf_condvar *condvar,
+                        const rf_mutex *mutex,
+                        rf_predicate predicate,
+                        void *context,
+                        int *why,
+                        int64_t timeout_ns);
+
+/**
+ * `rf_condvar_wait_for` with a reentrant mutex, as `rf_condvar_wait_reentrant`.
+ *
+ * @param condvar     the condition variable
+ * @param mutex       the mutex, locked by the calling thread
+ * @param predicate   what to wait for
+ * @param context     for the predicate; may be NULL
+ * @param why         as there
+ * @param timeout_ns  as there
+ * @return RF_OK, RF_E_TIMED_OUT, RF_OWNER_DIED, RF_E_INTERRUPTED; RF_E_NOT_OWNER, RF_E_OTHER_MUTEX, RF_E_MAXIMUM_REACHED,
+ * RF_E_INVALID; RF_E_NOT_RECOVERABLE; RF_E_CORRUPTED
+ */
+int rf_condvar_wait_for_reentrant(const struct rf_condvar *condvar,
+                                  const rf_reentrant_mutex *mutex,
+                                  rf_predicate predicate,
+                                  void *context,
+                                  int *why,
+                                  int64_t timeout_ns);
+
+/**
+ * Notifies those of the waiters who have waited longest, and does not wait for them. Nothing is kept for who comes later.
+ *
+ * @param condvar   the condition variable
+ * @param mutex     the mutex, locked by the calling thread; it stays locked
+ * @param count     how many at most; 0 or less notifies nobody, RF_ALL all
+ * @param notified  how many it were; or NULL
+ * @return RF_OK, also if there was nobody; RF_E_NOT_OWNER (the calling thread does not have the mutex), RF_E_OTHER_MUTEX
+ * (others wait with another mutex, or it lies in another segment; nobody was notified), RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads, processes: any. Crash: killed in the middle, some or all of them are notified.
+ */
+int rf_condvar_notify(const struct rf_condvar *condvar,
+                      const rf_mutex *mutex,
+                      int64_t count,
+                      uint32_t *notified);
+
+/**
+ * `rf_condvar_notify` with a reentrant mutex.
+ *
+ * @param condvar   the condition variable
+ * @param mutex     the mutex, locked by the calling thread; it stays locked
+ * @param count     how many at most; 0 or less notifies nobody, RF_ALL all
+ * @param notified  how many it were; or NULL
+ * @return RF_OK; RF_E_NOT_OWNER, RF_E_OTHER_MUTEX, RF_E_CORRUPTED, RF_E_INVALID
+ */
+int rf_condvar_notify_reentrant(const struct rf_condvar *condvar,
+                                const rf_reentrant_mutex *mutex,
+                                int64_t count,
+                                uint32_t *notified);
+
+/**
+ * How many wait now and are not notified. It may change at once; who gives up or dies counts until it has the mutex, or is
+ * found dead.
+ *
+ * @param condvar  the condition variable
+ * @param waiting  the number
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_condvar_waiting(const struct rf_condvar *condvar,
+                       uint32_t *waiting);
+
+/**
+ * Gives the handle back. The condition variable stays.
+ *
+ * @param condvar  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_condvar_close(struct rf_condvar *condvar);
 
 /* # Values
  *

@@ -11,16 +11,16 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{Parts, Role, fork, kill, reap, role};
+use common::{Parts, Role, fork, kill, reap, role, until};
 use fenced::{Fenced, Random, report_signals, working_at};
 use ringfence::{
-    Array, Channel, Error, Event, LockError, Mutex, ObjectInfo, PopError, Queue, RecvError, Reset, RwLock, Segment,
-    SegmentOptions, Value, WaitAny,
+    Array, Channel, Condvar, CondvarError, Error, Event, LockError, Mutex, ObjectInfo, PopError, Queue, RecvError,
+    Reset, RwLock, Segment, SegmentOptions, Value, WaitAny,
 };
 
 /// So many that the records of an event, one for each, end where it ends.
 const PARTICIPANTS: u64 = 16;
-const OBJECTS: u64 = 12;
+const OBJECTS: u64 = 13;
 const LEN: usize = 4 * 4096;
 const CAPACITY: usize = 12;
 const RING: usize = 256;
@@ -38,7 +38,7 @@ const DIRECTORY_LOCK: usize = 152;
 /// The objects, in the order in which they lie in the heap but that the one under test comes last. All but the array of
 /// bytes in front fill what they take up, so that the last one's last byte is the segment's (of the rwlock the last word but
 /// one).
-const KINDS: [&str; 9] = ["mutex", "value", "array", "rows", "queue", "channel", "rwlock", "flag", "bell"];
+const KINDS: [&str; 10] = ["mutex", "value", "array", "rows", "queue", "channel", "rwlock", "flag", "bell", "condvar"];
 
 #[test]
 fn role_entry() {
@@ -76,7 +76,7 @@ macro_rules! tests {
     )*};
 }
 
-tests!(mutex value array rows queue channel rwlock flag bell);
+tests!(mutex value array rows queue channel rwlock flag bell condvar);
 
 type Wide = [u64; 7];
 /// A value of it ends 8 bytes before its object does: none ends with it.
@@ -94,6 +94,7 @@ struct Handles {
     rwlock: RwLock<Wide>,
     flag: Event,
     bell: Event,
+    condvar: Condvar,
 }
 
 impl Handles {
@@ -109,6 +110,7 @@ impl Handles {
             rwlock: RwLock::open(segment, "rwlock")?,
             flag: Event::open(segment, "flag")?,
             bell: Event::open(segment, "bell")?,
+            condvar: Condvar::open(segment, "condvar")?,
         })
     }
 }
@@ -124,6 +126,7 @@ fn create(segment: &Segment, kind: &str) -> Result<(), Error> {
         "rwlock" => RwLock::<Wide>::create(segment, kind, [0; 7]).map(drop),
         "flag" => Event::create(segment, kind, Reset::Manual).map(drop),
         "bell" => Event::create(segment, kind, Reset::Auto).map(drop),
+        "condvar" => Condvar::create(segment, kind, 4).map(drop),
         _ => unreachable!("{kind}"),
     }
 }
@@ -167,6 +170,19 @@ fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
         guard[6] ^= 1;
         guard.commit();
         guard.make_consistent();
+    }
+    if let Some(guard) = tally.lock("lock", open.mutex.lock_timeout(short)) {
+        assert!(open.condvar.waiting() <= open.condvar.capacity());
+        tally.count("notify", open.condvar.notify(&guard, 2));
+        tally.count("notify", open.condvar.notify_all(&guard));
+        let (why, guard) = match open.condvar.wait_timeout(guard, short) {
+            Ok(guard) => ("Ok", Some(guard)),
+            Err(CondvarError::TimedOut(guard)) => ("TimedOut", Some(guard)),
+            Err(CondvarError::OwnerDied(guard, _)) => ("OwnerDied", Some(guard)),
+            Err(error) => ("Refused", error.into_guard()),
+        };
+        tally.count::<(), _>("wait", Err(why));
+        let _ = guard.map(|mut guard| guard.make_consistent());
     }
     let _ = (open.mutex.holder(), open.mutex.reset());
     if let Some(guard) = tally.lock("read", open.rwlock.read_timeout(short)) {
@@ -302,8 +318,12 @@ impl Scene {
         }
         drop(open.rwlock.read().unwrap());
         let child = fork(|| {
-            std::mem::forget((open.mutex.lock(), open.rwlock.read()));
-            kill(std::process::id() as i32);
+            std::thread::scope(|scope| {
+                scope.spawn(|| open.condvar.wait(open.mutex.lock().unwrap()).map(drop).is_ok());
+                until("the waiter", || open.condvar.waiting() == 1);
+                std::mem::forget((open.mutex.lock(), open.rwlock.read()));
+                kill(std::process::id() as i32);
+            });
         });
         assert_eq!(reap(child), -libc::SIGKILL);
         drop(open);

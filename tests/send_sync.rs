@@ -2,11 +2,11 @@
 //! compiler. A wrong row does not build.
 
 use ringfence::{
-    Array, ArrayGuard, CChar, ChangeError, Channel, CloseError, Element, ElementError, Error, Event, LockError,
-    LockFailure, Mutex, MutexGuard, ObjectInfo, OutOfRange, ParticipantInfo, Permits, PopError, PushError, Queue,
-    RawArray, RawValue, Ready, ReadyFd, RecvError, ReentrantMutex, ReentrantMutexGuard, Reset, RwLock, RwLockReadGuard,
-    RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo, SegmentOptions, Semaphore, SemaphoreOptions,
-    SendError, SweepReport, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable,
+    Array, ArrayGuard, CChar, ChangeError, Channel, CloseError, Condvar, CondvarError, Element, ElementError, Error,
+    Event, LockError, LockFailure, Mutex, MutexGuard, ObjectInfo, OutOfRange, ParticipantInfo, Permits, PopError,
+    PushError, Queue, RawArray, RawValue, Ready, ReadyFd, RecvError, ReentrantMutex, ReentrantMutexGuard, Reset,
+    RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo, SegmentOptions, Semaphore,
+    SemaphoreOptions, SendError, SweepReport, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable, Woken,
 };
 
 const fn send_and_sync<T: Send + Sync>() {}
@@ -32,6 +32,7 @@ const _: () = {
     send_and_sync::<(Value<u64>, RawValue<[u64; 3]>, Array<u64>, RawArray<[u64; 3]>)>();
     send_and_sync::<(RwLock<u64>, ReentrantMutex, Semaphore, Permits<'static>, SemaphoreOptions)>();
     send_and_sync::<(Event, Reset)>();
+    send_and_sync::<(Condvar, CondvarError<()>, Woken)>();
     send_and_sync::<(WaitAny<'static>, Waitable<'static>, Ready, ReadyFd, WaitError)>();
     send_and_sync::<(SegmentOptions, Unlink, SegmentInfo, ObjectInfo, ParticipantInfo, SweepReport)>();
     send_and_sync::<(Error, CloseError, Element, CChar)>();
@@ -52,8 +53,8 @@ not!(Sync: MutexGuard<'static, u64>, ReentrantMutexGuard<'static>, ValueGuard<'s
 not!(Send: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
 not!(Sync: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
 not!(Send: ChangeError<RwLockWriteGuard<'static, u64>>);
-not!(Send: LockError<MutexGuard<'static, u64>>);
-not!(Sync: LockError<MutexGuard<'static, u64>>);
+not!(Send: LockError<MutexGuard<'static, u64>>, CondvarError<MutexGuard<'static, u64>>);
+not!(Sync: LockError<MutexGuard<'static, u64>>, CondvarError<MutexGuard<'static, u64>>);
 
 /// Control: types of which the answer is known.
 #[test]

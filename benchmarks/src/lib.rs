@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod channel;
+pub mod condvar;
 pub mod crew;
 pub mod event;
 pub mod idle;

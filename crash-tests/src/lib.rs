@@ -16,7 +16,8 @@
 //!
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
-//! - [`locks`], [`rwlock`], [`cells`], [`chain`], [`asleep`], [`events`], [`stopped`], [`life`], [`overtaken`], [`wait_any`]: the scenarios; [`broken`]: negative controls
+//! - [`locks`], [`rwlock`], [`condvar`], [`cells`], [`chain`], [`asleep`], [`events`], [`stopped`], [`life`], [`overtaken`],
+//!   [`wait_any`]: the scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
@@ -25,6 +26,7 @@ pub mod broken;
 pub mod cells;
 pub mod chain;
 pub mod channel;
+pub mod condvar;
 pub mod events;
 pub mod fifos;
 pub mod heap;
@@ -66,6 +68,7 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(locks::scenarios::<rwlock::ApiUpgrade>("RwLock upgrade"));
     all.extend(locks::scenarios::<rwlock::ApiReader>("RwLock reader"));
     all.extend(events::scenarios());
+    all.extend(condvar::scenarios());
     all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
     all.extend(asleep::scenarios::<api::ApiChannel>("Channel"));
     for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {
@@ -131,6 +134,7 @@ fn controls() -> Vec<Scenario> {
         )
         .must_fail(Class::Lost),
         scenario::<Raw<flawed::Once>>("broken: once", Case::Recoverer, "recoverer", false).must_fail(Class::Stuck),
+        condvar::scenario("broken: unrecovered", condvar::Case::Woken, "woken", false, false).must_fail(Class::Lost),
         stopped::scenario::<OfLock<Raw<flawed::Stores>>>("broken: stores").must_fail(Class::Torn),
         stopped::scenario::<OfLock<FreesFirst>>("broken: frees first").must_fail(Class::Stuck),
         stopped::scenario::<OfFifo<hidden::Stores, 2>>("broken: stores in slots").must_fail(Class::Stuck),

@@ -12,6 +12,11 @@ static const int wild_types[] = {-1, 13, 14, 1000, INT_MIN, INT_MAX};
 
 static char endless[4096];
 
+static int never(void *unused) {
+    (void)unused;
+    return 0;
+}
+
 static void nulls(void) {
     char room[256];
     size_t n;
@@ -26,6 +31,7 @@ static void nulls(void) {
     OK(rf_semaphore_close(NULL));
     OK(rf_rwlock_close(NULL));
     OK(rf_event_close(NULL));
+    OK(rf_condvar_close(NULL));
     OK(rf_value_close(NULL));
     OK(rf_array_close(NULL));
     OK(rf_queue_close(NULL));
@@ -106,6 +112,15 @@ static void nulls(void) {
     BAD(rf_event_set(NULL));
     BAD(rf_event_clear(NULL));
     BAD(rf_event_is_set(NULL, &i));
+    rf_condvar *condvar;
+    BAD(rf_condvar_open(NULL, "x", RF_CREATE, 0, &condvar));
+    BAD(rf_condvar_wait(NULL, NULL, NULL, 0));
+    BAD(rf_condvar_wait_reentrant(NULL, NULL, NULL, 0));
+    BAD(rf_condvar_wait_for(NULL, NULL, never, NULL, NULL, 0));
+    BAD(rf_condvar_wait_for_reentrant(NULL, NULL, never, NULL, NULL, 0));
+    BAD(rf_condvar_notify(NULL, NULL, 1, NULL));
+    BAD(rf_condvar_notify_reentrant(NULL, NULL, 1, NULL));
+    BAD(rf_condvar_waiting(NULL, &count));
 
     rf_value *value;
     BAD(rf_value_open(NULL, "x", RF_CREATE, RF_I32, 0, 0, NULL, NULL, &value));
@@ -288,6 +303,34 @@ static void beside_good_handles(const char *name) {
     OK(rf_event_open(segment, "e", RF_CREATE | RF_EXCL, RF_MANUAL_RESET, &event));
     BAD(rf_event_is_set(event, NULL));
     OK(rf_event_close(event));
+
+    rf_condvar *condvar;
+    rf_mutex *its;
+    int why = 4711, odd[2];
+    void *misaligned_int = (char *)odd + 1;
+    BAD(rf_condvar_open(segment, NULL, RF_CREATE, 0, &condvar));
+    BAD(rf_condvar_open(segment, "cv", RF_CREATE, 0, NULL));
+    BAD(rf_condvar_open(segment, "cv", RF_CREATE, 65536, &condvar));
+    BAD(rf_condvar_open(segment, "cv", RF_CREATE, UINT32_MAX, &condvar));
+    for (size_t i = 0; i < COUNT(wild_flags); i++) BAD(rf_condvar_open(segment, "cv", wild_flags[i], 0, &condvar));
+    OK(rf_condvar_open(segment, "cv", RF_CREATE | RF_EXCL, 0, &condvar));
+    OK(rf_mutex_open(segment, "its", RF_CREATE | RF_EXCL, &its));
+    OK(rf_mutex_lock(its, 0));
+    BAD(rf_condvar_wait(condvar, NULL, &why, 0));
+    BAD(rf_condvar_wait(condvar, its, misaligned_int, 0));
+    BAD(rf_condvar_wait_reentrant(condvar, NULL, &why, 0));
+    BAD(rf_condvar_wait_for(condvar, its, NULL, NULL, &why, 0));
+    BAD(rf_condvar_wait_for(condvar, NULL, never, NULL, &why, 0));
+    BAD(rf_condvar_wait_for(condvar, its, never, NULL, misaligned_int, 0));
+    BAD(rf_condvar_wait_for_reentrant(condvar, NULL, never, NULL, &why, 0));
+    BAD(rf_condvar_notify(condvar, NULL, 1, NULL));
+    BAD(rf_condvar_notify(condvar, its, 1, misaligned_int));
+    BAD(rf_condvar_notify_reentrant(condvar, NULL, 1, NULL));
+    BAD(rf_condvar_waiting(condvar, NULL));
+    OK(rf_mutex_unlock(its)); /* none of them gave it away */
+    OK(rf_mutex_close(its));
+    TRUE(why == 4711);
+    OK(rf_condvar_close(condvar));
     BAD(rf_reentrant_mutex_open(segment, NULL, RF_CREATE, &reentrant));
     BAD(rf_reentrant_mutex_open(segment, "r", RF_CREATE, NULL));
     OK(rf_reentrant_mutex_open(segment, "r", RF_CREATE | RF_EXCL, &reentrant));

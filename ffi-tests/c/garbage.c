@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, LEN = 4 * PAGE, ROUNDS = 3000, CAPACITY = 5, ROWS = 3, CALLS = 144 };
+enum { PAGE = 4096, LEN = 4 * PAGE, ROUNDS = 3000, CAPACITY = 5, ROWS = 3, CALLS = 160 };
 #define SHORT 200000 /* ns */
 
 /* What came of each function. */
@@ -163,6 +163,51 @@ static void rwlocks(rf_segment *segment) {
     OK(rf_rwlock_close(rwlock));
 }
 
+static int yes(void *unused) {
+    (void)unused;
+    return 1;
+}
+
+static int no(void *unused) {
+    (void)unused;
+    return 0;
+}
+
+static void condvars(rf_segment *segment) {
+    rf_condvar *condvar;
+    rf_mutex *mutex;
+    rf_reentrant_mutex *reentrant;
+    uint32_t count;
+    int why;
+    if (DO(rf_condvar_open(segment, "condvar", RF_CREATE, 3, &condvar)) < 0) return;
+    DO(rf_condvar_waiting(condvar, &count));
+    if (DO(rf_mutex_open(segment, "mutex", RF_CREATE, &mutex)) >= 0) {
+        if (DO(rf_mutex_lock(mutex, SHORT)) >= 0) {
+            DO(rf_condvar_notify(condvar, mutex, 1, &count));
+            DO(rf_condvar_notify(condvar, mutex, RF_ALL, NULL));
+            DO(rf_condvar_wait_for(condvar, mutex, yes, NULL, &why, SHORT));
+            DO(rf_condvar_wait_for(condvar, mutex, no, NULL, &why, SHORT));
+            DO(rf_condvar_wait(condvar, mutex, &why, SHORT));
+            DO(rf_condvar_wait(condvar, mutex, &why, 0));
+            DO(rf_mutex_make_consistent(mutex));
+            DO(rf_mutex_unlock(mutex));
+        }
+        DO(rf_condvar_wait(condvar, mutex, &why, SHORT));
+        OK(rf_mutex_close(mutex));
+    }
+    if (DO(rf_reentrant_mutex_open(segment, "reentrant", RF_CREATE, &reentrant)) >= 0) {
+        if (DO(rf_reentrant_mutex_lock(reentrant, SHORT)) >= 0) {
+            DO(rf_condvar_notify_reentrant(condvar, reentrant, RF_ALL, &count));
+            DO(rf_condvar_wait_for_reentrant(condvar, reentrant, no, NULL, &why, SHORT));
+            DO(rf_condvar_wait_reentrant(condvar, reentrant, &why, SHORT));
+            DO(rf_reentrant_mutex_make_consistent(reentrant));
+            DO(rf_reentrant_mutex_unlock(reentrant));
+        }
+        OK(rf_reentrant_mutex_close(reentrant));
+    }
+    OK(rf_condvar_close(condvar));
+}
+
 static void values(rf_segment *segment) {
     rf_value *value, *wide;
     int64_t was;
@@ -286,6 +331,7 @@ static void make(rf_segment *segment) {
     rwlocks(segment);
     events(segment, RF_MANUAL_RESET, "flag");
     events(segment, RF_AUTO_RESET, "bell");
+    condvars(segment);
     values(segment);
     OK(rf_array_open(segment, "array", RF_CREATE, RF_I32, 0, 0, NULL, 9, &array));
     OK(rf_queue_open(segment, "queue", RF_CREATE, sizeof(row), 8, NULL, CAPACITY, &queue));
@@ -352,6 +398,7 @@ int main(int argc, char **argv) {
         rwlocks(segment);
         events(segment, RF_MANUAL_RESET, "flag");
         events(segment, RF_AUTO_RESET, "bell");
+        condvars(segment);
         values(segment);
         arrays(segment);
         queues(segment, round);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 17] = [
+const CHAPTERS: [&str; 18] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -17,6 +17,7 @@ const CHAPTERS: [&str; 17] = [
     "rwlock.rs",
     "semaphore.rs",
     "event.rs",
+    "condvar.rs",
     "value.rs",
     "array.rs",
     "queue.rs",

@@ -41,6 +41,11 @@ fn events_in_c() {
 }
 
 #[test]
+fn condition_variables_in_c() {
+    program("c/condvar.c", "condvar", "condvar: ok\n");
+}
+
+#[test]
 fn values_and_arrays_in_c() {
     program("c/cell.c", "cell", "cell: ok\n");
 }

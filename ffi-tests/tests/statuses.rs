@@ -13,7 +13,7 @@ unsafe extern "C" {
 }
 
 /// The numbers as they were given. Lines are added, never changed.
-const GIVEN: [(&str, c_int); 44] = [
+const GIVEN: [(&str, c_int); 45] = [
     ("RF_OK", 0),
     ("RF_OWNER_DIED", 1),
     ("RF_DIFFERENT", 2),
@@ -44,6 +44,7 @@ const GIVEN: [(&str, c_int); 44] = [
     ("RF_E_NOT_RECOVERABLE", -33),
     ("RF_E_MAXIMUM_REACHED", -34),
     ("RF_E_BROKEN", -35),
+    ("RF_E_OTHER_MUTEX", -36),
     ("RF_E_FULL", -40),
     ("RF_E_EMPTY", -41),
     ("RF_E_CLOSED", -42),
@@ -63,7 +64,7 @@ const GIVEN: [(&str, c_int); 44] = [
 
 /// The lines of `docs/semantics.md` that speak of an outcome, and the statuses by which a C caller (or a wrapper that has
 /// to give another language's errors) tells it from the others of the same call.
-const LINES: [(u32, &[&str]); 44] = [
+const LINES: [(u32, &[&str]); 46] = [
     (2, &["RF_E_NOT_LOCKED", "RF_E_NOT_OWNER"]),
     (3, &["RF_E_BUSY", "RF_E_NOT_OWNER"]),
     (4, &["RF_E_BUSY", "RF_E_TIMED_OUT"]),
@@ -108,6 +109,8 @@ const LINES: [(u32, &[&str]); 44] = [
     (84, &["RF_E_NO_SPACE", "RF_E_NO_MEMORY"]),
     (85, &["RF_OK"]),
     (86, &["RF_E_INVALID"]),
+    (102, &["RF_E_OTHER_MUTEX", "RF_E_MAXIMUM_REACHED", "RF_E_NOT_OWNER"]),
+    (104, &["RF_OWNER_DIED", "RF_E_NOT_RECOVERABLE"]),
 ];
 
 fn in_header() -> BTreeMap<String, c_int> {

@@ -52,7 +52,10 @@ impl From<LockFailure> for Failure {
             LockFailure::TimedOut => RF_E_TIMED_OUT.into(),
             LockFailure::Interrupted => RF_E_INTERRUPTED.into(),
             LockFailure::WouldDeadlock => RF_E_WOULD_DEADLOCK.into(),
-            LockFailure::TooOften | LockFailure::MaximumReached => RF_E_MAXIMUM_REACHED.into(),
+            LockFailure::TooOften | LockFailure::MaximumReached | LockFailure::TooManyWaiters => {
+                RF_E_MAXIMUM_REACHED.into()
+            }
+            LockFailure::OtherMutex => RF_E_OTHER_MUTEX.into(),
             LockFailure::NotRecoverable => RF_E_NOT_RECOVERABLE.into(),
             LockFailure::NotOwner => RF_E_NOT_OWNER.into(),
             LockFailure::Corrupted => RF_E_CORRUPTED.into(),

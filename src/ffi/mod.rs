@@ -101,6 +101,7 @@ mod argument;
 mod array;
 mod boundary;
 mod channel;
+mod condvar;
 mod convert;
 mod element;
 mod event;

@@ -76,10 +76,13 @@ pub enum rf_status {
     /// An owner that was told of a death unlocked without making it consistent: the lock is given up for everybody,
     /// until a reset.
     RF_E_NOT_RECOVERABLE = -33,
-    /// A release would raise a bounded semaphore, or a lock the count of nested locks, above its maximum.
+    /// A release would raise a bounded semaphore, or a lock the count of nested locks, above its maximum; or a condition
+    /// variable has no place for another waiter.
     RF_E_MAXIMUM_REACHED = -34,
     /// The barrier is broken.
     RF_E_BROKEN = -35,
+    /// Others wait at the condition variable with another mutex, or the mutex lies in another segment.
+    RF_E_OTHER_MUTEX = -36,
     /// No room, and the call was not to wait.
     RF_E_FULL = -40,
     /// Nothing there, and the call was not to wait.
@@ -138,6 +141,7 @@ const TABLE: &[(rf_status, &CStr)] = &[
     (RF_E_NOT_RECOVERABLE, c"the lock was given up after its owner died"),
     (RF_E_MAXIMUM_REACHED, c"the maximum is reached"),
     (RF_E_BROKEN, c"the barrier is broken"),
+    (RF_E_OTHER_MUTEX, c"the condition variable is in use with another mutex"),
     (RF_E_FULL, c"full"),
     (RF_E_EMPTY, c"empty"),
     (RF_E_CLOSED, c"shut down"),

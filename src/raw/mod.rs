@@ -7,6 +7,7 @@ pub mod auto_event;
 pub mod backoff;
 pub mod cell;
 pub mod channel;
+pub mod condvar;
 pub mod event;
 pub mod eventcount;
 pub mod mutex;

@@ -231,6 +231,12 @@ pub fn give_back(lock: &LockWord, me: Owner) -> Result<(), NotOwner> {
     Ok(())
 }
 
+/// Gives the lock away as [`unlock`] does, or, if its last owner died and it was not made consistent, as [`give_back`].
+#[inline]
+pub fn hand_over(lock: &LockWord, me: Owner) -> Result<(), NotOwner> {
+    if is_inconsistent(lock) { give_back(lock, me) } else { unlock(lock, me) }
+}
+
 /// Declares that what the lock protects is whole again. `Ok(false)` if nobody had died.
 pub fn make_consistent(lock: &LockWord, me: Owner) -> Result<bool, NotOwner> {
     if !is_owner(lock, me) {
@@ -257,6 +263,11 @@ pub fn is_owner(lock: &LockWord, me: Owner) -> bool {
 pub fn is_inconsistent(lock: &LockWord) -> bool {
     // Relaxed: only the owner, who asks, takes the bit away.
     lock.owner.load(Ordering::Relaxed) & OWNER_DIED != 0
+}
+
+/// Whether the lock was given up; a hint, since it may be reset.
+pub fn is_given_up(lock: &LockWord) -> bool {
+    lock.owner.load(Ordering::Relaxed) & OWNER_MASK == NOT_RECOVERABLE
 }
 
 /// The participant that holds the lock, if any; a hint, since it may change at once.

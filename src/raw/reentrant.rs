@@ -81,6 +81,11 @@ impl Reentrant<'_> {
         Ok(acquired)
     }
 
+    /// Makes a lock that its owner has locked, however often, one that it has locked `levels` times.
+    pub fn set_levels(&self, levels: u32) {
+        self.further.store(levels.saturating_sub(1), Ordering::Relaxed);
+    }
+
     /// Unlocks once. If the last owner died and the lock was not made consistent, the last unlock gives it up for ever.
     #[inline]
     pub fn unlock(&self, me: Owner) -> Result<Unlocked, NotOwner> {

@@ -169,6 +169,16 @@ impl Object {
         self.len
     }
 
+    /// Where it starts in the segment.
+    pub fn offset(&self) -> u64 {
+        (self.base.0.addr().get() - self.attachment.view().base().addr().get()) as u64
+    }
+
+    /// Whether the other object lies in the same segment, as this process has joined it.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.attachment, &other.attachment)
+    }
+
     /// What the directory says it is.
     pub fn shape(&self) -> &StoredShape {
         &self.shape

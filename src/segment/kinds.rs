@@ -6,6 +6,7 @@ use super::view::StoredShape;
 use crate::layout::mutex::LockWord;
 use crate::layout::{channel, queue};
 use crate::raw::channel::Channel;
+use crate::raw::condvar::Condvar;
 use crate::raw::event::Event;
 use crate::raw::queue::Queue;
 use crate::raw::rwlock::RwLock;
@@ -32,11 +33,13 @@ pub enum Kind {
     Semaphore = 7,
     /// A flag to wait for.
     Event = 8,
+    /// A condition variable.
+    Condvar = 9,
     /// A lock for many readers or one writer.
     RwLock = 11,
 }
 
-const ALL: [Kind; 9] = [
+const ALL: [Kind; 10] = [
     Kind::Mutex,
     Kind::Value,
     Kind::Array,
@@ -45,6 +48,7 @@ const ALL: [Kind; 9] = [
     Kind::ReentrantMutex,
     Kind::Semaphore,
     Kind::Event,
+    Kind::Condvar,
     Kind::RwLock,
 ];
 
@@ -65,6 +69,7 @@ impl Kind {
             Self::ReentrantMutex => "reentrant mutex",
             Self::Semaphore => "semaphore",
             Self::Event => "event",
+            Self::Condvar => "condition variable",
             Self::RwLock => "rwlock",
         }
     }
@@ -108,6 +113,12 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
             // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
             if let Some(event) = unsafe { Event::at(remains.base, remains.len, 0) } {
                 event.recover(dead, peers);
+            }
+        }
+        Kind::Condvar => {
+            // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
+            if let Some(condvar) = unsafe { Condvar::at(remains.base, remains.len, remains.shape.capacity) } {
+                condvar.recover(dead, peers);
             }
         }
         Kind::RwLock => {

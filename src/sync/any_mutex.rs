@@ -3,10 +3,12 @@
 use std::fmt;
 use std::ptr::NonNull;
 
+use super::any_condvar::AnyCondvar;
 use super::wait_any::Waitable;
 use crate::error::Error;
 use crate::layout::mutex::LockWord;
 use crate::raw::Owner;
+use crate::raw::condvar::Ended;
 use crate::raw::mutex::{self, Acquired, Refused};
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape};
@@ -36,6 +38,10 @@ pub enum LockFailure {
     NotRecoverable,
     /// The calling thread does not hold it.
     NotOwner,
+    /// Every place of a condition variable is taken by a waiter.
+    TooManyWaiters,
+    /// Others wait at the condition variable with another mutex, or the mutex lies in another segment.
+    OtherMutex,
     /// The lock holds something that no participant writes.
     Corrupted,
     /// The process could not join the segment (a forked child's first call).
@@ -53,6 +59,8 @@ impl fmt::Display for LockFailure {
             Self::MaximumReached => f.write_str("the semaphore may not have so many permits"),
             Self::NotRecoverable => f.write_str("the lock was given up after a death; reset it when nobody uses it"),
             Self::NotOwner => f.write_str("the calling thread does not hold the lock"),
+            Self::TooManyWaiters => f.write_str("the condition variable has no place for another waiter"),
+            Self::OtherMutex => f.write_str("the condition variable is in use with another mutex"),
             Self::Corrupted => f.write_str("the lock's word is not one that a participant writes"),
             Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
         }
@@ -160,6 +168,23 @@ impl AnyMutex {
         mutex::give_back(self.word(), thread.owner()).map_err(|_| LockFailure::NotOwner)
     }
 
+    /// Waits at `condvar` for a thread that holds the lock, which it gives away meanwhile; `prepare` runs when it is sure
+    /// that it will.
+    pub fn wait_as(
+        &self,
+        thread: &ThreadRecord,
+        condvar: &AnyCondvar,
+        deadline: Deadline,
+        prepare: impl FnOnce(),
+    ) -> Result<(Ended, Acquired), LockFailure> {
+        condvar.wait(&self.object, self.word(), thread, deadline, prepare)
+    }
+
+    /// Notifies waiters of `condvar`, for a thread that holds the lock.
+    pub fn notify_as(&self, thread: &ThreadRecord, condvar: &AnyCondvar, count: u32) -> Result<u32, LockFailure> {
+        condvar.notify(&self.object, self.word(), thread, count)
+    }
+
     /// Declares what the lock protects whole again. `Ok(false)` if nobody had died.
     pub fn make_consistent(&self) -> Result<bool, LockFailure> {
         let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
@@ -205,6 +230,23 @@ impl AnyMutex {
             Some(owner) => Ok((owner, Acquired::Clean)),
             None => self.lock_slow(deadline),
         }
+    }
+
+    /// Whether the calling thread holds it.
+    pub fn is_held(&self) -> bool {
+        self.object.entered().is_some_and(|thread| mutex::is_owner(self.word(), thread.owner()))
+    }
+
+    /// Waits at `condvar` as [`wait_as`](Self::wait_as) does.
+    pub fn wait(&self, condvar: &AnyCondvar, deadline: Deadline) -> Result<(Ended, Acquired), LockFailure> {
+        let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
+        self.wait_as(thread, condvar, deadline, || ())
+    }
+
+    /// Notifies waiters of `condvar`.
+    pub fn notify(&self, condvar: &AnyCondvar, count: u32) -> Result<u32, LockFailure> {
+        let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
+        self.notify_as(thread, condvar, count)
     }
 
     /// Unlocks as [`unlock_as`](Self::unlock_as) does.

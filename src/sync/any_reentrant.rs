@@ -4,15 +4,18 @@
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use super::any_condvar::AnyCondvar;
 use super::any_mutex::LockFailure;
 use super::wait_any::Waitable;
 use crate::error::Error;
 use crate::layout::mutex::LockWord;
 use crate::primitive::AtomicU32;
 use crate::raw::Owner;
+use crate::raw::condvar::Ended;
 use crate::raw::mutex::{self, Acquired};
 use crate::raw::reentrant::{Reentrant, TooOften};
 use crate::segment::directory::Object;
+use crate::segment::thread::ThreadRecord;
 use crate::sys::nap::{Deadline, Interruptible};
 
 /// Bytes that the lock occupies at the start of the object.
@@ -97,6 +100,34 @@ impl AnyReentrant {
         self.raw().leave(thread.owner()).map(drop).map_err(|_| LockFailure::NotOwner)
     }
 
+    /// Waits at `condvar`, giving away every level meanwhile; then there are as many again.
+    #[cfg(feature = "capi")]
+    pub fn wait(&self, condvar: &AnyCondvar, deadline: Deadline) -> Result<(Ended, Acquired), LockFailure> {
+        let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
+        self.wait_as(thread, condvar, deadline)
+    }
+
+    fn wait_as(
+        &self,
+        thread: &ThreadRecord,
+        condvar: &AnyCondvar,
+        deadline: Deadline,
+    ) -> Result<(Ended, Acquired), LockFailure> {
+        let lock = self.raw();
+        let levels = lock.levels(thread.owner());
+        let result = condvar.wait(&self.object, lock.word, thread, deadline, || lock.set_levels(1));
+        if result.is_ok() {
+            lock.set_levels(levels);
+        }
+        result
+    }
+
+    /// Notifies waiters of `condvar`.
+    pub fn notify(&self, condvar: &AnyCondvar, count: u32) -> Result<u32, LockFailure> {
+        let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
+        condvar.notify(&self.object, self.raw().word, thread, count)
+    }
+
     /// Declares what the lock protects whole again. `Ok(false)` if nobody had died.
     pub fn make_consistent(&self) -> Result<bool, LockFailure> {
         let thread = self.object.entered().ok_or(LockFailure::NotOwner)?;
@@ -149,6 +180,18 @@ impl Held<'_> {
     /// As [`AnyReentrant::make_consistent`]; `false` also in a forked child.
     pub fn make_consistent(&self) -> bool {
         self.ours().is_some_and(|lock| mutex::make_consistent(lock.word, self.owner) == Ok(true))
+    }
+
+    /// As [`AnyReentrant::wait`].
+    pub fn wait(&self, condvar: &AnyCondvar, deadline: Deadline) -> Result<(Ended, Acquired), LockFailure> {
+        let thread = self.lock.object.entered().filter(|thread| thread.is(self.owner));
+        self.lock.wait_as(thread.ok_or(LockFailure::NotOwner)?, condvar, deadline)
+    }
+
+    /// As [`AnyReentrant::notify`].
+    pub fn notify(&self, condvar: &AnyCondvar, count: u32) -> Result<u32, LockFailure> {
+        self.ours().ok_or(LockFailure::NotOwner)?;
+        self.lock.notify(condvar, count)
     }
 
     /// Unlocks as [`AnyReentrant::unlock`] does.

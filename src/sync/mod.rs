@@ -1,10 +1,12 @@
 //! Locks, each with a defined answer to the death of whoever holds it.
 
+mod any_condvar;
 mod any_event;
 mod any_mutex;
 mod any_reentrant;
 mod any_rwlock;
 mod any_semaphore;
+mod condvar;
 mod event;
 mod mutex;
 mod ready_fd;
@@ -13,6 +15,8 @@ mod rwlock;
 mod semaphore;
 mod wait_any;
 
+#[cfg(feature = "capi")]
+pub use any_condvar::AnyCondvar;
 #[cfg(feature = "capi")]
 pub use any_event::AnyEvent;
 #[cfg(feature = "capi")]
@@ -23,6 +27,7 @@ pub use any_reentrant::{AnyReentrant, Held, LOCK_BYTES};
 pub use any_rwlock::AnyRwLock;
 #[cfg(feature = "capi")]
 pub use any_semaphore::{AnySemaphore, Plan};
+pub use condvar::{Condvar, CondvarError, CondvarGuard, Woken};
 pub use event::{Event, Reset};
 pub use mutex::{LockError, Mutex, MutexGuard};
 pub use ready_fd::ReadyFd;

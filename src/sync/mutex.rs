@@ -10,7 +10,9 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
+use super::any_condvar::AnyCondvar;
 use super::any_mutex::{AnyMutex, LockFailure};
+use super::condvar::WaitsWith;
 use super::wait_any::Waitable;
 use bytemuck::Zeroable;
 
@@ -19,6 +21,7 @@ use crate::plain::Plain;
 use crate::primitive::AtomicU64;
 use crate::raw::Owner;
 use crate::raw::cell::{Cell, cell_words};
+use crate::raw::condvar::Ended;
 use crate::raw::mutex::Acquired;
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Shape, tag};
@@ -150,12 +153,17 @@ impl<T: Plain> Mutex<T> {
             Some(owner) => (owner, Acquired::Clean),
             None => self.lock.lock_slow(deadline)?,
         };
+        let died = acquired == Acquired::OwnerDied;
+        let guard = MutexGuard { mutex: self, owner, value: self.read(), changed: false, died, local: PhantomData };
+        if died { Err(LockError::OwnerDied(guard)) } else { Ok(guard) }
+    }
+
+    /// The value; the caller holds the lock.
+    #[inline(always)]
+    fn read(&self) -> T {
         let mut bits = T::Bits::zeroed();
         self.cell().read_locked(bytemuck::bytes_of_mut(&mut bits));
-        let died = acquired == Acquired::OwnerDied;
-        let guard =
-            MutexGuard { mutex: self, owner, value: T::from_bits(bits), changed: false, died, local: PhantomData };
-        if died { Err(LockError::OwnerDied(guard)) } else { Ok(guard) }
+        T::from_bits(bits)
     }
 
     /// Replaces the value; the caller holds the lock.
@@ -280,7 +288,10 @@ impl<G> From<LockFailure> for LockError<G> {
             LockFailure::TooOften => Self::TooOften,
             LockFailure::MaximumReached => Self::MaximumReached,
             LockFailure::NotRecoverable => Self::NotRecoverable,
-            LockFailure::NotOwner | LockFailure::Corrupted => Self::Corrupted,
+            // The others are not of locking.
+            LockFailure::NotOwner | LockFailure::TooManyWaiters | LockFailure::OtherMutex | LockFailure::Corrupted => {
+                Self::Corrupted
+            }
             LockFailure::Segment(error) => Self::Segment(error),
         }
     }
@@ -362,6 +373,27 @@ impl<T: Plain> MutexGuard<'_, T> {
     #[inline(always)]
     pub fn unlock(mut self) {
         self.died = false; // not given back as owner-died, but unlocked
+    }
+}
+
+impl<T: Plain> WaitsWith for MutexGuard<'_, T> {
+    /// What was changed is committed, as by an unlock; afterwards the copy is a fresh one.
+    fn wait_on(&mut self, condvar: &AnyCondvar, deadline: Deadline) -> Result<(Ended, Acquired), LockFailure> {
+        let mutex = self.mutex;
+        let thread = mutex.lock.still(self.owner).ok_or(LockFailure::NotOwner)?;
+        let changed = self.keeps().then_some(self.value);
+        let result = mutex.lock.wait_as(thread, condvar, deadline, || changed.into_iter().for_each(|v| mutex.write(v)));
+        if let Ok((_, acquired)) = result {
+            self.value = mutex.read();
+            self.changed = false;
+            self.died = acquired == Acquired::OwnerDied;
+        }
+        result
+    }
+
+    fn notify_on(&self, condvar: &AnyCondvar, count: u32) -> Result<u32, LockFailure> {
+        let thread = self.mutex.lock.still(self.owner).ok_or(LockFailure::NotOwner)?;
+        self.mutex.lock.notify_as(thread, condvar, count)
     }
 }
 

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::any_condvar::AnyCondvar;
 use super::any_mutex::LockFailure;
 use super::any_reentrant::{AnyReentrant, Held};
+use super::condvar::WaitsWith;
 use super::mutex::LockError;
 use super::wait_any::Waitable;
 use crate::error::Error;
+use crate::raw::condvar::Ended;
 use crate::raw::mutex::Acquired;
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape};
@@ -196,6 +199,16 @@ impl ReentrantMutexGuard<'_> {
     /// it up for ever.
     pub fn unlock(self) {
         self.held.unlock();
+    }
+}
+
+impl WaitsWith for ReentrantMutexGuard<'_> {
+    fn wait_on(&mut self, condvar: &AnyCondvar, deadline: Deadline) -> Result<(Ended, Acquired), LockFailure> {
+        self.held.wait(condvar, deadline)
+    }
+
+    fn notify_on(&self, condvar: &AnyCondvar, count: u32) -> Result<u32, LockFailure> {
+        self.held.notify(condvar, count)
     }
 }
 

@@ -1,9 +1,9 @@
-//! `bench [lock|event|queue|channel|attach|idle|all] [--quick] [--patient]`: see `benchmarks/README.md`.
+//! `bench [lock|event|condvar|queue|channel|attach|idle|all] [--quick] [--patient]`: see `benchmarks/README.md`.
 
 use ringfence_benchmarks::table::Book;
-use ringfence_benchmarks::{attach, channel, event, idle, limits, lock, queue, rwlock, semaphore};
+use ringfence_benchmarks::{attach, channel, condvar, event, idle, limits, lock, queue, rwlock, semaphore};
 
-const USAGE: &str = "usage: bench [lock|event|queue|channel|attach|idle|all] [--quick] [--patient]";
+const USAGE: &str = "usage: bench [lock|event|condvar|queue|channel|attach|idle|all] [--quick] [--patient]";
 
 fn main() -> std::process::ExitCode {
     let mut what = String::from("all");
@@ -12,7 +12,7 @@ fn main() -> std::process::ExitCode {
         match argument.as_str() {
             "--patient" => patient = true,
             "--quick" => quick = true,
-            "lock" | "event" | "queue" | "channel" | "attach" | "idle" | "all" => what = argument,
+            "lock" | "event" | "condvar" | "queue" | "channel" | "attach" | "idle" | "all" => what = argument,
             _ => {
                 eprintln!("{USAGE}");
                 return 2.into();
@@ -33,6 +33,9 @@ fn main() -> std::process::ExitCode {
     }
     if wanted("event") {
         event::measure(&mut book);
+    }
+    if wanted("lock") || wanted("condvar") {
+        condvar::measure(&mut book);
     }
     if wanted("queue") {
         queue::measure(&mut book);
