@@ -3,9 +3,12 @@
 
 pub mod accounts;
 pub mod chance;
+pub mod examples;
 pub mod wordcount;
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,7 +27,7 @@ impl Name {
         Segment::create(&self.0, options).unwrap()
     }
 
-    pub fn path(&self) -> std::path::PathBuf {
+    pub fn path(&self) -> PathBuf {
         format!("/dev/shm/ringfence.{}", self.0).into()
     }
 }
@@ -33,6 +36,20 @@ impl Drop for Name {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(self.path());
     }
+}
+
+/// An example of that name, built as this test was.
+pub fn example(name: &str) -> PathBuf {
+    // target/<profile>/deps/<test>-<hash>
+    let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--locked", "--quiet", "--example", name]);
+    if profile.file_name() == Some(OsStr::new("release")) {
+        cargo.arg("--release");
+    }
+    cargo.arg("--target-dir").arg(profile.parent().unwrap());
+    assert!(cargo.status().unwrap().success());
+    profile.join("examples").join(name)
 }
 
 /// Options for a segment that takes little.

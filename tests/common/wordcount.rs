@@ -1,7 +1,6 @@
 //! The word count example as its users run it, and what it should say.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -18,16 +17,7 @@ pub fn program() -> &'static Path {
         if let Some(path) = std::env::var_os("RINGFENCE_WORDCOUNT") {
             return path.into();
         }
-        // target/<profile>/deps/wordcount-<hash>
-        let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--locked", "--quiet", "--example", "wordcount"]);
-        if profile.file_name() == Some(OsStr::new("release")) {
-            cargo.arg("--release");
-        }
-        cargo.arg("--target-dir").arg(profile.parent().unwrap());
-        assert!(cargo.status().unwrap().success());
-        profile.join("examples/wordcount")
+        super::example("wordcount")
     })
 }
 

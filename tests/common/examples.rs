@@ -1,0 +1,53 @@
+//! What the small examples print, in Rust and in C.
+#![allow(dead_code)] // not all of them exist everywhere
+
+/// Ends where it began.
+pub fn bank(printed: &str) {
+    assert_eq!(printed, "200 before\n200 after 100000 changes\n");
+}
+
+/// Each worker's two lines follow each other.
+pub fn lock(printed: &str) {
+    let lines: Vec<_> = printed.lines().collect();
+    let mut workers: Vec<u32> = lines
+        .chunks(2)
+        .map(|block| {
+            let number = block[0].strip_prefix("worker ").and_then(|line| line.strip_suffix(" has the lock"));
+            let number = number.unwrap_or_else(|| panic!("{printed}"));
+            assert_eq!(block[1], format!("worker {number} gives it back"), "{printed}");
+            number.parse().unwrap()
+        })
+        .collect();
+    workers.sort_unstable();
+    assert!(workers.into_iter().eq(0..10), "{printed}");
+}
+
+/// No block is mixed with another.
+pub fn append(printed: &str) {
+    assert_eq!(printed, "1000 lines, 200 of 200 blocks whole\n");
+}
+
+/// Everybody was active, and never more than three.
+pub fn active_pool(printed: &str) {
+    let mut seen = std::collections::BTreeSet::new();
+    for line in printed.lines() {
+        let active: Vec<_> = line.strip_prefix("active: ").unwrap_or_else(|| panic!("{line}")).split(' ').collect();
+        assert!(active.len() <= 3, "{line}");
+        seen.extend(active);
+    }
+    let all: std::collections::BTreeSet<_> = (0..10).map(|worker| format!("worker-{worker}")).collect();
+    assert!(seen.into_iter().eq(all.iter()), "{printed}");
+}
+
+/// The patient process sees the event, the other does not.
+pub fn event(printed: &str) {
+    assert_eq!(printed, "waited for two seconds: false\nthe event is set\nwaited as long as it took: true\n");
+}
+
+/// Stage 2 begins after stage 1, in each of its processes.
+pub fn condition(printed: &str) {
+    let mut lines: Vec<_> = printed.lines().collect();
+    assert_eq!(lines.remove(0), "stage 1", "{printed}");
+    lines.sort_unstable();
+    assert_eq!(lines, ["stage 2, worker 0", "stage 2, worker 1"]);
+}

@@ -1,0 +1,51 @@
+//! The small examples run, print what they should, and leave nothing behind.
+
+mod common;
+
+use std::process::{Command, Stdio};
+
+use common::{example, examples, listed};
+
+fn run(name: &str, judge: fn(&str)) {
+    let child = Command::new(example(name)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let run = format!("example-{}-{}", name.replace('_', "-"), child.id());
+    let output = child.wait_with_output().unwrap();
+    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.is_empty(), "{}: {printed}{said}", output.status);
+    judge(&printed);
+    assert_eq!(listed(&run), [String::new(); 0]);
+    assert!(!std::env::temp_dir().join(run).exists());
+}
+
+// semantics 1
+#[test]
+fn a_bank_balance() {
+    run("bank", examples::bank);
+}
+
+#[test]
+fn ten_processes_print_under_a_lock() {
+    run("lock", examples::lock);
+}
+
+#[test]
+fn two_processes_append_to_a_file_under_a_lock() {
+    run("append", examples::append);
+}
+
+#[test]
+fn ten_workers_share_a_pool_of_three() {
+    run("active_pool", examples::active_pool);
+}
+
+// semantics 15
+#[test]
+fn one_waits_for_an_event_and_another_gives_up() {
+    run("event", examples::event);
+}
+
+// semantics 12
+#[test]
+fn stage_2_waits_for_stage_1() {
+    run("condition", examples::condition);
+}
