@@ -34,7 +34,8 @@ fn main() -> common::Outcome {
     }
     let mut workers = (0..WORKERS).map(|number| crew.start(number)).collect::<Result<Vec<_>, _>>()?;
     let mut last = Vec::new();
-    while !workers.is_empty() {
+    let mut all_ended = false;
+    while !all_ended {
         let mut all = [Name::default(); WORKERS];
         {
             let _held = names.lock().map_err(|error| error.to_string())?;
@@ -48,13 +49,12 @@ fn main() -> common::Outcome {
         }
         last = active;
         looks.fetch_add(1);
-        for at in (0..workers.len()).rev() {
-            if let Some(status) = workers[at].try_wait()? {
-                common::ended_well(status)?;
-                workers.remove(at);
-            }
-        }
+        let ended: Result<Vec<_>, _> = workers.iter_mut().map(|worker| worker.try_wait()).collect();
+        all_ended = ended?.iter().all(Option::is_some);
         sleep(Duration::from_millis(1));
+    }
+    for mut worker in workers {
+        common::ended_well(worker.wait()?)?;
     }
     Ok(())
 }
