@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use common::{
-    Name, PATIENCE, Role, fork, hear, hold, kill, raw_fork, reap, refused, role, say, sleep_for_ever, state_of, told,
+    Name, PATIENCE, Role, fork, has_ended, hear, hold, kill, raw_fork, reap, refused, role, say, sleep_for_ever, told,
     unsafe_copy, until,
 };
 use ringfence::{LockError, Mutex, Segment, SegmentOptions, Unlink};
@@ -210,7 +210,7 @@ fn a_fork_in_the_middle_of_joining_inherits_no_door() {
         forker.expect("ready");
         forker.tell("go");
         let group = forker.pid();
-        until("its end", || state_of(group) == Some('Z'));
+        until("its end", || has_ended(group));
         let door = live_bytes(libc::F_OFD_GETLK, &file, 0x1_0000, 0x1_0001);
         kill(-group);
         forker.kill();

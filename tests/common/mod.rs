@@ -183,6 +183,17 @@ pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
+/// Whether all threads of a child are gone: its leader may be a zombie before the others have let go of what they hold.
+pub fn has_ended(child: i32) -> bool {
+    // SAFETY: zero is a valid value of every field.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is valid for the call, which leaves the child to be waited for.
+    assert_eq!(unsafe { libc::waitid(libc::P_PID, child as libc::id_t, &mut info, options) }, 0);
+    // SAFETY: the call has filled it in, or left it zero.
+    unsafe { info.si_pid() == child }
+}
+
 /// The state letter of a process or thread (`pid` or `pid/task/tid`); `None` if there is none.
 pub fn state_of(pid: impl std::fmt::Display) -> Option<char> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
