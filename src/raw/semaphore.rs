@@ -130,11 +130,13 @@ impl<'a> Semaphore<'a> {
     }
 
     /// The most permits there may be.
+    #[inline(always)]
     pub fn maximum(&self) -> u32 {
         self.header.maximum.load(Ordering::Relaxed).min(MAX_PERMITS)
     }
 
     /// How many permits are free; a hint, since it may change at once.
+    #[inline(always)]
     pub fn value(&self) -> u32 {
         self.header.word.load(Ordering::Relaxed) & COUNT
     }
@@ -223,8 +225,19 @@ impl<'a> Semaphore<'a> {
         }
     }
 
+    /// Gives permits that nobody waits for, in signalling mode; `false` if it takes more than that.
+    #[inline(always)]
+    pub fn release_fast(&self, permits: u32) -> bool {
+        let word = &self.header.word;
+        // Relaxed: an operand of the compare-and-swap.
+        let seen = word.load(Ordering::Relaxed);
+        let left = u64::from(seen) + u64::from(permits);
+        // A word with WAITERS or MANY is above every maximum.
+        left <= self.maximum().into() && exchange(word, seen, left as u32, Ordering::Release)
+    }
+
     /// Gives `permits` to whoever wants them, in signalling mode. Nothing is changed if there would be too many.
-    #[inline]
+    #[cold]
     pub fn release_signal(&self, permits: u32) -> Result<(), Refused> {
         let (word, maximum) = (&self.header.word, self.maximum());
         loop {
@@ -283,7 +296,6 @@ impl<'a> Semaphore<'a> {
 
     /// Gives `permits` back in owned mode: those of the caller's participant first, then of whoever has most, and at last
     /// new ones. Nothing is changed if there would be too many.
-    #[inline]
     pub fn release(&self, me: Owner, permits: u32, peers: &impl Peers, wait: Wait) -> Result<(), Refused> {
         let record = self.record(me.participant()).ok_or(Refused::Corrupted)?;
         self.enter(me, peers, wait)?;
@@ -521,6 +533,7 @@ fn next_turn(turn: u32) -> u32 {
 }
 
 /// Takes at most `permits` out of a record; how many it were.
+#[inline(always)]
 fn give(record: &Record, permits: u32) -> u32 {
     let seen = record.load(Ordering::Relaxed);
     let given = (seen as u32).min(permits);

@@ -4,8 +4,8 @@ use super::any_mutex::LockFailure;
 use super::wait_any::Waitable;
 use crate::error::Error;
 use crate::layout::semaphore::{MAX_PERMITS, SemaphoreHeader, bytes};
+use crate::raw::Owner;
 use crate::raw::semaphore::{self, Refused, Taken};
-use crate::raw::{Owner, ParticipantId};
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape};
 use crate::segment::kinds::Kind;
@@ -90,14 +90,8 @@ impl AnySemaphore {
         Ok(self.object.enter().map_err(LockFailure::Segment)?.owner())
     }
 
-    /// The calling process in this segment: its number, and which of the lives that had it. A forked child is another.
-    #[inline]
-    pub fn participant(&self) -> Result<(ParticipantId, u32), LockFailure> {
-        Ok(self.object.enter().map_err(LockFailure::Segment)?.participant())
-    }
-
     /// Takes `permits`, all or none.
-    #[inline]
+    #[inline(always)]
     pub fn acquire(&self, permits: u32, deadline: Deadline) -> Result<Taken, LockFailure> {
         let fast = if self.owned {
             self.object
@@ -114,18 +108,25 @@ impl AnySemaphore {
 
     #[cold]
     fn acquire_slow(&self, permits: u32, deadline: Deadline) -> Result<Taken, LockFailure> {
+        // Entering makes a forked child a participant before it waits for anybody.
+        let me = self.me()?;
         let wait = self.interruptible.wait(deadline);
         if !self.owned {
             return Ok(self.raw().acquire_signal(permits, wait)?);
         }
-        let taken = self.raw().acquire(self.me()?, permits, self.object.peers(), wait);
+        let taken = self.raw().acquire(me, permits, self.object.peers(), wait);
         self.object.settle();
         Ok(taken?)
     }
 
     /// Gives `permits` back, or new ones. Nothing is changed if there would be too many.
-    #[inline]
+    #[inline(always)]
     pub fn release(&self, permits: u32) -> Result<(), LockFailure> {
+        if !self.owned && self.raw().release_fast(permits) { Ok(()) } else { self.release_slow(permits) }
+    }
+
+    #[inline(never)]
+    fn release_slow(&self, permits: u32) -> Result<(), LockFailure> {
         let raw = self.raw();
         if !self.owned {
             return Ok(raw.release_signal(permits)?);

@@ -9,10 +9,10 @@ use super::mutex::LockError;
 use super::wait_any::Waitable;
 use crate::error::Error;
 use crate::layout::semaphore::MAX_PERMITS;
-use crate::raw::ParticipantId;
 use crate::raw::semaphore::Taken;
 use crate::segment::Segment;
 use crate::segment::directory::Mode;
+use crate::sys::fork;
 use crate::sys::nap::Deadline;
 
 /// What a new [`Semaphore`] is like: how many permits there are at first, how many there may ever be (2^30 - 1 if nothing
@@ -102,12 +102,10 @@ impl Semaphore {
         Ok(Self { core: AnySemaphore::open(segment, name, Mode::OpenOrCreate, Some(options.plan))? })
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&self, permits: u32, deadline: Deadline) -> Result<Permits<'_>, LockError<Permits<'_>>> {
-        // First, so that nothing can go wrong once the permits are ours.
-        let of = self.core.participant()?;
         let taken = self.core.acquire(permits, deadline)?;
-        let permits = Permits { semaphore: self, count: permits, of };
+        let permits = Permits { semaphore: self, count: permits, of: fork::generation() };
         if taken == Taken::Returned { Err(LockError::OwnerDied(permits)) } else { Ok(permits) }
     }
 
@@ -117,7 +115,7 @@ impl Semaphore {
     /// [`LockError::OwnerDied`] with the permits; [`LockError::MaximumReached`] if there can never be so many,
     /// [`LockError::Interrupted`] if [asked for](Self::set_interruptible), [`LockError::Corrupted`],
     /// [`LockError::Segment`] if a forked child cannot join the segment.
-    #[inline]
+    #[inline(always)]
     pub fn acquire(&self, permits: u32) -> Result<Permits<'_>, LockError<Permits<'_>>> {
         self.take(permits, Deadline::Forever)
     }
@@ -213,7 +211,8 @@ impl fmt::Debug for Semaphore {
 pub struct Permits<'a> {
     semaphore: &'a Semaphore,
     count: u32,
-    of: (ParticipantId, u32),
+    /// The process: a forked child is another.
+    of: u64,
 }
 
 impl Permits<'_> {
@@ -232,7 +231,7 @@ impl Permits<'_> {
 impl Drop for Permits<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.semaphore.core.participant().is_ok_and(|of| of == self.of) {
+        if self.of == fork::generation() {
             // Too many: somebody else has released them meanwhile, as anybody may.
             let _ = self.semaphore.core.release(self.count);
         }

@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::error::Error;
-use crate::primitive::{AtomicU64, Ordering};
+use crate::primitive::{AtomicPtr, AtomicU64, Ordering};
 
 /// Zeroed private memory that is zero again in a child. Never freed.
 pub fn wiped_pages(len: usize) -> Result<NonNull<u8>, Error> {
@@ -28,34 +28,45 @@ pub fn wiped_pages(len: usize) -> Result<NonNull<u8>, Error> {
     }
 }
 
+/// The generation of this process, in a wiped page; null before the first user of the library.
+static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
+
+/// A number that a process does not share with its parent or children: what was noted under another one was inherited. 0
+/// in a child that has not used the library yet.
+#[inline]
+pub fn generation() -> u64 {
+    // Acquire: pairs with the Release in `ForkWatch::generation`.
+    // SAFETY: null or a mark, which is never freed and only accessed atomically.
+    let mark = unsafe { MARK.load(Ordering::Acquire).as_ref() };
+    // Relaxed: what it is compared with was read in the same process, or is what a child has copied.
+    mark.map_or(0, |mark| mark.load(Ordering::Relaxed))
+}
+
 /// Counts the forks between this process and the first user of the library.
 #[derive(Debug)]
 pub struct ForkWatch {
-    mark: Option<NonNull<AtomicU64>>,
     generation: u64,
 }
-
-// SAFETY: the mark points to memory that is never freed and is only accessed atomically.
-unsafe impl Send for ForkWatch {}
 
 impl ForkWatch {
     /// A watch that has seen nothing.
     pub const fn new() -> Self {
-        Self { mark: None, generation: 0 }
+        Self { generation: 0 }
     }
 
     /// The generation of this process: greater by one than at the last call if it is a child of that process.
     pub fn generation(&mut self) -> Result<u64, Error> {
-        let mark = match self.mark {
-            Some(mark) => mark,
-            None => *self.mark.insert(wiped_pages(4096)?.cast()),
-        };
-        // SAFETY: `wiped_pages` memory is never freed, aligned to a page, and zero is a valid AtomicU64.
-        let mark = unsafe { mark.as_ref() };
         // Relaxed: the watch is used under a lock; only a fork changes the page behind our back.
+        let mut mark = MARK.load(Ordering::Relaxed);
+        if mark.is_null() {
+            mark = wiped_pages(4096)?.cast().as_ptr();
+            MARK.store(mark, Ordering::Release);
+        }
+        // SAFETY: `wiped_pages` memory is never freed, aligned to a page, and zero is a valid AtomicU64.
+        let mark = unsafe { &*mark };
         if mark.load(Ordering::Relaxed) == 0 {
             self.generation += 1;
-            mark.store(1, Ordering::Relaxed);
+            mark.store(self.generation, Ordering::Relaxed);
         }
         Ok(self.generation)
     }
