@@ -281,7 +281,7 @@ pub(crate) fn alone<L: Lock>(name: &str) -> Contestant<'static> {
 }
 
 fn contended<L: Lock>(book: &Book, name: &str, workers: usize, pauses: u32) -> Contestant<'static> {
-    let time = slice(book);
+    let time = slice(book) / 3;
     contestant(name, move || {
         let lock = Shared::new(L::new());
         let lock: &L = &lock;
@@ -353,7 +353,7 @@ pub fn measure(book: &mut Book) {
                 contended::<Std>(book, STD, workers, pauses),
                 contended::<ParkingLot>(book, PARKING, workers, pauses),
             ];
-            book.race(&title, "M/s", contestants)
+            book.close_race(&title, "M/s", contestants)
                 .against(FULL, &[PTHREAD, ROBUST], Demand::AtLeast(1.0))
                 .against(AROUND, &[PTHREAD, ROBUST], Demand::Shown)
                 .against(FULL, &[PARKING], Demand::Shown)

@@ -336,7 +336,7 @@ where
             contestant(BARE, move || flow::<N, _>(&Bare::<N>::new(), pairs, each)),
             contestant(CROSSBEAM, move || flow::<N, _>(&Crossbeam(ArrayQueue::new(CAPACITY)), pairs, each)),
         ];
-        book.race(&title, "M/s", contestants)
+        book.close_race(&title, "M/s", contestants)
             .against(NAMED, &[CROSSBEAM], demand)
             .against(BLOCKING, &[CROSSBEAM], Demand::Shown)
             .against(TRYING, &[CROSSBEAM], Demand::Shown)

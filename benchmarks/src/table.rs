@@ -100,6 +100,17 @@ impl Book {
         self.race_of(title, unit, rounds, contestants)
     }
 
+    /// The same with three times the rounds, where the contestants are close and the rounds differ more than they do.
+    pub fn close_race<'a>(
+        &mut self,
+        title: &str,
+        unit: &'static str,
+        contestants: Vec<Contestant<'a>>,
+    ) -> Results<'_, 'a> {
+        let rounds = 3 * self.rounds;
+        self.race_of(title, unit, rounds, contestants)
+    }
+
     /// The same with a number of rounds of its own, for slow races.
     pub fn race_of<'a>(
         &mut self,

@@ -1,20 +1,33 @@
-//! `bench [lock|event|condvar|queue|channel|attach|idle|all] [--quick] [--patient]`: see `benchmarks/README.md`.
+//! `bench [SECTION..|all] [--quick] [--patient]`: see `benchmarks/README.md`.
 
 use ringfence_benchmarks::table::Book;
 use ringfence_benchmarks::{attach, channel, condvar, event, idle, limits, lock, queue, rwlock, semaphore};
 
-const USAGE: &str = "usage: bench [lock|event|condvar|queue|channel|attach|idle|all] [--quick] [--patient]";
+/// In the order of the table.
+const SECTIONS: &[(&str, fn(&mut Book))] = &[
+    ("lock", lock::measure),
+    ("semaphore", semaphore::measure),
+    ("rwlock", rwlock::measure),
+    ("event", event::measure),
+    ("condvar", condvar::measure),
+    ("queue", queue::measure),
+    ("channel", channel::measure),
+    ("attach", attach::measure),
+    ("idle", idle::measure),
+];
 
 fn main() -> std::process::ExitCode {
-    let mut what = String::from("all");
+    let mut wanted = Vec::new();
     let (mut quick, mut patient) = (false, false);
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--patient" => patient = true,
             "--quick" => quick = true,
-            "lock" | "event" | "condvar" | "queue" | "channel" | "attach" | "idle" | "all" => what = argument,
+            "all" => wanted.clear(),
+            section if SECTIONS.iter().any(|(name, _)| *name == section) => wanted.push(argument),
             _ => {
-                eprintln!("{USAGE}");
+                let names: Vec<&str> = SECTIONS.iter().map(|(name, _)| *name).collect();
+                eprintln!("usage: bench [{}|all].. [--quick] [--patient]", names.join("|"));
                 return 2.into();
             }
         }
@@ -23,31 +36,12 @@ fn main() -> std::process::ExitCode {
     if patient {
         book.patience = std::time::Duration::from_secs(60);
     }
-    let wanted = |name: &str| what == "all" || what == name;
     println!("one pause: {:.1} ns", limits::pause());
     limits::measure(&mut book);
-    if wanted("lock") {
-        lock::measure(&mut book);
-        semaphore::measure(&mut book);
-        rwlock::measure(&mut book);
-    }
-    if wanted("event") {
-        event::measure(&mut book);
-    }
-    if wanted("lock") || wanted("condvar") {
-        condvar::measure(&mut book);
-    }
-    if wanted("queue") {
-        queue::measure(&mut book);
-    }
-    if wanted("channel") {
-        channel::measure(&mut book);
-    }
-    if wanted("attach") {
-        attach::measure(&mut book);
-    }
-    if wanted("idle") {
-        idle::measure(&mut book);
+    for (name, measure) in SECTIONS {
+        if wanted.is_empty() || wanted.iter().any(|section| section == name) {
+            measure(&mut book);
+        }
     }
     book.summary();
     std::process::ExitCode::SUCCESS
