@@ -234,6 +234,8 @@ fn a_forked_child_has_no_permits() {
         let (_name, _segment, semaphore) = setup("s-fork", &mode);
         let permits = semaphore.acquire(2).unwrap();
         let child = fork(|| {
+            // Before its first call, and after.
+            drop(unsafe_copy(&permits));
             assert_eq!(semaphore.taken(), Ok(0));
             drop(unsafe_copy(&permits));
             blocks(semaphore.try_acquire(1));
