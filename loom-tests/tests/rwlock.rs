@@ -15,9 +15,9 @@ use loom::thread;
 use mortals::{FOREVER, Mortals, NOW, a_while, at_every_step, explore, must_fail, owner};
 use ringfence::layout::rwlock::{RwHeader, RwRecord};
 use ringfence::primitive::{Ordering, death, sequential};
-use ringfence::raw::ParticipantId;
 use ringfence::raw::mutex::Acquired;
-use ringfence::raw::rwlock::{Refused, RwLock};
+use ringfence::raw::rwlock::{MAX_READERS, Refused, RwLock};
+use ringfence::raw::{Owner, ParticipantId};
 use ringfence::sys::nap::Wait;
 
 const CLOSING: u64 = 1;
@@ -256,6 +256,32 @@ fn a_phase_without_a_writer_passes_nobody_over() {
         world.writes(2);
         reader.join().unwrap();
         world.is_free(3);
+    });
+}
+
+/// Threads of a process that reads as often as it can: who finds no place inside after its wait is refused, and does not
+/// count as waiting either.
+#[test]
+fn who_finds_no_place_inside_leaves_nothing() {
+    explore(2, || {
+        let world = World::new();
+        let (record, unused) = (&world.records[0].word, 1 << 63);
+        record.store(unused | (MAX_READERS - 1), Ordering::Relaxed);
+        world.header.mark.store(1, Ordering::Relaxed);
+        let readers = [8, 9].map(|tag| {
+            let world = world.clone();
+            let me = Owner::new(1, tag).unwrap();
+            thread::spawn(move || match world.raw().read(me, 0, &world.peers, FOREVER) {
+                Ok(_) => 1,
+                Err(refused) => {
+                    assert_eq!(refused, Refused::TooMany);
+                    0
+                }
+            })
+        });
+        assert_eq!(world.write(2, a_while()), Err(Refused::TimedOut));
+        let inside = readers.into_iter().map(|reader| reader.join().unwrap()).sum::<u64>();
+        assert_eq!(world.records[0].word.observe(SeqCst), unused | (MAX_READERS - 1 + inside), "{inside} came in");
     });
 }
 

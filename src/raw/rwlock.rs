@@ -237,7 +237,10 @@ impl<'a> RwLock<'a> {
                 self.leave(record, life, waits)?;
                 return Err(refused);
             }
-            change(record, life, Some(waits), Some(INSIDE))?;
+            if let Err(refused) = change(record, life, Some(waits), Some(INSIDE)) {
+                self.leave(record, life, waits)?;
+                return Err(refused);
+            }
             sequential();
             let now = gate.load(Ordering::SeqCst);
             if now / PHASE == (seen / PHASE).wrapping_add(1) && matches!(now & STATE, OPEN | CLOSING) {
