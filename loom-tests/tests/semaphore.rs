@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize as Count, Ordering::SeqCst};
 use loom::sync::Arc;
 use loom::thread;
 use mortals::{FOREVER, Mortals, NOW, a_while, at_every_step, explore, must_fail, owner};
-use ringfence::layout::semaphore::{Record, SemaphoreHeader};
+use ringfence::layout::semaphore::{MAX_PERMITS, Record, SemaphoreHeader};
 use ringfence::primitive::{Ordering, death};
 use ringfence::raw::ParticipantId;
 use ringfence::raw::semaphore::{Refused, Semaphore, Taken};
@@ -145,6 +145,31 @@ fn a_time_out_loses_nothing() {
     });
 }
 
+/// The same where its time is up when it has been woken, and somebody else is inside the lock.
+#[test]
+fn a_time_out_at_the_lock_inside_loses_nothing() {
+    explore(2, || {
+        let world = World::new(0, 9, true);
+        // Each who goes to sleep counts there.
+        let asleep = |count| {
+            while world.header.turn.observe(SeqCst) & MAX_PERMITS < count {
+                thread::yield_now();
+            }
+        };
+        let (late, patient) = (world.clone(), world.clone());
+        let late = thread::spawn(move || late.acquire(1, 1, a_while()).is_ok());
+        asleep(1);
+        let patient = thread::spawn(move || patient.acquire(2, 1, FOREVER).unwrap());
+        asleep(2);
+        world.release(3, 1);
+        world.raw().free(owner(3), &world.peers, FOREVER).unwrap();
+        if late.join().unwrap() {
+            world.release(3, 1);
+        }
+        patient.join().unwrap();
+    });
+}
+
 /// Whoever dies with a permit, or on the way to or from it, blocks nobody: in owned mode it comes back.
 #[test]
 fn an_owner_dies_at_every_step() {
@@ -187,17 +212,19 @@ fn a_giver_dies_at_every_step() {
 /// A woken waiter dies while another sleeps.
 #[test]
 fn a_woken_waiter_dies_at_every_step() {
-    at_every_step(1, |step, deaths| {
-        let world = World::new(0, 9, true);
-        let (first, second) = (world.clone(), world.clone());
-        let first = thread::spawn(move || first.acquire(1, 1, FOREVER).unwrap());
-        // One for each: what the victim dies with comes back, but the first must not need that.
-        let second = thread::spawn(move || (0..2).for_each(|_| second.release(3, 1)));
-        world.mourn(2, step, deaths, || {
-            world.acquire(2, 1, FOREVER).unwrap();
+    in_both_modes(|owned| {
+        at_every_step(1, move |step, deaths| {
+            let world = World::new(0, 9, owned);
+            let (first, second) = (world.clone(), world.clone());
+            let first = thread::spawn(move || first.acquire(1, 1, FOREVER).unwrap());
+            // One for each: what the victim dies with may come back, but the first must not need that.
+            let second = thread::spawn(move || (0..2).for_each(|_| second.release(3, 1)));
+            world.mourn(2, step, deaths, || {
+                world.acquire(2, 1, FOREVER).unwrap();
+            });
+            second.join().unwrap();
+            first.join().unwrap();
         });
-        second.join().unwrap();
-        first.join().unwrap();
     });
 }
 

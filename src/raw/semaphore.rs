@@ -260,9 +260,15 @@ impl<'a> Semaphore<'a> {
         }
         let record = self.record(me.participant()).ok_or(Refused::Corrupted)?;
         let (mut nap, mut backoff) = (Nap::new(), Backoff::new());
-        let turn = &self.header.turn;
+        let (turn, mut slept) = (&self.header.turn, false);
         loop {
-            self.enter(me, peers, wait)?;
+            if let Err(refused) = self.enter(me, peers, wait) {
+                if slept {
+                    // What it may have been woken for is another's.
+                    self.hand_on();
+                }
+                return Err(refused);
+            }
             let mine = self.mine(record, me, peers);
             let mut free = self.value();
             let mut waiting = None;
@@ -285,7 +291,7 @@ impl<'a> Semaphore<'a> {
             self.leave(me);
             if let Some(word) = waiting {
                 sleep(&mut nap, turn, word, wait)?;
-                backoff = Backoff::new();
+                (slept, backoff) = (true, Backoff::new());
             } else if wait.deadline == Deadline::Now {
                 return Err(Refused::WouldBlock);
             } else {
