@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Name, PATIENCE, Role, fork, hear, reap, role, say, state_of, until};
+use common::{Name, PATIENCE, Parts, Role, fork, hear, reap, role, say, small, state_of, until};
 use ringfence::{Array, Error, Event, LockFailure, Mutex, Reset, Segment, SegmentOptions};
 
 #[test]
@@ -126,9 +126,8 @@ fn waits_end_at_their_deadlines() {
     }
 }
 
-// semantics 6
-#[test]
-fn a_handle_that_asked_is_told_of_signals() {
+/// Has SIGUSR1 run a handler that does nothing.
+fn handle_signals() {
     extern "C" fn nothing(_: i32) {}
     // SAFETY: the handler does nothing; without SA_RESTART it interrupts.
     unsafe {
@@ -136,6 +135,22 @@ fn a_handle_that_asked_is_told_of_signals() {
         action.sa_sigaction = nothing as extern "C" fn(i32) as libc::sighandler_t;
         assert_eq!(libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()), 0);
     }
+}
+
+/// Sends SIGUSR1 to a thread until it ends.
+fn interrupt<R>(thread: &std::thread::JoinHandle<R>) {
+    // Again and again, since the first may come before the wait.
+    until("it was interrupted", || {
+        // SAFETY: the thread is not joined yet.
+        unsafe { libc::pthread_kill(std::os::unix::thread::JoinHandleExt::as_pthread_t(thread), libc::SIGUSR1) };
+        thread.is_finished()
+    });
+}
+
+// semantics 6
+#[test]
+fn a_handle_that_asked_is_told_of_signals() {
+    handle_signals();
     for reset in [Reset::Manual, Reset::Auto] {
         let (_name, segment, event) = setup("e-signal", reset);
         event.set_interruptible(true);
@@ -143,17 +158,61 @@ fn a_handle_that_asked_is_told_of_signals() {
             assert_eq!(event.wait(), Err(LockFailure::Interrupted));
             event
         });
-        // Again and again, since the first may come before the wait.
-        until("it was interrupted", || {
-            // SAFETY: the thread is not joined yet.
-            unsafe { libc::pthread_kill(std::os::unix::thread::JoinHandleExt::as_pthread_t(&thread), libc::SIGUSR1) };
-            thread.is_finished()
-        });
+        interrupt(&thread);
         let event = thread.join().unwrap();
         // Nobody is counted as waiting any more: this is kept.
         event.set().unwrap();
         assert_eq!(Event::open(&segment, "e").unwrap().try_wait(), Ok(true));
     }
+}
+
+/// Also where somebody is stopped inside the lock of an event that resets itself: whether the waiter sleeps on the event
+/// when the signal comes, or has got as far as that lock.
+// semantics 6
+#[test]
+fn a_signal_ends_a_wait_beside_one_who_is_stopped_inside() {
+    use std::os::unix::fs::FileExt;
+    handle_signals();
+    let name = Name::new("e-inside");
+    let segment = name.create(&small());
+    let event = Event::create(&segment, "e", Reset::Auto).unwrap();
+    let mut member = Role::start("member", &[&name.0]);
+    member.expect("in");
+    let inside = segment.participants().into_iter().find(|info| info.pid == member.pid() as u32).unwrap().id;
+    // The event is the first object, and begins with its lock: 13 bits of participant, then a number of a thread.
+    let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
+    let lock = Parts::of(4, 2).heap;
+    let locked = |owner: u32| file.write_all_at(&owner.to_ne_bytes(), lock).unwrap();
+    event.set_interruptible(true);
+    for at_once in [true, false] {
+        let (told, tid) = std::sync::mpsc::channel();
+        let other = Event::open(&segment, "e").unwrap();
+        other.set_interruptible(true);
+        let thread = std::thread::spawn(move || {
+            // SAFETY: takes nothing, cannot fail.
+            told.send(unsafe { libc::gettid() }).unwrap();
+            other.wait()
+        });
+        let wchan = format!("/proc/self/task/{}/wchan", tid.recv().unwrap());
+        let asleep = || std::fs::read_to_string(&wchan).unwrap().contains("futex");
+        until("its sleep", asleep);
+        locked(u32::from(inside) | 1 << 29);
+        if !at_once {
+            // Its nap ends, and it sleeps at the lock, behind the word that says so.
+            until("its sleep", || {
+                let mut word = [0; 4];
+                file.read_exact_at(&mut word, lock + 4).unwrap();
+                word[0] & 1 != 0 && asleep()
+            });
+        }
+        interrupt(&thread);
+        locked(0);
+        assert_eq!(thread.join().unwrap(), Err(LockFailure::Interrupted));
+        // Nobody is counted as waiting any more: this is kept.
+        event.set().unwrap();
+        assert_eq!(event.try_wait(), Ok(true));
+    }
+    member.kill();
 }
 
 // semantics 16

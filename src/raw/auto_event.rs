@@ -84,17 +84,12 @@ impl<'a> Auto<'a> {
                     break nap.sleep(turn, seen, wait);
                 }
             };
-            // A signal that is there is taken also if the time is up. Not interrupted: whatever interrupts this lock
-            // would throw away a signal that has been given to us.
-            let up = slept != Slept::Recheck;
-            let deadline = if up { Deadline::after(TRY_FOR) } else { wait.deadline };
-            match self.enter(me, peers, Wait::until(deadline)) {
-                Ok(true) => {}
-                refused => {
-                    self.give_up(record);
-                    return refused;
-                }
+            let (slept, entered) = self.enter_again(me, peers, wait, slept);
+            if entered != Ok(true) {
+                self.give_up(record);
+                return if slept == Slept::Interrupted { entered.and(Err(Refused::Interrupted)) } else { entered };
             }
+            let up = slept != Slept::Recheck;
             let granted = self.header.granted.load(Ordering::Relaxed);
             let taken = granted > 0 || self.is_kept();
             if granted > 0 {
@@ -211,6 +206,25 @@ impl<'a> Auto<'a> {
             // Nobody returns holding it, and nobody gives it up: such a word was not written by this code.
             Err(_) => Err(Refused::Corrupted),
         }
+    }
+
+    /// Takes the lock for one who was asleep, and says why its wait is over, if it is. A signal that is there is taken also
+    /// if the time is up, or somebody interrupts: it may have been given to us.
+    fn enter_again(
+        &self,
+        me: Owner,
+        peers: &impl Peers,
+        wait: Wait,
+        mut slept: Slept,
+    ) -> (Slept, Result<bool, Refused>) {
+        if slept == Slept::Recheck {
+            match self.enter(me, peers, wait) {
+                Ok(false) => slept = Slept::TimedOut,
+                Err(Refused::Interrupted) => slept = Slept::Interrupted,
+                entered => return (slept, entered),
+            }
+        }
+        (slept, self.enter(me, peers, Wait::until(Deadline::after(TRY_FOR))))
     }
 
     fn leave(&self, me: Owner) {
