@@ -264,10 +264,17 @@ fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
     }
 
     let (queue, channel) = (&open.queue, &open.channel);
-    let items =
-        [open.mutex.unlocked(), queue.readable(), queue.writable(), channel.readable(), channel.writable(max / 2)];
+    let items = [
+        open.mutex.unlocked(),
+        open.flag.occurred(),
+        open.bell.occurred(),
+        queue.readable(),
+        queue.writable(),
+        channel.readable(),
+        channel.writable(max / 2),
+    ];
     let ready = tally.count("wait", WaitAny::new(items).unwrap().wait_timeout(short));
-    assert!(ready.is_none_or(|ready| ready.bits() != 0 && ready.bits() >> 5 == 0));
+    assert!(ready.is_none_or(|ready| ready.bits() != 0 && ready.bits() >> 7 == 0));
 }
 
 struct Scene {

@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use common::{Name, PATIENCE, Role, fork, hear, hold, reap, role, say, unsafe_copy, until};
 use filter::{Rule, errno, install};
 use ringfence::{
-    Channel, Error, Mutex, Queue, ReadyFd, ReentrantMutex, Segment, SegmentOptions, Semaphore, SemaphoreOptions,
-    WaitAny, Waitable,
+    Channel, Error, Event, Mutex, Queue, ReadyFd, ReentrantMutex, Reset, Segment, SegmentOptions, Semaphore,
+    SemaphoreOptions, WaitAny, Waitable,
 };
 
 #[test]
@@ -133,6 +133,8 @@ fn each_kind_has_one() {
     let reentrant = ReentrantMutex::create(&segment, "reentrant").unwrap();
     let permits = Semaphore::create(&segment, "permits", &SemaphoreOptions::new(1).maximum(1)).unwrap();
     let signals = Semaphore::create(&segment, "signals", &SemaphoreOptions::new(0).signalling()).unwrap();
+    let flag = Event::create(&segment, "flag", Reset::Manual).unwrap();
+    let bell = Event::create(&segment, "bell", Reset::Auto).unwrap();
     let queue = Queue::create(&segment, "queue", 1).unwrap();
     let channel = Channel::create(&segment, "channel", 64).unwrap();
     queue.push(7_u64).unwrap();
@@ -145,6 +147,8 @@ fn each_kind_has_one() {
         signals.available(1),
         queue.writable(),
         channel.writable(40),
+        flag.occurred(),
+        bell.occurred(),
         mutex.unlocked(),
         reentrant.unlocked(),
         permits.available(1),
@@ -152,14 +156,18 @@ fn each_kind_has_one() {
     ]
     .map(|waitable| waitable.as_fd().unwrap());
     let readable = || ready.each_ref().map(|fd| poll(fd, 0));
-    assert_eq!(readable(), [false; 7]);
+    assert_eq!(readable(), [false; 9]);
     signals.release(1).unwrap();
     becomes_readable(&ready[0]);
     queue.pop().unwrap();
     becomes_readable(&ready[1]);
     channel.recv().unwrap();
     becomes_readable(&ready[2]);
-    assert_eq!(readable(), [true, true, true, false, false, false, false]);
+    flag.set().unwrap();
+    becomes_readable(&ready[3]);
+    bell.set().unwrap();
+    becomes_readable(&ready[4]);
+    assert_eq!(readable(), [true, true, true, true, true, false, false, false, false]);
     // What the dead had.
     holder.kill();
     ready.iter().for_each(becomes_readable);

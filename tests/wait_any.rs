@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use common::{Name, PATIENCE, Role, fork, hear, hold, reap, role, say, small, until};
 use filter::{Rule, errno, install};
 use ringfence::{
-    Channel, Error, LockError, Mutex, ParticipantInfo, Queue, ReentrantMutex, Segment, SegmentOptions, Semaphore,
-    SemaphoreOptions, WaitAny, WaitError, Waitable,
+    Channel, Error, Event, LockError, Mutex, ParticipantInfo, Queue, ReentrantMutex, Reset, Segment, SegmentOptions,
+    Semaphore, SemaphoreOptions, WaitAny, WaitError, Waitable,
 };
 
 #[test]
@@ -39,6 +39,11 @@ fn role_entry() {
             say("asking");
             say(&format!("found {}", wait.wait().unwrap().bits()));
             hear();
+        }
+        "listener" => {
+            // SAFETY: takes nothing, cannot fail.
+            say(&format!("asking {}", unsafe { libc::gettid() }));
+            world.bell.wait().unwrap();
         }
         "locker" => {
             say("asking");
@@ -71,6 +76,8 @@ struct World {
     reentrant: ReentrantMutex,
     owned: Semaphore,
     signal: Semaphore,
+    flag: Event,
+    bell: Event,
     queue: Queue<u64>,
     full: Queue<u64>,
     channel: Channel,
@@ -84,6 +91,8 @@ impl World {
         drop(ReentrantMutex::create(&segment, "reentrant").unwrap());
         drop(Semaphore::create(&segment, "owned", &SemaphoreOptions::new(1).maximum(1)).unwrap());
         drop(Semaphore::create(&segment, "signal", &SemaphoreOptions::new(0).signalling()).unwrap());
+        drop(Event::create(&segment, "flag", Reset::Manual).unwrap());
+        drop(Event::create(&segment, "bell", Reset::Auto).unwrap());
         drop(Queue::<u64>::create(&segment, "queue", 4).unwrap());
         Queue::<u64>::create(&segment, "full", 1).unwrap().push(7).unwrap();
         Channel::create(&segment, "channel", 64).unwrap().send(&[7; 40]).unwrap();
@@ -98,6 +107,8 @@ impl World {
             reentrant: ReentrantMutex::open(&segment, "reentrant").unwrap(),
             owned: Semaphore::open(&segment, "owned").unwrap(),
             signal: Semaphore::open(&segment, "signal").unwrap(),
+            flag: Event::open(&segment, "flag").unwrap(),
+            bell: Event::open(&segment, "bell").unwrap(),
             queue: Queue::open(&segment, "queue").unwrap(),
             full: Queue::open(&segment, "full").unwrap(),
             channel: Channel::open(&segment, "channel").unwrap(),
@@ -150,6 +161,8 @@ fn ready_is_what_a_try_would_not_wait_for() {
         world.reentrant.unlocked(),
         world.owned.available(1),
         world.signal.available(1),
+        world.flag.occurred(),
+        world.bell.occurred(),
         world.queue.readable(),
         world.full.writable(),
         world.channel.writable(17),
@@ -180,6 +193,14 @@ fn ready_is_what_a_try_would_not_wait_for() {
     assert_eq!(state(world.owned.available(1)), Ok(()));
     assert_eq!(state(Waitable::gone(&world.segment, &gone)), Ok(()));
     assert!(matches!(world.mutex.try_lock(), Err(LockError::OwnerDied(_))));
+
+    for event in [&world.flag, &world.bell] {
+        event.set().unwrap();
+        assert_eq!((state(event.occurred()), state(event.occurred())), (Ok(()), Ok(())));
+        assert_eq!(event.try_wait(), Ok(true));
+        event.clear().unwrap();
+        assert_eq!(state(event.occurred()), NOT);
+    }
 
     // Nothing was taken.
     assert_eq!((world.full.len(), world.channel.len(), world.queue.len()), (1, 1, 0));
@@ -287,6 +308,8 @@ fn each_kind_wakes() {
             Waitable::gone(&world.segment, &victim),
             world.owned.available(1),
             world.mutex.unlocked(),
+            world.flag.occurred(),
+            world.bell.occurred(),
         ]
     };
     let wakes = |place: usize, act: &mut dyn FnMut()| {
@@ -301,6 +324,13 @@ fn each_kind_wakes() {
     world.full.push(7).unwrap();
     wakes(4, &mut || assert_eq!(world.channel.recv().unwrap(), [7; 40]));
     world.channel.send(&[7; 40]).unwrap();
+    // semantics 16
+    wakes(9, &mut || {
+        world.flag.set().unwrap();
+        world.flag.clear().unwrap();
+    });
+    wakes(10, &mut || world.bell.set().unwrap());
+    assert_eq!(world.bell.try_wait(), Ok(true));
     wakes(5, &mut || {
         leaves.tell("leave");
         leaves.expect("left");
@@ -466,4 +496,21 @@ fn a_signal_ends_it_on_request() {
         }
         assert_eq!(reap(child), 0);
     }
+}
+
+/// What an event that resets itself gave to a waiter that died before it took it is kept, and ready.
+// semantics 90 and 101
+#[test]
+fn a_signal_that_the_dead_did_not_take_is_ready() {
+    let (name, world) = World::create("wa-bell");
+    let mut waiter = Role::start("listener", &[&name.0]);
+    let wchan = format!("/proc/{}/task/{}/wchan", waiter.pid(), waiter.number("asking "));
+    until("its sleep", || std::fs::read_to_string(&wchan).unwrap().contains("futex"));
+    waiter.signal(libc::SIGSTOP);
+    until("it stands", || common::state_of(waiter.pid()) == Some('T'));
+    world.bell.set().unwrap();
+    assert_eq!(state(world.bell.occurred()), NOT);
+    let wait = WaitAny::new([world.bell.occurred(), world.queue.readable()]).unwrap();
+    assert_eq!(while_asleep(|| wait.wait_timeout(PATIENCE).unwrap(), || waiter.kill()).bits(), 1);
+    assert_eq!((world.bell.try_wait(), world.bell.try_wait()), (Ok(true), Ok(false)));
 }

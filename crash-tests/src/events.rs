@@ -123,7 +123,8 @@ macro_rules! bell {
 
 // By hand: an epoch has begun.
 bell!(Manual, false, Reset::Manual, |header: &EventHeader| header.word.load(Relaxed) >> 2 != 0);
-bell!(Auto, true, Reset::Auto, |header: &EventHeader| header.granted.load(Relaxed) | header.word.load(Relaxed) != 0);
+bell!(Auto, true, Reset::Auto, |header: &EventHeader| header.granted.load(Relaxed) | header.word.load(Relaxed) & 1
+    != 0);
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,7 +60,7 @@ static void nulls(void) {
 
     uint64_t ready;
     rf_awaited item = {.what = RF_AWAIT_MUTEX};
-    for (item.what = RF_AWAIT_MUTEX; item.what <= RF_AWAIT_GONE; item.what++)
+    for (item.what = RF_AWAIT_MUTEX; item.what <= RF_AWAIT_EVENT; item.what++)
         BAD(rf_wait_any(&item, 1, 0, &ready, RF_FOREVER)); /* no handle */
     BAD(rf_wait_any(NULL, 1, 0, &ready, RF_FOREVER));
     BAD(rf_wait_any(&item, 0, 0, &ready, RF_FOREVER));

@@ -99,8 +99,9 @@ static void waits(rf_segment *segment, int round) {
     rf_reentrant_mutex *reentrant = NULL;
     rf_semaphore *permits = NULL, *signals = NULL;
     rf_queue *queue = NULL;
+    rf_event *flag = NULL, *bell = NULL;
     rf_channel *channel = NULL;
-    rf_awaited items[9];
+    rf_awaited items[11];
     size_t count = 0;
     uint64_t ready = 0;
     if (DO(rf_mutex_open(segment, "mutex", 0, &mutex)) >= 0)
@@ -111,6 +112,10 @@ static void waits(rf_segment *segment, int round) {
         items[count++] = (rf_awaited){.what = RF_AWAIT_SEMAPHORE, .handle = permits, .count = 2};
     if (DO(rf_semaphore_open(segment, "signals", 0, 0, 0, 0, &signals)) >= 0)
         items[count++] = (rf_awaited){.what = RF_AWAIT_SEMAPHORE, .handle = signals, .count = 3};
+    if (DO(rf_event_open(segment, "flag", 0, 0, &flag)) >= 0)
+        items[count++] = (rf_awaited){.what = RF_AWAIT_EVENT, .handle = flag};
+    if (DO(rf_event_open(segment, "bell", 0, 0, &bell)) >= 0)
+        items[count++] = (rf_awaited){.what = RF_AWAIT_EVENT, .handle = bell};
     if (DO(rf_queue_open(segment, "queue", 0, sizeof(row), 8, NULL, 0, &queue)) >= 0) {
         items[count++] = (rf_awaited){.what = RF_AWAIT_READABLE_QUEUE, .handle = queue};
         items[count++] = (rf_awaited){.what = RF_AWAIT_WRITABLE_QUEUE, .handle = queue};
@@ -131,6 +136,8 @@ static void waits(rf_segment *segment, int round) {
     OK(rf_mutex_close(mutex));
     OK(rf_reentrant_mutex_close(reentrant));
     OK(rf_semaphore_close(permits));
+    OK(rf_event_close(flag));
+    OK(rf_event_close(bell));
     OK(rf_semaphore_close(signals));
     OK(rf_queue_close(queue));
     OK(rf_channel_close(channel));

@@ -9,11 +9,12 @@ static rf_segment *segment, *other;
 static rf_mutex *mutex;
 static rf_reentrant_mutex *reentrant;
 static rf_semaphore *permits;
+static rf_event *flag, *bell;
 static rf_queue *queue, *full;
 static rf_channel *channel;
 static uint64_t ready;
 
-enum { MUTEX, REENTRANT, PERMITS, ITEM, ROOM, MESSAGE, SPACE, GONE, COUNT };
+enum { MUTEX, REENTRANT, PERMITS, ITEM, ROOM, MESSAGE, SPACE, GONE, FLAG, BELL, COUNT };
 static rf_awaited items[COUNT];
 
 /* Locks everything, says so, and is killed or waits for that. */
@@ -54,6 +55,8 @@ int main(int argc, char **argv) {
     OK(rf_mutex_open(segment, "mutex", RF_CREATE, &mutex));
     OK(rf_reentrant_mutex_open(segment, "reentrant", RF_CREATE, &reentrant));
     OK(rf_semaphore_open(segment, "permits", RF_CREATE, RF_OWNED, 1, 1, &permits));
+    OK(rf_event_open(segment, "flag", RF_CREATE, RF_MANUAL_RESET, &flag));
+    OK(rf_event_open(other, "bell", RF_CREATE, RF_AUTO_RESET, &bell));
     OK(rf_queue_open(segment, "queue", RF_CREATE, 8, 8, NULL, 4, &queue));
     OK(rf_queue_open(other, "full", RF_CREATE, 8, 8, NULL, 1, &full));
     OK(rf_queue_push(full, &number, 0));
@@ -72,6 +75,8 @@ int main(int argc, char **argv) {
     items[MESSAGE] = (rf_awaited){.what = RF_AWAIT_READABLE_CHANNEL, .handle = channel};
     items[SPACE] = (rf_awaited){.what = RF_AWAIT_WRITABLE_CHANNEL, .handle = channel, .count = 50};
     items[GONE] = (rf_awaited){.what = RF_AWAIT_GONE, .handle = segment, .count = holder.number, .life = holder.life};
+    items[FLAG] = (rf_awaited){.what = RF_AWAIT_EVENT, .handle = flag};
+    items[BELL] = (rf_awaited){.what = RF_AWAIT_EVENT, .handle = bell};
     OK(rf_wait_any(items, COUNT, 0, &ready, RF_FOREVER));
     TRUE(ready == 1 << SPACE);
     OK(rf_channel_send(channel, "hello", 5, 0));
@@ -116,6 +121,27 @@ int main(int argc, char **argv) {
     EXPECT(rf_mutex_lock(mutex, 0), RF_OWNER_DIED);
     EXPECT(rf_reentrant_mutex_lock(reentrant, 0), RF_OWNER_DIED);
     EXPECT(rf_semaphore_acquire(permits, 1, 0), RF_OWNER_DIED);
+
+    /* Events, set before and meanwhile. Looking takes no signal. */
+    OK(rf_event_set(flag));
+    OK(rf_event_set(bell));
+    OK(rf_wait_any(items + FLAG, 2, 0, &ready, RF_FOREVER));
+    TRUE(ready == 3);
+    OK(rf_event_clear(flag));
+    OK(rf_event_wait(bell, 0));
+    EXPECT(rf_wait_any(items + FLAG, 2, 0, &ready, 0), RF_E_NOT_READY);
+    pid_t setter = fork();
+    if (setter == 0) {
+        nanosleep(&(struct timespec){0, 30000000}, NULL); /* as above */
+        OK(rf_event_set(flag));
+        OK(rf_event_clear(flag));
+        OK(rf_event_set(flag));
+        _exit(0);
+    }
+    OK(rf_wait_any(items + FLAG, 2, 0, &ready, RF_FOREVER));
+    TRUE(ready == 1 && waitpid(setter, NULL, 0) == setter);
+    OK(rf_event_close(flag));
+    OK(rf_event_close(bell));
 
     /* The end of something is ready. */
     OK(rf_queue_shutdown(full));

@@ -14,8 +14,9 @@ use ringfence::layout::event::{EventHeader, Record};
 use ringfence::layout::semaphore::SemaphoreHeader;
 use ringfence::primitive::{AtomicU32, Ordering};
 use ringfence::raw::auto_event::Auto;
-use ringfence::raw::event::Manual;
+use ringfence::raw::event::{Event, Manual};
 use ringfence::raw::semaphore::Semaphore;
+use ringfence::raw::wait_any::{Awaited, wait_any};
 use ringfence::raw::{ParticipantId, mutex};
 use ringfence::sys::nap::{Nap, Wait};
 
@@ -80,15 +81,24 @@ impl World {
         }
     }
 
+    /// Waits for an event as one of several things, and takes nothing. (There is but one of them.)
+    fn look(&self, event: Event<'_>, wait: Wait) -> bool {
+        wait_any(&[Awaited::Occurred { event, since: event.moment(), peers: &self.peers }], wait).is_ok()
+    }
+
+    fn look_at_auto(&self) {
+        assert!(self.look(Event::Auto(self.auto()), FOREVER));
+    }
+
     /// Sets the event that resets itself, if there is no signal that somebody could have.
     fn set_unless_there(&self, me: ParticipantId) {
         let lock = &self.header.lock;
         if mutex::lock(lock, owner(me), &self.peers, FOREVER).unwrap() == mutex::Acquired::OwnerDied {
             mutex::make_consistent(lock, owner(me)).unwrap();
         }
-        let there = [&self.header.granted, &self.header.word].map(|word| word.observe(Ordering::Relaxed));
+        let there = self.header.granted.observe(Ordering::Relaxed) > 0 || self.manual().is_set();
         mutex::unlock(lock, owner(me)).unwrap();
-        if there == [0, 0] {
+        if !there {
             self.set(me);
         }
     }
@@ -428,5 +438,60 @@ fn what_the_dead_left_is_kept_once() {
         world.set(3);
         assert!(world.is_set(3) && world.wait(3, NOW));
         assert!(!world.wait(3, NOW));
+    });
+}
+
+/// Who waits for it among other things goes on as well, though it is cleared at once.
+/// semantics 16
+#[test]
+fn who_only_looks_goes_on() {
+    set_and_clear(|world| assert!(world.look(Event::Manual(world.manual()), FOREVER)));
+}
+
+/// A signal is for who waits. What is kept wakes who only looks, who leaves it there.
+#[test]
+fn who_only_looks_takes_no_signal() {
+    explore(2, || {
+        let world = World::new();
+        let (waiter, looker) = (world.clone(), world.clone());
+        let waiter = thread::spawn(move || assert!(waiter.wait(1, FOREVER)));
+        let looker = thread::spawn(move || looker.look_at_auto());
+        world.until_waiting(1);
+        world.set(3);
+        world.set(3);
+        looker.join().unwrap();
+        waiter.join().unwrap();
+        assert!(world.look(Event::Auto(world.auto()), NOW));
+        assert!(world.wait(3, NOW) && !world.look(Event::Auto(world.auto()), NOW));
+    });
+}
+
+/// A setter dies beside one who looks.
+#[test]
+fn a_setter_dies_beside_a_looker() {
+    at_every_step(2, |step, deaths| {
+        let world = World::new();
+        let looker = world.clone();
+        let looker = thread::spawn(move || looker.look_at_auto());
+        world.mourn(2, step, deaths, || world.set(2));
+        world.set_unless_there(3);
+        looker.join().unwrap();
+        assert!(world.wait(3, NOW));
+    });
+}
+
+/// A waiter dies beside one who looks: what it was given and did not take is kept, and found.
+#[test]
+fn a_waiter_dies_beside_a_looker() {
+    at_every_step(1, |step, deaths| {
+        let world = World::new();
+        let (looker, setter) = (world.clone(), world.clone());
+        let looker = thread::spawn(move || looker.look_at_auto());
+        let setter = thread::spawn(move || setter.set(3));
+        world.mourn(2, step, deaths, || assert!(world.wait(2, FOREVER)));
+        setter.join().unwrap();
+        world.set_unless_there(3);
+        looker.join().unwrap();
+        assert!(world.wait(3, NOW));
     });
 }

@@ -28,7 +28,7 @@ use crate::sync::{AnyEvent, Reset};
 
 /// A handle to an event.
 pub struct rf_event {
-    core: AnyEvent,
+    pub(super) core: AnyEvent,
 }
 
 /// How an event goes back to not being set.

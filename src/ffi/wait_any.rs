@@ -1,7 +1,7 @@
 //! # Waiting for one of several
 //!
-//! `rf_wait_any` waits until the first of up to 64 things is ready: a lock is free, permits are there, a queue or a
-//! channel has a message or room, a process is gone. They may be of any kinds and in any segments.
+//! `rf_wait_any` waits until the first of up to 64 things is ready: a lock is free, permits are there, an event is
+//! set, a queue or a channel has a message or room, a process is gone. They may be of any kinds and in any segments.
 //!
 //! *Ready* means that the call which does not wait (`rf_mutex_lock(m, 0)`, `rf_queue_pop(q, &item, 0)`) would not come back
 //! for want of it: it would succeed, or fail for another reason, as on a queue that is shut down. Nothing is taken. It is a
@@ -18,6 +18,7 @@ use core::ffi::{c_int, c_void};
 use super::argument::{self, Out, reference};
 use super::boundary::{Failure, boundary};
 use super::channel::rf_channel;
+use super::event::rf_event;
 use super::flag::rf_flags;
 use super::mutex::rf_mutex;
 use super::queue::rf_queue;
@@ -48,6 +49,9 @@ pub enum rf_await {
     /// `handle` is a `rf_segment`: its participant with the number `count` and with this `life` (see
     /// `rf_participant_info`) has died or left; also if the segment never had it.
     RF_AWAIT_GONE = 8,
+    /// `handle` is a `rf_event`: it is set, or has been since the call began, also if it was cleared at once; of one with auto
+    /// reset, a signal is kept, which `rf_event_wait(event, 0)` takes.
+    RF_AWAIT_EVENT = 9,
 }
 
 /// One of the things to wait for. Its handle stays open, and is not closed, during the call.
@@ -105,6 +109,7 @@ unsafe fn waitable<'a>(item: &rf_awaited) -> Result<Waitable<'a>, Failure> {
                 let id = u16::try_from(item.count).map_err(|_| invalid(format!("participant {}", item.count)))?;
                 Waitable::end_of(&reference::<rf_segment>(handle.cast(), "handle")?.core, id, item.life)
             }
+            _ if what(rf_await::RF_AWAIT_EVENT) => reference::<rf_event>(handle.cast(), "handle")?.core.occurred(),
             other => return Err(invalid(format!("unknown thing to wait for {other}"))),
         })
     }
@@ -137,7 +142,8 @@ pub(super) unsafe fn wait_for<'a>(
 ///
 /// @param items       what to wait for
 /// @param count       how many, 1 to 64; one may be there twice
-/// @param flags       0, or RF_INTERRUPTIBLE
+/// @param flags       0, or RF_INTERRUPTIBLE: a signal handler that ran ends the call, but for one that was installed with
+///                    SA_RESTART, as signal(3) does: after it the kernel goes on with futex_waitv(2) by itself
 /// @param ready       which are ready, the first of the list as bit 0; all that were seen, so that whoever serves them in
 ///                    turn lets none starve
 /// @param timeout_ns  how long to wait; RF_FOREVER, 0 to look

@@ -1,7 +1,7 @@
 //! The event that resets itself: each set lets one through.
 //!
 //! ```text
-//! lock | turn: u32, a futex | word: kept, 0 or 1 | granted: u32 | record[participant]
+//! lock | turn: u32, a futex | word: kept, an event cleared by hand | granted: u32 | record[participant]
 //! record: u64 = life of the participant : 32 | its waiting threads : 32
 //! ```
 //!
@@ -16,7 +16,9 @@
 //! participant, since the dead do not.
 //!
 //! Invariants:
-//! 1. Everything changes under the lock but `turn`, and the record of one who gives up while the lock cannot be had.
+//! 1. Everything changes under the lock but `turn`, the record of one who gives up while the lock cannot be had, and what says
+//!    in `word` that somebody sleeps there: who waits for the event among others, and takes nothing, until a signal is kept, or
+//!    more may go than live and wait (4). Whatever may bring that about changes `word` and wakes them.
 //! 2. Who waits is counted in its record from before it leaves the lock until it takes a signal or gives up.
 //! 3. A set grants a signal if more wait than may go already, else it keeps one. Who waits takes any granted signal;
 //!    who comes takes only what is kept.
@@ -34,7 +36,7 @@
 //! Orderings: those of the lock; `turn`'s are said where they matter.
 
 use super::backoff::Backoff;
-use super::event::Refused;
+use super::event::{Manual, Refused};
 use super::mutex;
 use super::{Fate, Owner, ParticipantId, Peers};
 use crate::layout::event::{EventHeader, Record};
@@ -117,6 +119,8 @@ impl<'a> Auto<'a> {
         if grants {
             self.header.granted.store(granted.saturating_add(1), Ordering::Relaxed);
             self.header.turn.fetch_add(1, Ordering::Relaxed);
+            // Those who wait may all be dead.
+            self.kept().rouse();
         } else {
             self.keep(true);
         }
@@ -151,14 +155,39 @@ impl<'a> Auto<'a> {
         // asks after the death; a set's change in between keeps that up.
         self.header.turn.fetch_add(1, Ordering::Release);
         futex::wake(&self.header.turn, u32::MAX);
+        // What the dead did not take will be kept.
+        self.kept().rouse();
+    }
+
+    /// Whether a signal is kept.
+    pub(super) fn kept(&self) -> Manual<'a> {
+        Manual::new(&self.header.word)
     }
 
     fn is_kept(&self) -> bool {
-        self.header.word.load(Ordering::Relaxed) != 0
+        self.kept().is_set()
     }
 
     fn keep(&self, kept: bool) {
-        self.header.word.store(kept.into(), Ordering::Relaxed);
+        if kept {
+            self.kept().set();
+        } else if self.is_kept() {
+            self.kept().clear();
+        }
+    }
+
+    /// Whether a try would find a signal: one is kept, or will be, since the dead did not take it. A hint, since it looks
+    /// without the lock.
+    pub fn is_ready(&self, peers: &impl Peers) -> bool {
+        if self.is_kept() {
+            return true;
+        }
+        let granted = u64::from(self.header.granted.load(Ordering::Relaxed));
+        let live = |(record, participant): (&Record, ParticipantId)| {
+            let seen = record.load(Ordering::Relaxed);
+            if counts(seen, participant, peers) { u64::from(seen as u32) } else { 0 }
+        };
+        granted > 0 && self.records.iter().zip(1..).map(live).sum::<u64>() < granted
     }
 
     /// Invariant 4. Whether a signal is kept then.
@@ -173,7 +202,7 @@ impl<'a> Auto<'a> {
             if seen as u32 == 0 {
                 continue;
             }
-            if seen >> 32 == peers.life(participant).into() && peers.fate(participant) != Fate::Dead {
+            if counts(seen, participant, peers) {
                 waiting += u64::from(seen as u32);
             } else {
                 let _ = record.compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed);
@@ -238,7 +267,13 @@ impl<'a> Auto<'a> {
         count_out(record);
         self.header.turn.fetch_add(1, Ordering::Relaxed);
         futex::wake(&self.header.turn, 1);
+        self.kept().rouse();
     }
+}
+
+/// Whether somebody who lives waits there (invariant 4).
+fn counts(seen: u64, participant: ParticipantId, peers: &impl Peers) -> bool {
+    seen as u32 != 0 && seen >> 32 == peers.life(participant).into() && peers.fate(participant) != Fate::Dead
 }
 
 /// Changes a record by read-modify-write: one who gives up does so without the lock.

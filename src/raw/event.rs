@@ -39,6 +39,7 @@ use core::ptr::NonNull;
 
 use super::auto_event::Auto;
 use super::backoff::Backoff;
+use super::eventcount::Announced;
 use super::{ParticipantId, Peers};
 use crate::layout::event::{EventHeader, Record, bytes};
 use crate::primitive::{AtomicU32, Ordering};
@@ -67,7 +68,7 @@ pub enum Event<'a> {
     Auto(Auto<'a>),
 }
 
-impl Event<'_> {
+impl<'a> Event<'a> {
     /// The event at `base`, which is `len` bytes long, of a segment with so many participants. `None` if it does not fit.
     ///
     /// # Safety
@@ -89,6 +90,40 @@ impl Event<'_> {
             NonNull::slice_from_raw_parts(base.add(size_of::<EventHeader>()).cast(), participants.into()).as_ref()
         };
         Some(Self::Auto(Auto::new(header, records)))
+    }
+
+    /// The moment for one who begins to wait for it among others: see [`has_occurred`](Self::has_occurred).
+    pub fn moment(&self) -> u32 {
+        match self {
+            Self::Manual(manual) => manual.moment(),
+            Self::Auto(_) => 0,
+        }
+    }
+
+    /// Whether a wait that began at that moment would end at once. An event that resets itself: whether a signal is kept, as
+    /// far as its flag tells.
+    pub fn has_occurred(&self, since: u32) -> bool {
+        match self {
+            Self::Manual(manual) => manual.has_occurred(since),
+            Self::Auto(auto) => auto.kept().is_set(),
+        }
+    }
+
+    /// The same, with what the dead leave to others.
+    pub fn is_ready(&self, since: u32, peers: &impl Peers) -> bool {
+        match self {
+            Self::Manual(manual) => manual.has_occurred(since),
+            Self::Auto(auto) => auto.is_ready(peers),
+        }
+    }
+
+    /// Announces a sleeper who takes nothing. `None`: there is no need. Whoever sets the event, or keeps a signal of one that
+    /// resets itself, wakes all of them.
+    pub fn announce(&self, since: u32) -> Option<Announced<'a>> {
+        match self {
+            Self::Manual(manual) => manual.announce_unless(|seen| happened(seen, since)),
+            Self::Auto(auto) => auto.kept().announce_unless(|seen| seen & SET != 0),
+        }
     }
 
     /// What to do for a dead participant.
@@ -118,6 +153,30 @@ impl<'a> Manual<'a> {
         self.word.load(Ordering::Acquire) & SET != 0
     }
 
+    /// The moment: an epoch.
+    pub fn moment(&self) -> u32 {
+        self.word.load(Ordering::Acquire) / EPOCH
+    }
+
+    /// Whether it is set, or has been since that moment.
+    pub fn has_occurred(&self, since: u32) -> bool {
+        happened(self.word.load(Ordering::Acquire), since)
+    }
+
+    fn announce_unless(&self, ready: impl Fn(u32) -> bool) -> Option<Announced<'a>> {
+        loop {
+            let seen = self.word.load(Ordering::Acquire);
+            if ready(seen) {
+                return None;
+            }
+            // Relaxed: the next look is what counts.
+            let waiting = seen | SLEEPERS;
+            if waiting == seen || exchange(self.word, seen, waiting, Ordering::Relaxed) {
+                return Some(Announced::in_word(self.word, waiting));
+            }
+        }
+    }
+
     /// Waits until it is set, or has been since the call began; `false` if that took too long.
     #[inline]
     pub fn wait(&self, wait: Wait) -> Result<bool, Refused> {
@@ -130,7 +189,7 @@ impl<'a> Manual<'a> {
         if wait.deadline == Deadline::Now {
             return Ok(false);
         }
-        let happened = |seen: u32| seen & SET != 0 || seen / EPOCH != came / EPOCH; // invariant 1
+        let happened = |seen: u32| happened(seen, came / EPOCH);
         let (mut nap, mut backoff) = (Nap::new(), Backoff::new());
         loop {
             let seen = self.word.load(Ordering::Acquire);
@@ -176,10 +235,23 @@ impl<'a> Manual<'a> {
         self.word.fetch_and(!SET, Ordering::AcqRel); // invariant 3
     }
 
+    /// Has whoever sleeps here, or is about to, look again. Only for the flag of an [`Auto`]: it begins another epoch, and is
+    /// not set. So `SLEEPERS` stays (invariant 2). Release: who looks again sees what was before.
+    pub(super) fn rouse(&self) {
+        if self.word.fetch_add(EPOCH, Ordering::AcqRel) & SLEEPERS != 0 {
+            futex::wake(self.word, u32::MAX);
+        }
+    }
+
     /// Wakes whom a dead setter has left asleep. The word is another since, so nobody falls asleep behind the old one.
     pub fn recover(&self) {
         futex::wake(self.word, u32::MAX);
     }
+}
+
+/// Invariant 1.
+fn happened(seen: u32, since: u32) -> bool {
+    seen & SET != 0 || seen / EPOCH != since
 }
 
 #[inline]

@@ -22,7 +22,7 @@
 //!    object where it has slept what that sleeper would have done, whatever it found ready and however the call ends:
 //!    [`Waitable::hand_on`] wakes another where there is something to have, and else leaves the mark by which the next to
 //!    give something back finds the sleepers. Without it, a plain waiter sleeps beside a free lock.
-//! 3. Where everybody is woken (eventcounts, a process that is gone) there is nothing to hand on.
+//! 3. Where everybody is woken (events, eventcounts, a process that is gone) there is nothing to hand on.
 //!
 //! A death leaves behind what the death of a sleeper of each kind leaves: a stray mark, and, of one who was woken and has
 //! not handed on, a sleeper whom the kind's `recover` wakes. Marks of a call that ended are stray marks too: each costs
@@ -34,6 +34,7 @@
 
 use super::backoff::Backoff;
 use super::channel::Channel;
+use super::event::Event;
 use super::eventcount::{self, Announced, Expired};
 use super::queue::Queue;
 use super::semaphore::Semaphore;
@@ -180,6 +181,15 @@ pub enum Awaited<'a, P> {
         /// Who lives.
         peers: &'a P,
     },
+    /// An event is set, or has been since.
+    Occurred {
+        /// The event.
+        event: Event<'a>,
+        /// Since when: [`Event::moment`].
+        since: u32,
+        /// Who lives.
+        peers: &'a P,
+    },
     /// A queue has a message.
     Message {
         /// The queue.
@@ -244,6 +254,7 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
         match *self {
             Self::Lock { word, me, .. } => mutex::seems_ready(word, me),
             Self::Permits { semaphore, permits, .. } => semaphore.seems_ready(permits),
+            Self::Occurred { event, since, .. } => event.has_occurred(since),
             Self::Message { queue, .. } => queue.can_pop(&Unasked),
             Self::Room { queue, .. } => queue.can_push(&Unasked),
             Self::Received { channel } => channel.can_recv(),
@@ -258,6 +269,7 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
         match *self {
             Self::Lock { word, me, peers } => mutex::is_ready(word, me, peers),
             Self::Permits { semaphore, permits, peers, .. } => semaphore.is_ready(permits, peers),
+            Self::Occurred { event, since, peers } => event.is_ready(since, peers),
             Self::Message { queue, peers } => queue.can_pop(peers),
             Self::Room { queue, peers } => queue.can_push(peers),
             // The word first: a successor's life is not taken for this one.
@@ -270,6 +282,7 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
         match *self {
             Self::Lock { word, me, .. } => mutex::announce(word, me),
             Self::Permits { semaphore, permits, me, peers } => semaphore.announce(me, permits, peers),
+            Self::Occurred { event, since, .. } => event.announce(since),
             Self::Message { queue, .. } => Some(Announced::at(queue.not_empty())),
             Self::Room { queue, .. } => Some(Announced::at(queue.not_full())),
             Self::Received { channel } => Some(Announced::at(channel.not_empty())),

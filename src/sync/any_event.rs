@@ -2,6 +2,7 @@
 
 use super::any_mutex::LockFailure;
 use super::event::Reset;
+use super::wait_any::Waitable;
 use crate::error::Error;
 use crate::layout::event::{EventHeader, bytes};
 use crate::raw::Owner;
@@ -123,6 +124,11 @@ impl AnyEvent {
             (_, Event::Manual(manual)) => Ok(manual.is_set()),
             (me, Event::Auto(auto)) => self.settled(auto.is_set(me, self.object.peers())),
         }
+    }
+
+    /// That it is set.
+    pub fn occurred(&self) -> Waitable<'_> {
+        Waitable::occurred(&self.object, self.participants, self.is_auto())
     }
 
     /// Whether it resets itself.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::any_event::AnyEvent;
 use super::any_mutex::LockFailure;
+use super::wait_any::Waitable;
 use crate::error::Error;
 use crate::segment::Segment;
 use crate::segment::directory::Mode;
@@ -142,6 +143,13 @@ impl Event {
     #[inline]
     pub fn is_set(&self) -> Result<bool, LockFailure> {
         self.core.is_set()
+    }
+
+    /// For [`WaitAny`](crate::WaitAny): that it is set, or has been since the wait for several began, also if it was cleared
+    /// at once. Of an auto event: that a signal is kept. A wait for several is not one that a set gives a signal to, and it
+    /// takes none: [`try_wait`](Self::try_wait) does.
+    pub fn occurred(&self) -> Waitable<'_> {
+        self.core.occurred()
     }
 
     /// Whether it resets itself.

@@ -42,7 +42,8 @@ const TURN: u32 = 4;
 ///
 /// So: **try; if there is nothing, arm, wait until it is readable, and try again.** An object that is ready when the
 /// descriptor is armed makes it readable at once, so nothing is missed between a try and the arming; it may also be
-/// readable though there is nothing (any more).
+/// readable though there is nothing (any more). An event that is set, and cleared again before the bridge looks, may be
+/// missed.
 ///
 /// **Cost**: a thread of this process, the bridge, which waits as [`WaitAny::wait`] does while the descriptor is armed,
 /// sleeps without waking up while it is not, and ends when this is dropped. Nobody else pays anything. No signal handler

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::layout::{channel, queue};
 use crate::raw::channel::Channel;
+use crate::raw::event::Event;
 use crate::raw::eventcount::Expired;
 use crate::raw::queue::Queue;
 use crate::raw::semaphore::Semaphore;
@@ -17,10 +18,10 @@ use crate::segment::directory::Object;
 use crate::segment::{ParticipantInfo, Segment};
 use crate::sys::nap::{Deadline, Interruptible};
 
-/// Something that [`WaitAny`] can wait for: a lock that is free, a queue with an item, a process that is gone.
+/// Something that [`WaitAny`] can wait for: a lock that is free, an event, a queue with an item, a process that is gone.
 ///
 /// Made by the object's handle: [`Mutex::unlocked`](crate::Mutex::unlocked),
-/// [`ReentrantMutex::unlocked`](crate::ReentrantMutex::unlocked), [`Semaphore::available`](crate::Semaphore::available),
+/// [`ReentrantMutex::unlocked`](crate::ReentrantMutex::unlocked), [`Semaphore::available`](crate::Semaphore::available), [`Event::occurred`](crate::Event::occurred),
 /// [`Queue::readable`](crate::Queue::readable) and [`writable`](crate::Queue::writable),
 /// [`Channel::readable`](crate::Channel::readable) and [`writable`](crate::Channel::writable); or by [`gone`](Self::gone).
 #[derive(Debug)]
@@ -45,6 +46,7 @@ enum Of<'a> {
 enum What {
     Lock,
     Permits { permits: u32, participants: u16, owned: bool },
+    Occurred { participants: u16, auto: bool },
     Message(queue::Geometry),
     Room(queue::Geometry),
     Received(channel::Geometry),
@@ -60,6 +62,10 @@ impl<'a> Waitable<'a> {
 
     pub(super) fn permits(object: &'a Object, permits: u32, participants: u16, owned: bool) -> Self {
         Self { of: Of::Handle(object), what: What::Permits { permits, participants, owned } }
+    }
+
+    pub(super) fn occurred(object: &'a Object, participants: u16, auto: bool) -> Self {
+        Self { of: Of::Handle(object), what: What::Occurred { participants, auto } }
     }
 
     pub(crate) fn message(object: &'a Object, geometry: queue::Geometry) -> Self {
@@ -151,6 +157,12 @@ impl<'a> Waitable<'a> {
                 let as_before = semaphore.is_owned() == owned;
                 as_before.then_some(Awaited::Permits { semaphore, permits, me, peers })?
             }
+            What::Occurred { participants, auto } => {
+                // SAFETY: as above.
+                let event = unsafe { Event::at(base, object.len(), participants) }?;
+                let as_before = matches!(event, Event::Auto(_)) == auto;
+                as_before.then(|| Awaited::Occurred { event, since: event.moment(), peers })?
+            }
             What::Message(geometry) => Awaited::Message { queue: queue(object, geometry)?, peers },
             What::Room(geometry) => Awaited::Room { queue: queue(object, geometry)?, peers },
             What::Received(geometry) => Awaited::Received { channel: channel(object, geometry)? },
@@ -241,7 +253,7 @@ impl std::error::Error for WaitError {}
 /// A wait for the first of up to 64 objects, of any kinds and in any segments.
 ///
 /// An object is *ready* when a try of its operation would end at once: a lock that is free (or given up, or the calling
-/// thread's own), as many permits as are wanted, a queue or channel with a message or with room (or shut down), a
+/// thread's own), as many permits as are wanted, an event that is set, a queue or channel with a message or with room (or shut down), a
 /// participant that is gone. The wait takes nothing. It is a hint: by the time of the try somebody else may have been
 /// faster, so **try, and wait again if the try finds nothing**. All that were seen ready are told, so that whoever
 /// serves them in turn lets none starve.
@@ -344,7 +356,8 @@ impl<'a> WaitAny<'a> {
     }
 
     /// Whether a signal handler that ran ends a blocked call with [`WaitError::Interrupted`]. Off at first: the call goes
-    /// on, with its deadline.
+    /// on, with its deadline. A handler that was installed with `SA_RESTART` does not end a wait for several: where it
+    /// sleeps, the kernel goes on by itself.
     pub fn set_interruptible(&self, interruptible: bool) {
         self.interruptible.set(interruptible);
     }
