@@ -413,6 +413,25 @@ fn a_lost_signal_is_caught() {
     must_fail("nobody_recovers", "deadlock");
 }
 
+/// The place of a waiter that died is used again: what it was given, and did not take, is its successor's or anybody's.
+#[test]
+fn the_place_of_a_dead_waiter_is_used_again() {
+    at_every_step(2, |step, deaths| {
+        let world = World::new();
+        let other = world.clone();
+        let setter = thread::spawn(move || other.set(1));
+        world.mourn(2, step, deaths, || assert!(world.wait(2, FOREVER)));
+        let me = world.peers.successor(2);
+        setter.join().unwrap();
+        world.set_unless_there(3);
+        assert_eq!(world.auto().wait(me, &world.peers, NOW), Ok(true));
+        assert_eq!(world.auto().wait(me, &world.peers, NOW), Ok(false));
+        // Nobody counts as waiting.
+        world.set(3);
+        assert!(world.is_set(3));
+    });
+}
+
 #[test]
 fn a_setter_of_one_dies_at_every_step() {
     at_every_step(2, |step, deaths| {

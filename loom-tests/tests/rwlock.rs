@@ -17,7 +17,7 @@ use ringfence::layout::rwlock::{RwHeader, RwRecord};
 use ringfence::primitive::{Ordering, death, sequential};
 use ringfence::raw::mutex::Acquired;
 use ringfence::raw::rwlock::{MAX_READERS, Refused, RwLock};
-use ringfence::raw::{Owner, ParticipantId};
+use ringfence::raw::{Owner, ParticipantId, Peers};
 use ringfence::sys::nap::Wait;
 
 const CLOSING: u64 = 1;
@@ -397,6 +397,40 @@ fn a_waiting_reader_dies_at_every_step_beside_another() {
 }
 
 /// Somebody recovers, and is killed at it.
+/// A reader dies wherever it stood, and its place is used again by one who reads too: what the dead has counted is nobody's.
+/// `stamps`: or its successor's, the flaw.
+fn a_place_is_used_again(stamps: bool) {
+    at_every_step(2, move |step, deaths| {
+        let world = World::new();
+        let writer = spawn(&world, |world| world.writes(2));
+        world.mourn(1, step, deaths, || world.reads(1));
+        let me = world.peers.successor(1);
+        let life = if stamps { world.peers.life(1) } else { 0 };
+        world.raw().read(me, life, &world.peers, FOREVER).unwrap();
+        world.look();
+        world.raw().unlock_read(me, life).unwrap();
+        writer.join().unwrap();
+        world.is_free(3);
+    });
+}
+
+#[test]
+fn the_place_of_a_dead_reader_is_used_again() {
+    a_place_is_used_again(true);
+}
+
+/// What the models must catch: a successor that goes on with the count of the dead.
+#[test]
+#[ignore = "fails on purpose"]
+fn the_dead_count_for_their_successors() {
+    a_place_is_used_again(false);
+}
+
+#[test]
+fn a_count_of_the_dead_is_caught() {
+    must_fail("the_dead_count_for_their_successors", "Causality violation");
+}
+
 #[test]
 fn a_recoverer_dies_at_every_step() {
     at_every_step(1, |step, deaths| {

@@ -192,6 +192,27 @@ fn an_owner_dies_at_every_step() {
     });
 }
 
+/// The place of one who died, anywhere, is used again: its permit is not its successor's, and there to be had.
+#[test]
+fn the_place_of_a_dead_owner_is_used_again() {
+    at_every_step(1, |step, deaths| {
+        let world = World::new(1, 1, true);
+        let other = world.clone();
+        let thread = thread::spawn(move || other.pass(1, 1));
+        world.mourn(2, step, deaths, || {
+            world.acquire(2, 1, FOREVER).unwrap();
+            death::crash_point();
+            world.release(2, 1);
+        });
+        let (me, raw) = (world.peers.successor(2), world.raw());
+        raw.acquire(me, 1, &world.peers, FOREVER).unwrap();
+        assert_eq!((raw.taken_by(2), world.acquire(3, 1, NOW)), (1, Err(Refused::WouldBlock)));
+        raw.release(me, 1, &world.peers, FOREVER).unwrap();
+        thread.join().unwrap();
+        assert_eq!(raw.free(owner(3), &world.peers, FOREVER), Ok(1));
+    });
+}
+
 /// A giver dies: its permit is there or not, and if it is, the sleeper gets it.
 #[test]
 fn a_giver_dies_at_every_step() {

@@ -6,7 +6,7 @@
 #![allow(dead_code)] // each test file uses its own part
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize as Count, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32 as Number, AtomicUsize as Count, Ordering::SeqCst};
 
 use loom::sync::atomic::AtomicBool;
 use ringfence::primitive::death;
@@ -31,11 +31,21 @@ pub fn owner(id: ParticipantId) -> Owner {
 /// Who lives: the oracle the algorithms ask.
 pub struct Mortals {
     dead: [AtomicBool; 5],
+    /// Not loom's: no step of a process.
+    lives: [Number; 5],
 }
 
 impl Mortals {
     pub fn new() -> Self {
-        Self { dead: std::array::from_fn(|_| AtomicBool::new(false)) }
+        Self { dead: std::array::from_fn(|_| AtomicBool::new(false)), lives: Default::default() }
+    }
+
+    /// The place of `id`, whose death has been recovered, is another process's from now on: as `owner`, of the life
+    /// [`life`](Peers::life).
+    pub fn successor(&self, id: ParticipantId) -> Owner {
+        let life = self.lives[usize::from(id)].fetch_add(1, SeqCst) + 1;
+        self.dead[usize::from(id)].store(false, loom::sync::atomic::Ordering::SeqCst);
+        Owner::new(id, 7 + life).unwrap()
     }
 
     /// Runs `f` as participant `id`, which is killed before its atomic operation number `step`.
@@ -68,6 +78,10 @@ impl Peers for Mortals {
             Some(dead) if dead.load(loom::sync::atomic::Ordering::SeqCst) => Fate::Dead,
             Some(_) => Fate::Alive,
         }
+    }
+
+    fn life(&self, participant: ParticipantId) -> u32 {
+        self.lives.get(usize::from(participant)).map_or(0, |life| life.load(SeqCst))
     }
 }
 
