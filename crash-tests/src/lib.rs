@@ -67,6 +67,7 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(locks::scenarios::<rwlock::ApiRwLock>("RwLock"));
     all.extend(locks::scenarios::<rwlock::ApiUpgrade>("RwLock upgrade"));
     all.extend(locks::scenarios::<rwlock::ApiReader>("RwLock reader"));
+    all.extend(locks::scenarios::<rwlock::ApiGate>("RwLock gate"));
     all.extend(events::scenarios());
     all.extend(condvar::scenarios());
     all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
@@ -100,6 +101,10 @@ fn controls() -> Vec<Scenario> {
         chain::scenario::<hidden::Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover])
             .must_fail(Class::Stuck),
         scenario::<Raw<SwapUnlock>>("broken: swap unlock", Case::Barger, "barger", false).must_fail(Class::Stuck),
+        scenario::<Raw<flawed::ClearsFirst>>("broken: lock clears first", Case::Contended, "contended", false)
+            .must_fail(Class::Stuck),
+        scenario::<Raw<flawed::Unrecovered>>("broken: rwlock unrecovered", Case::Contended, "contended", false)
+            .must_fail(Class::Stuck),
         wait_any::control(),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Free, "free", true).must_fail(Class::Stuck),
         scenario::<Raw<NotRobust>>("broken: not robust", Case::Contended, "contended", true).must_fail(Class::Stuck),

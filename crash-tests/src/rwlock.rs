@@ -5,6 +5,7 @@
 //! | [`ApiRwLock`] | writes, and goes on as a reader |
 //! | [`ApiUpgrade`] | reads as the upgradable reader, becomes the writer, goes back |
 //! | [`ApiReader`] | of a victim: reads; of the others: writes |
+//! | [`ApiGate`] | of who is judged: reads, and writes afterwards; of the others: writes. So it sleeps at the gate |
 //!
 //! The judge enters twice as a writer at the end: as long as anything counts as a reader or a writer, that hangs.
 
@@ -80,6 +81,11 @@ impl Joined {
 
     fn write(&self, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String> {
         cue.stage.store(stage::ASKED, Release);
+        self.write_after(cue, inside)
+    }
+
+    /// The same by one who has asked already.
+    fn write_after(&self, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String> {
         let (mut guard, died) = told(self.lock.write())?;
         let count = self.change(&mut guard, died, cue, inside);
         let guard = guard.downgrade().map_err(|error| error.to_string())?;
@@ -190,6 +196,47 @@ impl LockKind for ApiReader {
         drop(guard);
         cue.stage.store(stage::OUT, Release);
         Ok(0)
+    }
+
+    fn recover(joined: &mut Joined, _: Role) {
+        joined.segment.recover().expect("recovery is possible");
+    }
+
+    fn digest(board: &'static Board) -> Digest {
+        digest(board)
+    }
+}
+
+/// Who is judged reads first.
+#[derive(Debug)]
+pub struct ApiGate;
+
+impl LockKind for ApiGate {
+    type Joined = Joined;
+
+    fn reset(board: &'static Board) {
+        reset(board);
+    }
+
+    fn join(board: &'static Board, role: Role) -> Joined {
+        joined(board, role)
+    }
+
+    /// Nobody gets in before a reader that waits.
+    const BARGERS: bool = false;
+
+    fn critical(joined: &mut Joined, cue: &Cue, inside: impl FnOnce(Entry)) -> Result<u64, String> {
+        if !matches!(joined.role, Role::Survivor | Role::Fresh) {
+            return joined.write(cue, inside);
+        }
+        cue.stage.store(stage::ASKED, Release);
+        let (guard, died) = told(joined.lock.read())?;
+        cue.stage.store(stage::INSIDE, Release);
+        inside(Entry { died, found: joined.pair() });
+        joined.look(died)?;
+        drop(guard);
+        // A reader cannot make it consistent: it is told once more, as the writer that can.
+        joined.write_after(cue, |_| ())
     }
 
     fn recover(joined: &mut Joined, _: Role) {

@@ -7,17 +7,18 @@
 //! 5. The victim goes on to its end. Nothing of the newcomer's may change.
 //! 6. A contender waits for what the newcomer owns, the newcomer ends its operation, and the contender gets it.
 //!
-//! Where the middle of an operation is, the bytes say: behind the first instruction that changes any.
+//! Where the middle of an operation is, the bytes say: behind the first instruction that changes any; of a lock, who is inside.
 
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use crate::api::{ApiChannel, ApiMutex, ApiQueue};
+use crate::api::{ApiChannel, ApiMutex, ApiQueue, ApiReentrant, ApiSemaphore};
 use crate::board::{Board, Cue, Digest, Role};
 use crate::fifos::{Fifo, NOW};
-use crate::locks::{FOREVER, LockKind, Raw};
+use crate::locks::{FOREVER, LockKind, Raw, stage};
 use crate::os::LIMIT;
 use crate::report::Class;
+use crate::rwlock::{ApiRwLock, ApiUpgrade};
 use crate::scenario::{Options, Point, Scenario, explore, park};
 use crate::step::{Stop, Victim, marker};
 use crate::{channel, locks, queue};
@@ -42,6 +43,10 @@ pub trait Work: 'static {
     fn place(joined: &Self::Joined, pid: i32) -> Option<u64>;
     /// The state.
     fn digest(board: &'static Board) -> Digest;
+    /// Whether somebody is in the middle of its operation, before which the state was that.
+    fn amid(board: &'static Board, _role: Role, before: u64) -> bool {
+        Self::digest(board).value() != before
+    }
     /// Whether what newcomer and contender said is right.
     fn verdict(newcomer: &Cue, contender: &Cue) -> Result<(), (Class, String)>;
 }
@@ -91,6 +96,10 @@ impl<K: LockKind> Work for OfLock<K> {
 
     fn digest(board: &'static Board) -> Digest {
         K::digest(board)
+    }
+
+    fn amid(board: &'static Board, role: Role, _: u64) -> bool {
+        board.cue(role).stage.load(Acquire) == stage::INSIDE
     }
 
     fn verdict(newcomer: &Cue, contender: &Cue) -> Result<(), (Class, String)> {
@@ -170,6 +179,10 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario::<OfFifo<channel::Shipped, 1>>("channel[1]"),
         scenario::<OfFifo<channel::Shipped, 2>>("channel[2]"),
         scenario::<OfLock<ApiMutex>>("Mutex"),
+        scenario::<OfLock<ApiReentrant>>("ReentrantMutex"),
+        scenario::<OfLock<ApiSemaphore>>("Semaphore"),
+        scenario::<OfLock<ApiRwLock>>("RwLock"),
+        scenario::<OfLock<ApiUpgrade>>("RwLock upgrade"),
         scenario::<OfFifo<ApiQueue, 2>>("Queue[2]"),
         scenario::<OfFifo<ApiChannel, 2>>("Channel[2]"),
     ]
@@ -195,6 +208,7 @@ fn midway<W: Work>(point: &mut Point<'_>, role: Role, whole: bool) -> Result<Vic
         let mut joined = W::join(board, role);
         if whole {
             W::whole(&mut joined, cue);
+            cue.stage.store(0, Release);
         }
         marker();
         W::operate(&mut joined, cue);
@@ -203,7 +217,7 @@ fn midway<W: Work>(point: &mut Point<'_>, role: Role, whole: bool) -> Result<Vic
     });
     let mut worker = begun.ok_or((Class::Stuck, format!("the {role:?} cannot work")))?;
     let before = W::digest(board).value();
-    while W::digest(board).value() == before {
+    while !W::amid(board, role, before) {
         match worker.step() {
             Stop::Trapped if worker.steps() < 5000 => {}
             stop => return Err((Class::Stuck, format!("the {role:?} in the middle: {stop:?}"))),

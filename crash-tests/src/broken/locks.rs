@@ -5,11 +5,18 @@
 //!   tells nobody of them.
 //! - [`Stores`]: the library's lock with a recovery that asks first and then stores, whatever is there by then.
 //! - [`Once`]: the library's lock with a recovery that does nothing while another does, and one that died never stops.
+//! - [`ClearsFirst`]: the library's lock with an unlock that takes the sleepers' mark out before it wakes one. Killed in
+//!   between, it leaves a sleeper whom no unlock and no recovery looks for.
+//! - [`Unrecovered`]: the library's rwlock, written, with a recovery that does nothing. (By the public API whoever comes
+//!   recovers the dead, so that nothing can be left out there.)
 //! - [`NotRobust`]: the three-state futex mutex, which has no idea who holds it.
 
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicU32, fence};
 
+use ringfence::raw::mutex::Acquired;
+use ringfence::raw::rwlock::RwLock;
 use ringfence::raw::{Fate, Peers, eventcount};
 use ringfence::sys::futex;
 use ringfence::sys::nap::Nap;
@@ -147,3 +154,61 @@ shipped_but_for_recovery!(Once, |board: &'static Board, role, dead: Role| {
         begun.store(0, Release);
     }
 });
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct ClearsFirst;
+
+impl RawLock for ClearsFirst {
+    fn lock(board: &'static Board, role: Role) -> Result<bool, String> {
+        Shipped::lock(board, role)
+    }
+
+    fn unlock(board: &'static Board, _: Role) {
+        let lock = Shipped::word(board);
+        lock.owner.store(0, Release);
+        fence(SeqCst);
+        let (word, seen) = (&lock.waiters.word, lock.waiters.word.load(Relaxed));
+        if seen & 1 != 0 && word.compare_exchange(seen, seen.wrapping_add(4) & !1, Relaxed, Relaxed).is_ok() {
+            futex::wake(word, 1);
+        }
+    }
+
+    fn make_consistent(board: &'static Board, role: Role) {
+        Shipped::make_consistent(board, role);
+    }
+
+    fn recover(board: &'static Board, role: Role, dead: Role) {
+        Shipped::recover(board, role, dead);
+    }
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Unrecovered;
+
+impl Unrecovered {
+    fn of(board: &'static Board) -> RwLock<'static> {
+        let arena = &board.arena;
+        // SAFETY: the arena is mapped for good, aligned, and of atomics; zero is a free lock.
+        let lock = unsafe { RwLock::at(NonNull::from(arena).cast(), size_of_val(arena) as u64, 12) };
+        lock.expect("it fits")
+    }
+}
+
+impl RawLock for Unrecovered {
+    fn lock(board: &'static Board, role: Role) -> Result<bool, String> {
+        let written = Self::of(board).write(role.owner(), &Oracle(board), FOREVER);
+        written.map(|acquired| acquired == Acquired::OwnerDied).map_err(|refused| format!("{refused:?}"))
+    }
+
+    fn unlock(board: &'static Board, role: Role) {
+        Self::of(board).unlock_write(role.owner(), false).expect("the owner unlocks");
+    }
+
+    fn make_consistent(board: &'static Board, role: Role) {
+        Self::of(board).make_consistent(role.owner()).expect("the owner repairs");
+    }
+
+    fn recover(_: &'static Board, _: Role, _: Role) {}
+}
