@@ -231,12 +231,10 @@ impl LockKind for ApiGate {
         }
         cue.stage.store(stage::ASKED, Release);
         let (guard, died) = told(joined.lock.read())?;
-        cue.stage.store(stage::INSIDE, Release);
-        inside(Entry { died, found: joined.pair() });
         joined.look(died)?;
         drop(guard);
-        // A reader cannot make it consistent: it is told once more, as the writer that can.
-        joined.write_after(cue, |_| ())
+        // A reader cannot make it consistent: it is told once more, as the writer that can. It may be of another death.
+        joined.write_after(cue, |entry| inside(Entry { died: died || entry.died, ..entry }))
     }
 
     fn recover(joined: &mut Joined, _: Role) {
