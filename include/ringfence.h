@@ -161,6 +161,13 @@ typedef enum rf_status {
      * the out-parameter.
      */
     RF_DIFFERENT = 2,
+    /**
+     * It is not done yet, and it is the calling thread's turn to do it: do it, then call `rf_once_complete`, or
+     * `rf_once_abandon` to leave it to the next.
+     */
+    RF_YOUR_TURN = 5,
+    /** The same, and whoever had the turn last died or gave up: something may be half done. */
+    RF_YOUR_TURN_AGAIN = 6,
     /** An argument is NULL that must not be, a number is out of range, an enum value or a flag is unknown. */
     RF_E_INVALID = -1,
     /**
@@ -235,6 +242,8 @@ typedef enum rf_status {
     RF_E_BROKEN = -35,
     /** Others wait at the condition variable with another mutex, or the mutex lies in another segment. */
     RF_E_OTHER_MUTEX = -36,
+    /** It is done already, or has its value. */
+    RF_E_COMPLETED = -38,
     /** No room, and the call was not to wait. */
     RF_E_FULL = -40,
     /** Nothing there, and the call was not to wait. */
@@ -253,7 +262,7 @@ typedef enum rf_status {
     RF_E_NOT_LEASED = -47,
     /** One message more was reported done than was taken. */
     RF_E_TOO_MANY_DONE = -48,
-    /** The result is not there yet. */
+    /** The result, or the value, is not there yet. */
     RF_E_NOT_READY = -60,
     /** The process that worked on it died. */
     RF_E_WORKER_DIED = -61,
@@ -1434,6 +1443,256 @@ int rf_condvar_waiting(const struct rf_condvar *condvar,
  */
 int rf_condvar_close(struct rf_condvar *condvar);
 
+/* # Once
+ *
+ * Something that one of many processes does once: all others wait until it is done.
+ *
+ *     switch (rf_once_begin(once, RF_FOREVER)) {
+ *     case RF_YOUR_TURN_AGAIN:
+ *         tidy_up();                          // whoever had the turn was killed, or gave up
+ *         // fall through
+ *     case RF_YOUR_TURN:
+ *         status = prepare();
+ *         if (status == 0) rf_once_complete(once); else rf_once_abandon(once);
+ *         break;
+ *     case RF_OK:                             // it is done
+ *         break;
+ *     }
+ *
+ * The turn is a thread's: only it may end it, and if it asks again in the middle that is an error
+ * (`RF_E_WOULD_DEADLOCK`), not a hang. A thread or process that ends in its turn has not done it: the next one has the turn.
+ * Whoever sees that it is done sees what was done. Once it is done, a call makes no system call. With a value beside it, it
+ * is a `rf_once_value`.
+ */
+
+/** A handle to a once. */
+typedef struct rf_once rf_once;
+
+/**
+ * Opens the once of that name, or makes it, not done.
+ *
+ * @param segment  where it lives
+ * @param name     its name in the segment
+ * @param flags    of `rf_flags`
+ * @param out      the handle; `rf_once_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE, RF_E_WRONG_SHAPE (one with a value), RF_E_NO_SPACE,
+ * RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
+ *
+ * Crash: killed in the middle, nobody ever sees half a once.
+ */
+int rf_once_open(const rf_segment *segment, const char *name, int flags, struct rf_once **out);
+
+/**
+ * Waits until it is done, or it is the calling thread's turn to do it.
+ *
+ * @param once        the once
+ * @param timeout_ns  how long to wait for somebody who is at it; RF_FOREVER, 0 to try
+ * @return RF_OK (it is done); RF_YOUR_TURN, RF_YOUR_TURN_AGAIN (see above); RF_E_BUSY (somebody is at it, and not to wait),
+ * RF_E_TIMED_OUT, RF_E_INTERRUPTED, RF_E_WOULD_DEADLOCK (the calling thread is at it), RF_E_CORRUPTED
+ *
+ * Threads, processes: any. Crash: a thread or process that ends in its turn passes it on to the next with
+ * RF_YOUR_TURN_AGAIN, within a tenth of a second to one that already waits.
+ */
+int rf_once_begin(const struct rf_once *once,
+                  int64_t timeout_ns);
+
+/**
+ * Says that it is done, and ends the turn: all who wait go on.
+ *
+ * @param once  the once
+ * @return RF_OK; RF_E_NOT_OWNER (it is not the calling thread's turn)
+ *
+ * Crash: killed in the middle, it is done, or the next one's turn with RF_YOUR_TURN_AGAIN.
+ */
+int rf_once_complete(const struct rf_once *once);
+
+/**
+ * Ends the turn without having done it: it is the next one's, with RF_YOUR_TURN_AGAIN.
+ *
+ * @param once  the once
+ * @return RF_OK; RF_E_NOT_OWNER (it is not the calling thread's turn)
+ */
+int rf_once_abandon(const struct rf_once *once);
+
+/**
+ * Waits until somebody else has done it, also if nobody is at it yet.
+ *
+ * @param once        the once
+ * @param timeout_ns  how long to wait; RF_FOREVER, 0 to look
+ * @return RF_OK (it is done); RF_E_BUSY (it is not, and not to wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED,
+ * RF_E_WOULD_DEADLOCK (the calling thread is at it), RF_E_CORRUPTED
+ *
+ * Threads, processes: any.
+ */
+int rf_once_wait(const struct rf_once *once, int64_t timeout_ns);
+
+/**
+ * Whether it is done.
+ *
+ * @param once       the once
+ * @param completed  1 or 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_once_is_completed(const struct rf_once *once, int *completed);
+
+/**
+ * Which process has the turn: for humans who look for the cause of a hang. It may change at once.
+ *
+ * @param once  the once
+ * @param pid   its process id as it sees itself; 0 if nobody is at it
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_once_holder(const struct rf_once *once, int32_t *pid);
+
+/**
+ * Gives the handle back. A turn that the calling thread has remains its own.
+ *
+ * @param once  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_once_close(struct rf_once *once);
+
+/* # Values that are set once
+ *
+ * A value that one of many processes sets, once, and that all of them then read: a `rf_once` with bytes beside it. Whoever
+ * gets the value gets the whole of it, and it never changes. A process that dies before it has completed the value leaves
+ * nothing of it.
+ *
+ *     switch (rf_once_value_begin(table, &row, RF_FOREVER)) {
+ *     case RF_YOUR_TURN:
+ *     case RF_YOUR_TURN_AGAIN:
+ *         row = find_out();
+ *         rf_once_value_complete(table, &row);
+ *         // fall through
+ *     case RF_OK:
+ *         use(&row);
+ *     }
+ *
+ * The type is given as for a `rf_value`. `RF_BOOL` is 0 or 1: every other byte counts as 1.
+ */
+
+/** A handle to a value that is set once. */
+typedef struct rf_once_value rf_once_value;
+
+/**
+ * Opens the value of that name, or makes it, not set.
+ *
+ * @param segment  where it lives
+ * @param name     its name in the segment
+ * @param flags    of `rf_flags`
+ * @param type     of `rf_type`; both sides name the same one
+ * @param size     bytes of the value; for scalars 0 will do
+ * @param align    its alignment (`_Alignof`), a power of two, at most 128; for scalars 0 will do
+ * @param tag      RF_STRUCT: a name for the type that both sides must use; NULL or "" for none
+ * @param out      the handle; `rf_once_value_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another type),
+ * RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
+ *
+ * Crash: killed in the middle, nobody ever sees half of it.
+ */
+int rf_once_value_open(const rf_segment *segment,
+                       const char *name,
+                       int flags,
+                       int type,
+                       size_t size,
+                       size_t align,
+                       const char *tag,
+                       struct rf_once_value **out);
+
+/**
+ * Reads the value. One load and the copying: it never waits.
+ *
+ * @param value  the value
+ * @param out    room for it; of an RF_BOOL, 0 or 1 whatever lies in memory
+ * @return RF_OK, RF_E_NOT_READY (there is none yet), RF_E_INVALID
+ *
+ * Threads, processes: any number at once.
+ */
+int rf_once_value_get(const struct rf_once_value *value, void *out);
+
+/**
+ * Reads the value, or gives the calling thread the turn to set it.
+ *
+ * @param value       the value
+ * @param out         room for it; written if the result is RF_OK
+ * @param timeout_ns  how long to wait for somebody who is at it; RF_FOREVER, 0 to try
+ * @return RF_OK (there is one); RF_YOUR_TURN, RF_YOUR_TURN_AGAIN (the last to have the turn died or gave up): end it by
+ * `rf_once_value_complete` or `rf_once_value_abandon`; RF_E_BUSY (somebody is at it, and not to wait), RF_E_TIMED_OUT,
+ * RF_E_INTERRUPTED, RF_E_WOULD_DEADLOCK (the calling thread is at it), RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads, processes: any. Crash: a thread or process that ends in its turn passes it on to the next with
+ * RF_YOUR_TURN_AGAIN, within a tenth of a second to one that already waits.
+ */
+int rf_once_value_begin(const struct rf_once_value *value, void *out, int64_t timeout_ns);
+
+/**
+ * Sets the value, and ends the turn: all who wait go on.
+ *
+ * @param value  the value
+ * @param new    its bytes; of an RF_BOOL, every byte but 0 is written as 1
+ * @return RF_OK; RF_E_NOT_OWNER (it is not the calling thread's turn), RF_E_INVALID
+ *
+ * Crash: killed in the middle, there is a value, or it is the next one's turn with RF_YOUR_TURN_AGAIN.
+ */
+int rf_once_value_complete(const struct rf_once_value *value, const void *new_);
+
+/**
+ * Ends the turn without a value: it is the next one's, with RF_YOUR_TURN_AGAIN.
+ *
+ * @param value  the value
+ * @return RF_OK; RF_E_NOT_OWNER (it is not the calling thread's turn)
+ */
+int rf_once_value_abandon(const struct rf_once_value *value);
+
+/**
+ * Sets the value if there is none: a turn and its end in one call.
+ *
+ * @param value       the value
+ * @param new         its bytes; of an RF_BOOL, every byte but 0 is written as 1
+ * @param timeout_ns  how long to wait for somebody who is at it; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_COMPLETED (there is one, and it stays); RF_E_BUSY (somebody is at it, and not to wait),
+ * RF_E_TIMED_OUT, RF_E_INTERRUPTED, RF_E_WOULD_DEADLOCK (the calling thread is at it), RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads, processes: any. Crash: killed in the middle, it is set or not.
+ */
+int rf_once_value_set(const struct rf_once_value *value, const void *new_, int64_t timeout_ns);
+
+/**
+ * Waits until somebody else has set the value, and reads it.
+ *
+ * @param value       the value
+ * @param out         room for it
+ * @param timeout_ns  how long to wait; RF_FOREVER, 0 to look
+ * @return RF_OK; RF_E_BUSY (there is none, and not to wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED,
+ * RF_E_WOULD_DEADLOCK (the calling thread is at it), RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads, processes: any.
+ */
+int rf_once_value_wait(const struct rf_once_value *value, void *out, int64_t timeout_ns);
+
+/**
+ * Which process has the turn: for humans who look for the cause of a hang. It may change at once.
+ *
+ * @param value  the value
+ * @param pid    its process id as it sees itself; 0 if nobody is at it
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_once_value_holder(const struct rf_once_value *value, int32_t *pid);
+
+/**
+ * Gives the handle back. The value stays; a turn that the calling thread has remains its own.
+ *
+ * @param value  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_once_value_close(struct rf_once_value *value);
+
 /* # Values
  *
  * One typed value that processes share. What is read is always a value that was written, whole: scalars (everything but
@@ -2065,7 +2324,8 @@ int rf_channel_close(struct rf_channel *channel);
 /* # Waiting for one of several
  *
  * `rf_wait_any` waits until the first of up to 64 things is ready: a lock is free, permits are there, an event is
- * set, a queue or a channel has a message or room, a process is gone. They may be of any kinds and in any segments.
+ * set, a queue or a channel has a message or room, something that is done once is done, a process is gone. They may be
+ * of any kinds and in any segments.
  *
  * *Ready* means that the call which does not wait (`rf_mutex_lock(m, 0)`, `rf_queue_pop(q, &item, 0)`) would not come back
  * for want of it: it would succeed, or fail for another reason, as on a queue that is shut down. Nothing is taken. It is a
@@ -2102,6 +2362,10 @@ typedef enum rf_await {
      * reset, a signal is kept, which `rf_event_wait(event, 0)` takes.
      */
     RF_AWAIT_EVENT = 9,
+    /** `handle` is a `rf_once`: it is done. */
+    RF_AWAIT_ONCE = 10,
+    /** `handle` is a `rf_once_value`: there is a value. */
+    RF_AWAIT_ONCE_VALUE = 11,
 } rf_await;
 
 /** One of the things to wait for. Its handle stays open, and is not closed, during the call. */

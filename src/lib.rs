@@ -60,9 +60,10 @@ pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
 pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
 #[cfg(not(ringfence_loom))]
 pub use sync::{
-    ChangeError, Condvar, CondvarError, CondvarGuard, Event, LockError, LockFailure, Mutex, MutexGuard, Permits, Ready,
-    ReadyFd, ReentrantMutex, ReentrantMutexGuard, Reset, RwLock, RwLockReadGuard, RwLockUpgradableGuard,
-    RwLockWriteGuard, Semaphore, SemaphoreOptions, WaitAny, WaitError, Waitable, Woken,
+    ChangeError, Condvar, CondvarError, CondvarGuard, Event, InitError, LockError, LockFailure, Mutex, MutexGuard,
+    Once, OnceGuard, OnceState, OnceValue, Permits, Ready, ReadyFd, ReentrantMutex, ReentrantMutexGuard, Reset, RwLock,
+    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Semaphore, SemaphoreOptions, SetError, WaitAny,
+    WaitError, Waitable, Woken,
 };
 
 /// The README's program builds.

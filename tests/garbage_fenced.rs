@@ -14,13 +14,13 @@ use std::time::Duration;
 use common::{Parts, Role, fork, kill, reap, role, until};
 use fenced::{Fenced, Random, report_signals, working_at};
 use ringfence::{
-    Array, Channel, Condvar, CondvarError, Error, Event, LockError, Mutex, ObjectInfo, PopError, Queue, RecvError,
-    Reset, RwLock, Segment, SegmentOptions, Value, WaitAny,
+    Array, Channel, Condvar, CondvarError, Error, Event, LockError, Mutex, ObjectInfo, OnceValue, PopError, Queue,
+    RecvError, Reset, RwLock, Segment, SegmentOptions, Value, WaitAny,
 };
 
 /// So many that the records of an event, one for each, end where it ends.
 const PARTICIPANTS: u64 = 16;
-const OBJECTS: u64 = 13;
+const OBJECTS: u64 = 14;
 const LEN: usize = 4 * 4096;
 const CAPACITY: usize = 12;
 const RING: usize = 256;
@@ -38,7 +38,8 @@ const DIRECTORY_LOCK: usize = 152;
 /// The objects, in the order in which they lie in the heap but that the one under test comes last. All but the array of
 /// bytes in front fill what they take up, so that the last one's last byte is the segment's (of the rwlock the last word but
 /// one).
-const KINDS: [&str; 10] = ["mutex", "value", "array", "rows", "queue", "channel", "rwlock", "flag", "bell", "condvar"];
+const KINDS: [&str; 11] =
+    ["mutex", "value", "array", "rows", "queue", "channel", "rwlock", "flag", "bell", "condvar", "once"];
 
 #[test]
 fn role_entry() {
@@ -76,9 +77,11 @@ macro_rules! tests {
     )*};
 }
 
-tests!(mutex value array rows queue channel rwlock flag bell condvar);
+tests!(mutex value array rows queue channel rwlock flag bell condvar once);
 
 type Wide = [u64; 7];
+/// Ends where its object does.
+type Settled = [u64; 14];
 /// A value of it ends 8 bytes before its object does: none ends with it.
 type Long = [u64; 6];
 type Row = [u64; 3];
@@ -95,6 +98,7 @@ struct Handles {
     flag: Event,
     bell: Event,
     condvar: Condvar,
+    once: OnceValue<Settled>,
 }
 
 impl Handles {
@@ -111,6 +115,7 @@ impl Handles {
             flag: Event::open(segment, "flag")?,
             bell: Event::open(segment, "bell")?,
             condvar: Condvar::open(segment, "condvar")?,
+            once: OnceValue::open(segment, "once")?,
         })
     }
 }
@@ -127,6 +132,7 @@ fn create(segment: &Segment, kind: &str) -> Result<(), Error> {
         "flag" => Event::create(segment, kind, Reset::Manual).map(drop),
         "bell" => Event::create(segment, kind, Reset::Auto).map(drop),
         "condvar" => Condvar::create(segment, kind, 4).map(drop),
+        "once" => OnceValue::<Settled>::create(segment, kind).map(drop),
         _ => unreachable!("{kind}"),
     }
 }
@@ -263,6 +269,13 @@ fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
         tally.count(what, event.wait_timeout(short));
     }
 
+    let _ = (open.once.get(), open.once.holder());
+    tally.count("wait for a value", open.once.wait_timeout(short));
+    for made in [Err(()), Ok([7; 14])] {
+        tally.count("make a value", open.once.get_or_try_init_timeout(short, |_| made));
+    }
+    tally.count("wait for a value", open.once.wait_timeout(short));
+
     let (queue, channel) = (&open.queue, &open.channel);
     let items = [
         open.mutex.unlocked(),
@@ -272,9 +285,10 @@ fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
         queue.writable(),
         channel.readable(),
         channel.writable(max / 2),
+        open.once.completed(),
     ];
     let ready = tally.count("wait", WaitAny::new(items).unwrap().wait_timeout(short));
-    assert!(ready.is_none_or(|ready| ready.bits() != 0 && ready.bits() >> 7 == 0));
+    assert!(ready.is_none_or(|ready| ready.bits() != 0 && ready.bits() >> 8 == 0));
 }
 
 struct Scene {
@@ -329,6 +343,10 @@ impl Scene {
                 scope.spawn(|| open.condvar.wait(open.mutex.lock().unwrap()).map(drop).is_ok());
                 until("the waiter", || open.condvar.waiting() == 1);
                 std::mem::forget((open.mutex.lock(), open.rwlock.read()));
+                let _ = open.once.get_or_init(|_| {
+                    kill(std::process::id() as i32);
+                    [0; 14]
+                });
                 kill(std::process::id() as i32);
             });
         });
@@ -406,6 +424,7 @@ impl Scene {
         drop(before);
         println!("{last}: {turn} values: {:?}", tally.0);
         tally.expect(&["lock", "push", "pop", "send", "recv", "open", "create", "Corrupted", "rows", "flag", "bell"]);
+        tally.expect(&["wait for a value", "make a value", "Failed"]);
         tally.expect(&["read", "write", "upgradable", "upgrade", "downgrade"]);
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{Memory, die_with_parent, fork, kill, reap};
 use filter::{ALLOW, KILL, Rule};
-use ringfence::{Array, Channel, Mutex, Queue, RawValue, Segment, SegmentOptions, Value};
+use ringfence::{Array, Channel, Mutex, Once, OnceValue, Queue, RawValue, Segment, SegmentOptions, Value};
 
 const OPERATIONS: u32 = 1000;
 
@@ -89,6 +89,24 @@ fn nobody_waits_and_nobody_calls_the_system() {
         rows.fill([1; 3]).unwrap();
     };
     assert!(is_quiet(round), "arrays");
+
+    let once = Once::create(&segment, "once").unwrap();
+    let settled = OnceValue::<[u64; 3]>::create(&segment, "settled").unwrap();
+    // Its turns too, as long as nobody waits.
+    assert!(is_quiet(|| drop(once.begin().unwrap().expect("a turn"))), "turns");
+    once.call_once(|_| ()).unwrap();
+    settled.set([7; 3]).unwrap();
+    let round = || {
+        once.call_once(|_| panic!("twice")).unwrap();
+        once.wait().unwrap();
+        assert!(once.is_completed() && once.begin().unwrap().is_none());
+        assert_eq!(
+            (settled.get(), settled.get_or_init(|_| [8; 3]), settled.wait()),
+            (Some([7; 3]), Ok([7; 3]), Ok([7; 3]))
+        );
+        assert!(settled.set([9; 3]).is_err());
+    };
+    assert!(is_quiet(round), "what is done");
 }
 
 #[test]

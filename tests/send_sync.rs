@@ -3,10 +3,11 @@
 
 use ringfence::{
     Array, ArrayGuard, CChar, ChangeError, Channel, CloseError, Condvar, CondvarError, Element, ElementError, Error,
-    Event, LockError, LockFailure, Mutex, MutexGuard, ObjectInfo, OutOfRange, ParticipantInfo, Permits, PopError,
-    PushError, Queue, RawArray, RawValue, Ready, ReadyFd, RecvError, ReentrantMutex, ReentrantMutexGuard, Reset,
-    RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo, SegmentOptions, Semaphore,
-    SemaphoreOptions, SendError, SweepReport, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable, Woken,
+    Event, InitError, LockError, LockFailure, Mutex, MutexGuard, ObjectInfo, Once, OnceGuard, OnceState, OnceValue,
+    OutOfRange, ParticipantInfo, Permits, PopError, PushError, Queue, RawArray, RawValue, Ready, ReadyFd, RecvError,
+    ReentrantMutex, ReentrantMutexGuard, Reset, RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard,
+    Segment, SegmentInfo, SegmentOptions, Semaphore, SemaphoreOptions, SendError, SetError, SweepReport, Unlink, Value,
+    ValueGuard, WaitAny, WaitError, Waitable, Woken,
 };
 
 const fn send_and_sync<T: Send + Sync>() {}
@@ -33,6 +34,7 @@ const _: () = {
     send_and_sync::<(RwLock<u64>, ReentrantMutex, Semaphore, Permits<'static>, SemaphoreOptions)>();
     send_and_sync::<(Event, Reset)>();
     send_and_sync::<(Condvar, CondvarError<()>, Woken)>();
+    send_and_sync::<(Once, OnceState, OnceValue<u64>, InitError<()>, SetError<u64>)>();
     send_and_sync::<(WaitAny<'static>, Waitable<'static>, Ready, ReadyFd, WaitError)>();
     send_and_sync::<(SegmentOptions, Unlink, SegmentInfo, ObjectInfo, ParticipantInfo, SweepReport)>();
     send_and_sync::<(Error, CloseError, Element, CChar)>();
@@ -52,6 +54,8 @@ not!(Send: MutexGuard<'static, u64>, ReentrantMutexGuard<'static>, ValueGuard<'s
 not!(Sync: MutexGuard<'static, u64>, ReentrantMutexGuard<'static>, ValueGuard<'static, u64>, ArrayGuard<'static>);
 not!(Send: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
 not!(Sync: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
+not!(Send: OnceGuard<'static>);
+not!(Sync: OnceGuard<'static>);
 not!(Send: ChangeError<RwLockWriteGuard<'static, u64>>);
 not!(Send: LockError<MutexGuard<'static, u64>>, CondvarError<MutexGuard<'static, u64>>);
 not!(Sync: LockError<MutexGuard<'static, u64>>, CondvarError<MutexGuard<'static, u64>>);

@@ -8,6 +8,7 @@ pub mod event;
 pub mod idle;
 pub mod limits;
 pub mod lock;
+pub mod once;
 pub mod ours;
 pub mod queue;
 pub mod rwlock;

@@ -16,8 +16,8 @@
 //!
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
-//! - [`locks`], [`rwlock`], [`condvar`], [`cells`], [`chain`], [`asleep`], [`events`], [`stopped`], [`life`], [`overtaken`],
-//!   [`wait_any`]: the scenarios; [`broken`]: negative controls
+//! - [`locks`], [`rwlock`], [`condvar`], [`cells`], [`chain`], [`asleep`], [`events`], [`once`], [`stopped`], [`life`],
+//!   [`overtaken`], [`wait_any`]: the scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
@@ -33,6 +33,7 @@ pub mod heap;
 pub mod jobs;
 pub mod life;
 pub mod locks;
+pub mod once;
 pub mod os;
 pub mod overtaken;
 pub mod queue;
@@ -70,6 +71,7 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(locks::scenarios::<rwlock::ApiGate>("RwLock gate"));
     all.extend(events::scenarios());
     all.extend(condvar::scenarios());
+    all.extend(once::scenarios());
     all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
     all.extend(asleep::scenarios::<api::ApiChannel>("Channel"));
     for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {
@@ -90,6 +92,7 @@ fn controls() -> Vec<Scenario> {
     use broken::cells::{Consumes, InPlace};
     use broken::doors::{claims_first, joins_without_door, leaves_without_door};
     use broken::locks::{self as flawed, NotRobust, SwapUnlock};
+    use broken::once::LockAlone;
     use broken::{
         event::ClearsFirst, eventcount::ClearFirst, hidden, recovery::FreesFirst, ring::TwoStores, vyukov::Vyukov,
     };
@@ -139,6 +142,8 @@ fn controls() -> Vec<Scenario> {
         )
         .must_fail(Class::Lost),
         scenario::<Raw<flawed::Once>>("broken: once", Case::Recoverer, "recoverer", false).must_fail(Class::Stuck),
+        once::scenario::<LockAlone>("broken: lock alone", once::Case::HalfDone, "half done", false)
+            .must_fail(Class::Stuck),
         condvar::scenario("broken: unrecovered", condvar::Case::Woken, "woken", false, false).must_fail(Class::Lost),
         stopped::scenario::<OfLock<Raw<flawed::Stores>>>("broken: stores").must_fail(Class::Torn),
         stopped::scenario::<OfLock<FreesFirst>>("broken: frees first").must_fail(Class::Stuck),

@@ -32,6 +32,8 @@ static void nulls(void) {
     OK(rf_rwlock_close(NULL));
     OK(rf_event_close(NULL));
     OK(rf_condvar_close(NULL));
+    OK(rf_once_close(NULL));
+    OK(rf_once_value_close(NULL));
     OK(rf_value_close(NULL));
     OK(rf_array_close(NULL));
     OK(rf_queue_close(NULL));
@@ -60,7 +62,7 @@ static void nulls(void) {
 
     uint64_t ready;
     rf_awaited item = {.what = RF_AWAIT_MUTEX};
-    for (item.what = RF_AWAIT_MUTEX; item.what <= RF_AWAIT_EVENT; item.what++)
+    for (item.what = RF_AWAIT_MUTEX; item.what <= RF_AWAIT_ONCE_VALUE; item.what++)
         BAD(rf_wait_any(&item, 1, 0, &ready, RF_FOREVER)); /* no handle */
     BAD(rf_wait_any(NULL, 1, 0, &ready, RF_FOREVER));
     BAD(rf_wait_any(&item, 0, 0, &ready, RF_FOREVER));
@@ -121,6 +123,24 @@ static void nulls(void) {
     BAD(rf_condvar_notify(NULL, NULL, 1, NULL));
     BAD(rf_condvar_notify_reentrant(NULL, NULL, 1, NULL));
     BAD(rf_condvar_waiting(NULL, &count));
+    rf_once *once;
+    rf_once_value *once_value;
+    int32_t pid;
+    BAD(rf_once_open(NULL, "x", RF_CREATE, &once));
+    BAD(rf_once_begin(NULL, 0));
+    BAD(rf_once_complete(NULL));
+    BAD(rf_once_abandon(NULL));
+    BAD(rf_once_wait(NULL, 0));
+    BAD(rf_once_is_completed(NULL, &i));
+    BAD(rf_once_holder(NULL, &pid));
+    BAD(rf_once_value_open(NULL, "x", RF_CREATE, RF_I32, 0, 0, NULL, &once_value));
+    BAD(rf_once_value_get(NULL, room));
+    BAD(rf_once_value_begin(NULL, room, 0));
+    BAD(rf_once_value_complete(NULL, room));
+    BAD(rf_once_value_abandon(NULL));
+    BAD(rf_once_value_set(NULL, room, 0));
+    BAD(rf_once_value_wait(NULL, room, 0));
+    BAD(rf_once_value_holder(NULL, &pid));
 
     rf_value *value;
     BAD(rf_value_open(NULL, "x", RF_CREATE, RF_I32, 0, 0, NULL, NULL, &value));
@@ -331,6 +351,41 @@ static void beside_good_handles(const char *name) {
     OK(rf_mutex_close(its));
     TRUE(why == 4711);
     OK(rf_condvar_close(condvar));
+
+    rf_once *once;
+    rf_once_value *once_value;
+    BAD(rf_once_open(segment, NULL, RF_CREATE, &once));
+    BAD(rf_once_open(segment, "o", RF_CREATE, NULL));
+    BAD(rf_once_value_open(segment, NULL, RF_CREATE, RF_I32, 0, 0, NULL, &once_value));
+    BAD(rf_once_value_open(segment, "ov", RF_CREATE, RF_I32, 0, 0, NULL, NULL));
+    BAD(rf_once_value_open(segment, "ov", RF_CREATE, RF_I32, 3, 0, NULL, &once_value));
+    BAD(rf_once_value_open(segment, "ov", RF_CREATE, RF_STRUCT, 0, 1, NULL, &once_value));
+    BAD(rf_once_value_open(segment, "ov", RF_CREATE, RF_STRUCT, SIZE_MAX, 1, NULL, &once_value));
+    for (size_t i = 0; i < COUNT(wild_flags); i++) {
+        BAD(rf_once_open(segment, "o", wild_flags[i], &once));
+        BAD(rf_once_value_open(segment, "ov", wild_flags[i], RF_I32, 0, 0, NULL, &once_value));
+    }
+    for (size_t i = 0; i < COUNT(wild_types); i++)
+        BAD(rf_once_value_open(segment, "ov", RF_CREATE, wild_types[i], 0, 0, NULL, &once_value));
+    for (size_t i = 0; i < COUNT(aligns); i++)
+        BAD(rf_once_value_open(segment, "ov", RF_CREATE, RF_STRUCT, 8, aligns[i], NULL, &once_value));
+    EXPECT(rf_once_open(segment, endless, RF_CREATE, &once), RF_E_NAME);
+    OK(rf_once_open(segment, "o", RF_CREATE | RF_EXCL, &once));
+    BAD(rf_once_is_completed(once, NULL));
+    BAD(rf_once_holder(once, NULL));
+    OK(rf_once_close(once));
+    OK(rf_once_value_open(segment, "ov", RF_CREATE | RF_EXCL, RF_I32, 0, 0, NULL, &once_value));
+    BAD(rf_once_value_begin(once_value, NULL, 0)); /* and has no turn */
+    BAD(rf_once_value_set(once_value, NULL, 0));
+    int32_t number = 1;
+    EXPECT(rf_once_value_begin(once_value, &number, 0), RF_YOUR_TURN);
+    BAD(rf_once_value_complete(once_value, NULL)); /* and has it still */
+    OK(rf_once_value_complete(once_value, &number));
+    BAD(rf_once_value_get(once_value, NULL));
+    BAD(rf_once_value_wait(once_value, NULL, 0));
+    BAD(rf_once_value_holder(once_value, NULL));
+    OK(rf_once_value_close(once_value));
+
     BAD(rf_reentrant_mutex_open(segment, NULL, RF_CREATE, &reentrant));
     BAD(rf_reentrant_mutex_open(segment, "r", RF_CREATE, NULL));
     OK(rf_reentrant_mutex_open(segment, "r", RF_CREATE | RF_EXCL, &reentrant));

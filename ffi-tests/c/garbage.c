@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, LEN = 4 * PAGE, ROUNDS = 3000, CAPACITY = 5, ROWS = 3, CALLS = 160 };
+enum { PAGE = 4096, LEN = 4 * PAGE, ROUNDS = 3000, CAPACITY = 5, ROWS = 3, CALLS = 180 };
 #define SHORT 200000 /* ns */
 
 /* What came of each function. */
@@ -101,7 +101,9 @@ static void waits(rf_segment *segment, int round) {
     rf_queue *queue = NULL;
     rf_event *flag = NULL, *bell = NULL;
     rf_channel *channel = NULL;
-    rf_awaited items[11];
+    rf_once *once = NULL;
+    rf_once_value *settled = NULL;
+    rf_awaited items[13];
     size_t count = 0;
     uint64_t ready = 0;
     if (DO(rf_mutex_open(segment, "mutex", 0, &mutex)) >= 0)
@@ -124,6 +126,10 @@ static void waits(rf_segment *segment, int round) {
         items[count++] = (rf_awaited){.what = RF_AWAIT_READABLE_CHANNEL, .handle = channel};
         items[count++] = (rf_awaited){.what = RF_AWAIT_WRITABLE_CHANNEL, .handle = channel, .count = 200};
     }
+    if (DO(rf_once_open(segment, "once", 0, &once)) >= 0)
+        items[count++] = (rf_awaited){.what = RF_AWAIT_ONCE, .handle = once};
+    if (DO(rf_once_value_open(segment, "settled", 0, RF_STRUCT, sizeof(row), 8, "row", &settled)) >= 0)
+        items[count++] = (rf_awaited){.what = RF_AWAIT_ONCE_VALUE, .handle = settled};
     items[count++] = (rf_awaited){.what = RF_AWAIT_GONE, .handle = segment, .count = 1, .life = 7};
     /* The last one is ready as a rule: without it, and each alone. */
     if (count > 1 && DO(rf_wait_any(items, count - 1, 0, &ready, SHORT)) == RF_OK) TRUE(ready && !(ready >> (count - 1)));
@@ -133,6 +139,8 @@ static void waits(rf_segment *segment, int round) {
         DO(rf_ready_fd_arm(descriptor));
         OK(rf_ready_fd_close(descriptor));
     }
+    OK(rf_once_close(once));
+    OK(rf_once_value_close(settled));
     OK(rf_mutex_close(mutex));
     OK(rf_reentrant_mutex_close(reentrant));
     OK(rf_semaphore_close(permits));
@@ -213,6 +221,37 @@ static void condvars(rf_segment *segment) {
         OK(rf_reentrant_mutex_close(reentrant));
     }
     OK(rf_condvar_close(condvar));
+}
+
+static void onces(rf_segment *segment) {
+    rf_once *once;
+    rf_once_value *wide;
+    int32_t pid;
+    int is;
+    row some = {{0}};
+    if (DO(rf_once_open(segment, "once", RF_CREATE, &once)) >= 0) {
+        DO(rf_once_wait(once, SHORT));
+        DO(rf_once_wait(once, 0));
+        int got = DO(rf_once_begin(once, SHORT));
+        DO(rf_once_holder(once, &pid));
+        DO(rf_once_wait(once, 0));
+        DO(rf_once_begin(once, 0));
+        if (got == RF_YOUR_TURN_AGAIN) DO(rf_once_complete(once));
+        DO(rf_once_abandon(once));
+        DO(rf_once_is_completed(once, &is));
+        OK(rf_once_close(once));
+    }
+    if (DO(rf_once_value_open(segment, "settled", RF_CREATE, RF_STRUCT, sizeof some, 8, "row", &wide)) >= 0) {
+        DO(rf_once_value_get(wide, &some));
+        int got = DO(rf_once_value_begin(wide, &some, SHORT));
+        DO(rf_once_value_holder(wide, &pid));
+        DO(rf_once_value_set(wide, &some, SHORT));
+        if (got == RF_YOUR_TURN_AGAIN) DO(rf_once_value_complete(wide, &some));
+        DO(rf_once_value_abandon(wide));
+        DO(rf_once_value_wait(wide, &some, SHORT));
+        DO(rf_once_value_wait(wide, &some, 0));
+        OK(rf_once_value_close(wide));
+    }
 }
 
 static void values(rf_segment *segment) {
@@ -339,6 +378,7 @@ static void make(rf_segment *segment) {
     events(segment, RF_MANUAL_RESET, "flag");
     events(segment, RF_AUTO_RESET, "bell");
     condvars(segment);
+    onces(segment);
     values(segment);
     OK(rf_array_open(segment, "array", RF_CREATE, RF_I32, 0, 0, NULL, 9, &array));
     OK(rf_queue_open(segment, "queue", RF_CREATE, sizeof(row), 8, NULL, CAPACITY, &queue));
@@ -406,6 +446,7 @@ int main(int argc, char **argv) {
         events(segment, RF_MANUAL_RESET, "flag");
         events(segment, RF_AUTO_RESET, "bell");
         condvars(segment);
+        onces(segment);
         values(segment);
         arrays(segment);
         queues(segment, round);

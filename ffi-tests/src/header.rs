@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 18] = [
+const CHAPTERS: [&str; 20] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -18,6 +18,8 @@ const CHAPTERS: [&str; 18] = [
     "semaphore.rs",
     "event.rs",
     "condvar.rs",
+    "once.rs",
+    "once_value.rs",
     "value.rs",
     "array.rs",
     "queue.rs",

@@ -15,10 +15,9 @@ use ringfence_ffi_tests::lab::{Lab, Linking, root, run_well};
 fn documented() -> (BTreeMap<String, BTreeSet<String>>, BTreeMap<i32, String>) {
     let header = fs::read_to_string(root().join("include/ringfence.h")).expect("the header");
     let mut numbers = BTreeMap::new();
+    let is_status = |name: &str| name == "RF_OK" || name.starts_with("RF_E_") || name.starts_with("RF_YOUR_TURN");
     for (name, number) in header.lines().filter_map(|line| line.trim().trim_end_matches(',').split_once(" = ")) {
-        if let (true, Ok(number)) =
-            (name == "RF_OK" || name.starts_with("RF_E_") || number == "1" || number == "2", number.parse())
-        {
+        if let (true, Ok(number)) = (is_status(name) || number == "1" || number == "2", number.parse()) {
             numbers.entry(number).or_insert(name.to_owned());
         }
     }

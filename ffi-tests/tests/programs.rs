@@ -46,6 +46,11 @@ fn condition_variables_in_c() {
 }
 
 #[test]
+fn what_is_done_once_in_c() {
+    program("c/once.c", "once", "once: ok\n");
+}
+
+#[test]
 fn values_and_arrays_in_c() {
     program("c/cell.c", "cell", "cell: ok\n");
 }

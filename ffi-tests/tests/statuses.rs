@@ -13,10 +13,12 @@ unsafe extern "C" {
 }
 
 /// The numbers as they were given. Lines are added, never changed.
-const GIVEN: [(&str, c_int); 45] = [
+const GIVEN: [(&str, c_int); 48] = [
     ("RF_OK", 0),
     ("RF_OWNER_DIED", 1),
     ("RF_DIFFERENT", 2),
+    ("RF_YOUR_TURN", 5),
+    ("RF_YOUR_TURN_AGAIN", 6),
     ("RF_E_INVALID", -1),
     ("RF_E_NAME", -2),
     ("RF_E_NOT_SUPPORTED", -3),
@@ -45,6 +47,7 @@ const GIVEN: [(&str, c_int); 45] = [
     ("RF_E_MAXIMUM_REACHED", -34),
     ("RF_E_BROKEN", -35),
     ("RF_E_OTHER_MUTEX", -36),
+    ("RF_E_COMPLETED", -38),
     ("RF_E_FULL", -40),
     ("RF_E_EMPTY", -41),
     ("RF_E_CLOSED", -42),
@@ -64,7 +67,7 @@ const GIVEN: [(&str, c_int); 45] = [
 
 /// The lines of `docs/semantics.md` that speak of an outcome, and the statuses by which a C caller (or a wrapper that has
 /// to give another language's errors) tells it from the others of the same call.
-const LINES: [(u32, &[&str]); 46] = [
+const LINES: [(u32, &[&str]); 51] = [
     (2, &["RF_E_NOT_LOCKED", "RF_E_NOT_OWNER"]),
     (3, &["RF_E_BUSY", "RF_E_NOT_OWNER"]),
     (4, &["RF_E_BUSY", "RF_E_TIMED_OUT"]),
@@ -111,6 +114,11 @@ const LINES: [(u32, &[&str]); 46] = [
     (86, &["RF_E_INVALID"]),
     (102, &["RF_E_OTHER_MUTEX", "RF_E_MAXIMUM_REACHED", "RF_E_NOT_OWNER"]),
     (104, &["RF_OWNER_DIED", "RF_E_NOT_RECOVERABLE"]),
+    (106, &["RF_OK", "RF_YOUR_TURN", "RF_E_BUSY", "RF_E_TIMED_OUT"]),
+    (107, &["RF_YOUR_TURN", "RF_YOUR_TURN_AGAIN"]),
+    (108, &["RF_E_WOULD_DEADLOCK", "RF_E_NOT_OWNER"]),
+    (109, &["RF_OK", "RF_E_BUSY", "RF_E_TIMED_OUT"]),
+    (110, &["RF_E_NOT_READY", "RF_E_COMPLETED"]),
 ];
 
 fn in_header() -> BTreeMap<String, c_int> {

@@ -108,6 +108,8 @@ mod event;
 mod flag;
 mod listing;
 mod mutex;
+mod once;
+mod once_value;
 mod opening;
 mod queue;
 mod ready_fd;

@@ -21,6 +21,11 @@ pub enum rf_status {
     /// A compare-and-exchange found another value than the expected one and changed nothing. The value found is in
     /// the out-parameter.
     RF_DIFFERENT = 2,
+    /// It is not done yet, and it is the calling thread's turn to do it: do it, then call `rf_once_complete`, or
+    /// `rf_once_abandon` to leave it to the next.
+    RF_YOUR_TURN = 5,
+    /// The same, and whoever had the turn last died or gave up: something may be half done.
+    RF_YOUR_TURN_AGAIN = 6,
     /// An argument is NULL that must not be, a number is out of range, an enum value or a flag is unknown.
     RF_E_INVALID = -1,
     /// A name is empty, too long, not terminated or has a character that names may not have. Segments: 1 to 200 of
@@ -83,6 +88,8 @@ pub enum rf_status {
     RF_E_BROKEN = -35,
     /// Others wait at the condition variable with another mutex, or the mutex lies in another segment.
     RF_E_OTHER_MUTEX = -36,
+    /// It is done already, or has its value.
+    RF_E_COMPLETED = -38,
     /// No room, and the call was not to wait.
     RF_E_FULL = -40,
     /// Nothing there, and the call was not to wait.
@@ -101,7 +108,7 @@ pub enum rf_status {
     RF_E_NOT_LEASED = -47,
     /// One message more was reported done than was taken.
     RF_E_TOO_MANY_DONE = -48,
-    /// The result is not there yet.
+    /// The result, or the value, is not there yet.
     RF_E_NOT_READY = -60,
     /// The process that worked on it died.
     RF_E_WORKER_DIED = -61,
@@ -114,6 +121,8 @@ const TABLE: &[(rf_status, &CStr)] = &[
     (RF_OK, c"success"),
     (RF_OWNER_DIED, c"the lock is held; its last owner died holding it"),
     (RF_DIFFERENT, c"the value was not the expected one and was left as it is"),
+    (RF_YOUR_TURN, c"not done yet; it is the caller's turn"),
+    (RF_YOUR_TURN_AGAIN, c"not done yet; it is the caller's turn, after one who died or gave up"),
     (RF_E_INVALID, c"invalid argument"),
     (RF_E_NAME, c"the name cannot be used"),
     (RF_E_NOT_SUPPORTED, c"not supported here"),
@@ -142,6 +151,7 @@ const TABLE: &[(rf_status, &CStr)] = &[
     (RF_E_MAXIMUM_REACHED, c"the maximum is reached"),
     (RF_E_BROKEN, c"the barrier is broken"),
     (RF_E_OTHER_MUTEX, c"the condition variable is in use with another mutex"),
+    (RF_E_COMPLETED, c"already completed"),
     (RF_E_FULL, c"full"),
     (RF_E_EMPTY, c"empty"),
     (RF_E_CLOSED, c"shut down"),

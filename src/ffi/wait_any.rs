@@ -1,7 +1,8 @@
 //! # Waiting for one of several
 //!
 //! `rf_wait_any` waits until the first of up to 64 things is ready: a lock is free, permits are there, an event is
-//! set, a queue or a channel has a message or room, a process is gone. They may be of any kinds and in any segments.
+//! set, a queue or a channel has a message or room, something that is done once is done, a process is gone. They may be
+//! of any kinds and in any segments.
 //!
 //! *Ready* means that the call which does not wait (`rf_mutex_lock(m, 0)`, `rf_queue_pop(q, &item, 0)`) would not come back
 //! for want of it: it would succeed, or fail for another reason, as on a queue that is shut down. Nothing is taken. It is a
@@ -21,6 +22,8 @@ use super::channel::rf_channel;
 use super::event::rf_event;
 use super::flag::rf_flags;
 use super::mutex::rf_mutex;
+use super::once::rf_once;
+use super::once_value::rf_once_value;
 use super::queue::rf_queue;
 use super::reentrant_mutex::rf_reentrant_mutex;
 use super::segment::rf_segment;
@@ -52,6 +55,10 @@ pub enum rf_await {
     /// `handle` is a `rf_event`: it is set, or has been since the call began, also if it was cleared at once; of one with auto
     /// reset, a signal is kept, which `rf_event_wait(event, 0)` takes.
     RF_AWAIT_EVENT = 9,
+    /// `handle` is a `rf_once`: it is done.
+    RF_AWAIT_ONCE = 10,
+    /// `handle` is a `rf_once_value`: there is a value.
+    RF_AWAIT_ONCE_VALUE = 11,
 }
 
 /// One of the things to wait for. Its handle stays open, and is not closed, during the call.
@@ -110,6 +117,10 @@ unsafe fn waitable<'a>(item: &rf_awaited) -> Result<Waitable<'a>, Failure> {
                 Waitable::end_of(&reference::<rf_segment>(handle.cast(), "handle")?.core, id, item.life)
             }
             _ if what(rf_await::RF_AWAIT_EVENT) => reference::<rf_event>(handle.cast(), "handle")?.core.occurred(),
+            _ if what(rf_await::RF_AWAIT_ONCE) => reference::<rf_once>(handle.cast(), "handle")?.core.completed(),
+            _ if what(rf_await::RF_AWAIT_ONCE_VALUE) => {
+                reference::<rf_once_value>(handle.cast(), "handle")?.core.completed()
+            }
             other => return Err(invalid(format!("unknown thing to wait for {other}"))),
         })
     }

@@ -5,6 +5,7 @@ pub mod condvar;
 pub mod event;
 pub mod eventcount;
 pub mod mutex;
+pub mod once;
 pub mod queue;
 pub mod rwlock;
 #[cfg(not(ringfence_loom))]

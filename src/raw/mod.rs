@@ -11,6 +11,7 @@ pub mod condvar;
 pub mod event;
 pub mod eventcount;
 pub mod mutex;
+pub mod once;
 pub mod queue;
 pub mod reentrant;
 pub mod rwlock;

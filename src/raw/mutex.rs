@@ -49,7 +49,7 @@ use crate::layout::mutex::LockWord;
 use crate::primitive::Ordering;
 use crate::sys::nap::{Deadline, Nap, Slept, Wait};
 
-const OWNER_MASK: u32 = (1 << 30) - 1;
+pub(super) const OWNER_MASK: u32 = (1 << 30) - 1;
 const OWNER_DIED: u32 = 1 << 30;
 /// The word of a lock that was given up: participant 0 with every tag bit set, which no thread can be.
 pub const NOT_RECOVERABLE: u32 = OWNER_MASK & !0x1fff;
@@ -195,7 +195,7 @@ pub fn hand_on(lock: &LockWord) {
 /// Releases the lock. If its last owner died and it was not made consistent, it is given up for ever instead.
 #[inline]
 pub fn unlock(lock: &LockWord, me: Owner) -> Result<(), NotOwner> {
-    if unlock_fast(lock, me) { Ok(()) } else { unlock_slow(lock, me) }
+    if unlock_fast(lock, me) { Ok(()) } else { give_up(lock, me) }
 }
 
 /// Releases a lock that the calling thread holds and that is consistent; `false` if it is not so.
@@ -210,8 +210,9 @@ pub fn unlock_fast(lock: &LockWord, me: Owner) -> bool {
     true
 }
 
+/// Gives the lock up for good, and wakes all who wait.
 #[cold]
-fn unlock_slow(lock: &LockWord, me: Owner) -> Result<(), NotOwner> {
+pub fn give_up(lock: &LockWord, me: Owner) -> Result<(), NotOwner> {
     if !is_owner(lock, me) {
         return Err(NotOwner);
     }

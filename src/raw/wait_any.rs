@@ -36,6 +36,7 @@ use super::backoff::Backoff;
 use super::channel::Channel;
 use super::event::Event;
 use super::eventcount::{self, Announced, Expired};
+use super::once::Once;
 use super::queue::Queue;
 use super::semaphore::Semaphore;
 use super::{Fate, Owner, ParticipantId, Peers, mutex};
@@ -216,6 +217,11 @@ pub enum Awaited<'a, P> {
         /// For a message of this length.
         len: usize,
     },
+    /// Somebody has initialised it.
+    Completed {
+        /// What is initialised once.
+        once: Once<'a>,
+    },
     /// A life has ended.
     Gone {
         /// Whose.
@@ -259,6 +265,7 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Room { queue, .. } => queue.can_push(&Unasked),
             Self::Received { channel } => channel.can_recv(),
             Self::Sendable { channel, len } => channel.can_send(len),
+            Self::Completed { once } => once.is_completed(),
             Self::Gone { state: word, value, .. } | Self::Changed { word, value } => {
                 word.load(Ordering::Acquire) != value
             }
@@ -287,6 +294,7 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Room { queue, .. } => Some(Announced::at(queue.not_full())),
             Self::Received { channel } => Some(Announced::at(channel.not_empty())),
             Self::Sendable { channel, .. } => Some(Announced::at(channel.not_full())),
+            Self::Completed { once } => Some(once.announce()),
             Self::Gone { state: word, value, .. } | Self::Changed { word, value } => unless_changed(word, value),
         }
     }

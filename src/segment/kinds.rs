@@ -8,6 +8,7 @@ use crate::layout::{channel, queue};
 use crate::raw::channel::Channel;
 use crate::raw::condvar::Condvar;
 use crate::raw::event::Event;
+use crate::raw::once::Once;
 use crate::raw::queue::Queue;
 use crate::raw::rwlock::RwLock;
 use crate::raw::semaphore::Semaphore;
@@ -37,9 +38,11 @@ pub enum Kind {
     Condvar = 9,
     /// A lock for many readers or one writer.
     RwLock = 11,
+    /// Something that one of many initialises, with a value or without.
+    Once = 12,
 }
 
-const ALL: [Kind; 10] = [
+const ALL: [Kind; 11] = [
     Kind::Mutex,
     Kind::Value,
     Kind::Array,
@@ -50,6 +53,7 @@ const ALL: [Kind; 10] = [
     Kind::Event,
     Kind::Condvar,
     Kind::RwLock,
+    Kind::Once,
 ];
 
 impl Kind {
@@ -71,6 +75,7 @@ impl Kind {
             Self::Event => "event",
             Self::Condvar => "condition variable",
             Self::RwLock => "rwlock",
+            Self::Once => "once",
         }
     }
 }
@@ -126,6 +131,13 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
             // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
             if let Some(lock) = unsafe { RwLock::at(remains.base, remains.len, 0) } {
                 lock.recover(dead, peers);
+            }
+        }
+        Kind::Once => {
+            // Its value needs no recovery.
+            // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
+            if let Some(once) = unsafe { Once::at(remains.base, remains.len, 0) } {
+                once.recover(dead, peers);
             }
         }
         Kind::Queue => {

@@ -3,12 +3,15 @@
 mod any_condvar;
 mod any_event;
 mod any_mutex;
+mod any_once;
 mod any_reentrant;
 mod any_rwlock;
 mod any_semaphore;
 mod condvar;
 mod event;
 mod mutex;
+mod once;
+mod once_value;
 mod ready_fd;
 mod reentrant;
 mod rwlock;
@@ -22,6 +25,8 @@ pub use any_event::AnyEvent;
 #[cfg(feature = "capi")]
 pub use any_mutex::AnyMutex;
 pub use any_mutex::LockFailure;
+#[cfg(feature = "capi")]
+pub use any_once::AnyOnce;
 pub use any_reentrant::{AnyReentrant, Held, LOCK_BYTES};
 #[cfg(feature = "capi")]
 pub use any_rwlock::AnyRwLock;
@@ -30,6 +35,8 @@ pub use any_semaphore::{AnySemaphore, Plan};
 pub use condvar::{Condvar, CondvarError, CondvarGuard, Woken};
 pub use event::{Event, Reset};
 pub use mutex::{LockError, Mutex, MutexGuard};
+pub use once::{Once, OnceGuard, OnceState};
+pub use once_value::{InitError, OnceValue, SetError};
 pub use ready_fd::ReadyFd;
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
 pub use rwlock::{ChangeError, RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard};

@@ -9,6 +9,7 @@ use crate::layout::{channel, queue};
 use crate::raw::channel::Channel;
 use crate::raw::event::Event;
 use crate::raw::eventcount::Expired;
+use crate::raw::once::Once;
 use crate::raw::queue::Queue;
 use crate::raw::semaphore::Semaphore;
 use crate::raw::wait_any::{self, Awaited, MOST};
@@ -23,7 +24,9 @@ use crate::sys::nap::{Deadline, Interruptible};
 /// Made by the object's handle: [`Mutex::unlocked`](crate::Mutex::unlocked),
 /// [`ReentrantMutex::unlocked`](crate::ReentrantMutex::unlocked), [`Semaphore::available`](crate::Semaphore::available), [`Event::occurred`](crate::Event::occurred),
 /// [`Queue::readable`](crate::Queue::readable) and [`writable`](crate::Queue::writable),
-/// [`Channel::readable`](crate::Channel::readable) and [`writable`](crate::Channel::writable); or by [`gone`](Self::gone).
+/// [`Channel::readable`](crate::Channel::readable) and [`writable`](crate::Channel::writable),
+/// [`Once::completed`](crate::Once::completed), [`OnceValue::completed`](crate::OnceValue::completed); or by
+/// [`gone`](Self::gone).
 #[derive(Debug)]
 #[must_use]
 pub struct Waitable<'a> {
@@ -51,6 +54,7 @@ enum What {
     Room(queue::Geometry),
     Received(channel::Geometry),
     Sendable(channel::Geometry, usize),
+    Completed,
     Gone { participant: ParticipantId, life: u32 },
 }
 
@@ -82,6 +86,10 @@ impl<'a> Waitable<'a> {
 
     pub(crate) fn sendable(object: &'a Object, geometry: channel::Geometry, len: usize) -> Self {
         Self { of: Of::Handle(object), what: What::Sendable(geometry, len) }
+    }
+
+    pub(super) fn completed(object: &'a Object) -> Self {
+        Self { of: Of::Handle(object), what: What::Completed }
     }
 
     /// A participant that has died or left the segment: this very one, not a later one with its number.
@@ -167,6 +175,8 @@ impl<'a> Waitable<'a> {
             What::Room(geometry) => Awaited::Room { queue: queue(object, geometry)?, peers },
             What::Received(geometry) => Awaited::Received { channel: channel(object, geometry)? },
             What::Sendable(geometry, len) => Awaited::Sendable { channel: channel(object, geometry)?, len },
+            // SAFETY: as for permits.
+            What::Completed => Awaited::Completed { once: unsafe { Once::at(base, object.len(), 0) }? },
             What::Gone { .. } => return None,
         })
     }
@@ -253,8 +263,9 @@ impl std::error::Error for WaitError {}
 /// A wait for the first of up to 64 objects, of any kinds and in any segments.
 ///
 /// An object is *ready* when a try of its operation would end at once: a lock that is free (or given up, or the calling
-/// thread's own), as many permits as are wanted, an event that is set, a queue or channel with a message or with room (or shut down), a
-/// participant that is gone. The wait takes nothing. It is a hint: by the time of the try somebody else may have been
+/// thread's own), as many permits as are wanted, an event that is set, a queue or channel with a message or with room (or
+/// shut down), what was to be initialised once and is, a participant that is gone. The wait takes nothing. It is a hint:
+/// by the time of the try somebody else may have been
 /// faster, so **try, and wait again if the try finds nothing**. All that were seen ready are told, so that whoever
 /// serves them in turn lets none starve.
 ///

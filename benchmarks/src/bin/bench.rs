@@ -1,15 +1,18 @@
 //! `bench [SECTION..|all] [--quick] [--patient]`: see `benchmarks/README.md`.
 
 use ringfence_benchmarks::table::Book;
-use ringfence_benchmarks::{attach, channel, condvar, event, idle, limits, lock, queue, rwlock, semaphore};
+use ringfence_benchmarks::{attach, channel, condvar, event, idle, limits, lock, once, queue, rwlock, semaphore};
+
+type Section = (&'static str, fn(&mut Book));
 
 /// In the order of the table.
-const SECTIONS: &[(&str, fn(&mut Book))] = &[
+const SECTIONS: &[Section] = &[
     ("lock", lock::measure),
     ("semaphore", semaphore::measure),
     ("rwlock", rwlock::measure),
     ("event", event::measure),
     ("condvar", condvar::measure),
+    ("once", once::measure),
     ("queue", queue::measure),
     ("channel", channel::measure),
     ("attach", attach::measure),
