@@ -139,7 +139,7 @@ fn the_list_says_what_objects_are_made_of() {
 
     // A type that only another version knows: 8 bytes into the entry (docs/layout.md) of the value, the second object.
     let file = std::fs::File::from(segment.try_clone_fd().unwrap());
-    let element = Parts::of(8, 8).entries + 256 + 8;
+    let element = Parts::of(8, 8).entries[1].0 + 8;
     std::os::unix::fs::FileExt::write_all_at(&file, &99_u32.to_ne_bytes(), element).unwrap();
     let objects = segment.objects().unwrap();
     assert_eq!(objects.iter().find(|object| object.name == "value").unwrap().element, None);

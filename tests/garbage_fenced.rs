@@ -391,15 +391,19 @@ impl Scene {
     /// Each word takes each value, and operations run; then all is as it was.
     fn each_word(&self, last: &str) {
         let parts = Parts::of(PARTICIPANTS, OBJECTS);
-        let entries = parts.entries as usize;
         let object = LEN - self.segment.objects().unwrap().last().unwrap().bytes as usize;
         // What is the same wherever the objects lie is tried once.
         // Its own entry, behind those of "own", "first" and the other kinds.
         let own = KINDS.len() + 1;
-        let entry = |number: usize| (entries + number * 256, entries + number * 256 + 144);
+        let bytes = |(first, end): (u64, u64)| (first as usize, end as usize);
+        let entry = |number: usize| bytes((parts.entries[number].0, parts.entries[number].0 + 144));
         let ranges = match last {
             // Entries in use and free; behind the name an entry has nothing.
-            "mutex" => vec![(0, entries), entry(0), entry(own), entry(own + 1), (object, LEN)],
+            "mutex" => {
+                let participants = parts.slots.iter().chain(&parts.bitmaps).map(|part| bytes(*part));
+                let entries = [entry(0), entry(own), entry(own + 1), (object, LEN)];
+                participants.chain([(0, 256)]).chain(entries).collect()
+            }
             _ => vec![entry(own), (object, LEN)],
         };
         let mut tally = Tally::default();

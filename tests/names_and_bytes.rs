@@ -243,7 +243,7 @@ fn a_foreign_entry_is_another_object() {
     let name = Name::new("entry");
     let segment = name.create(&small());
     drop(Mutex::create(&segment, "m", 0_u64).unwrap());
-    let entry = common::Parts::of(4, 2).entries;
+    let entry = common::Parts::of(4, 2).entries[0].0;
     let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
     for (at, value, text) in [(4, 2_u32, "value"), (4, 4, "queue"), (4, 99, "unknown"), (24, 7, "capacity 7")]
         .into_iter()

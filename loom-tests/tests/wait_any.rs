@@ -18,8 +18,7 @@ use ringfence::raw::eventcount::{Announced, Expired};
 use ringfence::raw::mutex::{self, Acquired};
 use ringfence::raw::queue::Queue;
 use ringfence::raw::semaphore::Semaphore;
-use ringfence::raw::wait_any::{Awaited, Waitable, wait_any};
-use ringfence::sys::futex;
+use ringfence::raw::wait_any::{Awaited, Waitable, wait_any, wake_watchers};
 use ringfence::sys::nap::Wait;
 use std::sync::atomic::{AtomicUsize as Count, Ordering::SeqCst};
 
@@ -325,19 +324,20 @@ fn the_end_of_a_life_is_found() {
     explore(2, || {
         let world = World::new(false);
         let state = Arc::new(AtomicU32::new(5));
-        let word = state.clone();
+        let watched = Arc::new(AtomicU32::new(0));
+        let (word, mark) = (state.clone(), watched.clone());
         let looker = spawn(&world, move |world| {
-            let gone = Awaited::Gone { participant: 2, state: &word, value: 5, peers: &world.peers };
+            let gone = Awaited::Gone { participant: 2, state: &word, value: 5, watched: &mark, peers: &world.peers };
             assert_eq!(wait_any(&[world.lock(1), gone], FOREVER), Ok(2));
         });
         state.swap(6, Ordering::Release);
-        futex::wake(&state, u32::MAX);
+        wake_watchers(&state, &watched);
         looker.join().unwrap();
     });
     explore(2, || {
         let world = World::new(false);
-        let state = AtomicU32::new(5);
-        let gone = Awaited::Gone { participant: 2, state: &state, value: 5, peers: &world.peers };
+        let (state, watched) = (AtomicU32::new(5), AtomicU32::new(0));
+        let gone = Awaited::Gone { participant: 2, state: &state, value: 5, watched: &watched, peers: &world.peers };
         assert_eq!(wait_any(&[&world.lock(1), &gone], NOW), Err(Expired::TimedOut));
         assert!(world.peers.live(2, 0, death::crash_point).is_none());
         assert_eq!(wait_any(&[&world.lock(1), &gone], NOW), Ok(2));

@@ -1,14 +1,15 @@
 //! The fixed parts of a segment: header, participant slots, open bitmaps, directory.
 //!
 //! ```text
-//! 0            header (256 bytes)
-//! slots        participants x Slot (128 bytes each), number 1 first
-//! bitmaps      participants x ceil(objects / 64) x 8 bytes: bit e = entry e is open there
-//! entries      objects x Entry (256 bytes each)
-//! heap         the objects themselves, each aligned to 128 bytes
+//! | header | slot 1 | entry 0 | slot 2 | entry 1 | ...  more of the longer table | heap: objects, aligned to 128 |
+//!    256                256
+//!
+//! slot = Slot (64 bytes) | open bitmap: ceil(objects / 64) words, bit e = entry e is open there   rounded up to 128
 //! ```
 //!
-//! Offsets follow from two counts ([`Geometry`]), so none is stored and none can be wrong.
+//! Slots and entries alternate so that whoever joins and opens a first object finds all it needs in one page: to map a
+//! page takes longer than the calls for it. Offsets follow from two counts ([`Geometry`]), so none is stored and none can
+//! be wrong.
 
 use super::MAX_PARTICIPANTS;
 use super::mutex::LockWord;
@@ -18,7 +19,7 @@ use crate::primitive::{AtomicU32, AtomicU64};
 /// What every segment starts with.
 pub const MAGIC: [u8; 8] = *b"RNGFENCE";
 /// The version of everything that `docs/layout.md` describes. Any change of it makes a new version.
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;
 /// Reads differently on a machine of the other byte order.
 pub const BYTE_ORDER: u32 = 0x0102_0304;
 /// Objects, and the parts of a segment, are aligned to this: two cache lines, since processors fetch lines in pairs.
@@ -96,8 +97,12 @@ pub struct Slot {
     pub start_time: AtomicU64,
     /// Short name of the process, for people.
     pub name: [AtomicU64; 2],
+    /// 1 once anybody has waited for the end of a participant here: whoever gives the place back wakes.
+    pub watched: AtomicU32,
     /// Zero.
-    pub reserved: [u64; 10],
+    pub padding: u32,
+    /// Zero.
+    pub reserved: u64,
 }
 
 /// A named object.
@@ -142,7 +147,7 @@ const _: () = {
     assert!(size_of::<Header>() == 256);
     assert!(core::mem::offset_of!(Header, retired) == 128);
     assert!(core::mem::offset_of!(Header, entries_used) == 144 && core::mem::offset_of!(Header, directory_lock) == 152);
-    assert!(size_of::<Slot>() == 128);
+    assert!(size_of::<Slot>() == 64 && core::mem::offset_of!(Slot, watched) == 48);
     assert!(size_of::<Entry>() == 256);
 };
 
@@ -184,9 +189,22 @@ impl Geometry {
         size.filter(|size| isize::try_from(*size).is_ok()).ok_or(Error::NoSpace)
     }
 
+    /// Bytes of a slot with its open bitmap.
+    fn slot_bytes(&self) -> u64 {
+        (size_of::<Slot>() as u64 + self.bitmap_words() * 8).next_multiple_of(ALIGN)
+    }
+
+    /// Offset of pair number `index`, a slot and an entry; behind the last pair, of what is left of the longer table.
+    fn pair(&self, index: u64) -> u64 {
+        let (slots, entries) = (u64::from(self.participants), u64::from(self.objects));
+        size_of::<Header>() as u64
+            + index.min(slots) * self.slot_bytes()
+            + index.min(entries) * size_of::<Entry>() as u64
+    }
+
     /// Offset of slot number `participant` (1-based).
     pub fn slot(&self, participant: u16) -> u64 {
-        size_of::<Header>() as u64 + u64::from(participant - 1) * size_of::<Slot>() as u64
+        self.pair(u64::from(participant - 1))
     }
 
     /// Words in one open bitmap.
@@ -196,18 +214,18 @@ impl Geometry {
 
     /// Offset of word `word` of the open bitmap of slot number `participant`.
     pub fn bitmap(&self, participant: u16, word: u64) -> u64 {
-        self.slot(self.participants + 1) + (u64::from(participant - 1) * self.bitmap_words() + word) * 8
+        self.slot(participant) + size_of::<Slot>() as u64 + word * 8
     }
 
     /// Offset of directory entry `entry`.
     pub fn entry(&self, entry: u32) -> u64 {
-        let start = self.bitmap(self.participants + 1, 0).next_multiple_of(ALIGN);
-        start + u64::from(entry) * size_of::<Entry>() as u64
+        let slot = if entry < self.participants.into() { self.slot_bytes() } else { 0 };
+        self.pair(entry.into()) + slot
     }
 
     /// Offset of the heap.
     pub fn heap(&self) -> u64 {
-        self.entry(self.objects)
+        self.pair(u64::MAX)
     }
 }
 

@@ -24,6 +24,9 @@
 //!    give something back finds the sleepers. Without it, a plain waiter sleeps beside a free lock.
 //! 3. Where everybody is woken (events, eventcounts, a process that is gone) there is nothing to hand on.
 //!
+//! 4. Who waits for the end of a participant marks its place as watched before it looks; who gives the place back looks
+//!    for the mark after that. So leaving costs no system call where nobody has ever waited.
+//!
 //! A death leaves behind what the death of a sleeper of each kind leaves: a stray mark, and, of one who was woken and has
 //! not handed on, a sleeper whom the kind's `recover` wakes. Marks of a call that ended are stray marks too: each costs
 //! the next to give something back one system call.
@@ -41,8 +44,8 @@ use super::queue::Queue;
 use super::semaphore::Semaphore;
 use super::{Fate, Owner, ParticipantId, Peers, mutex};
 use crate::layout::mutex::LockWord;
-use crate::primitive::{AtomicU32, Ordering};
-use crate::sys::futex::MOST_WORDS;
+use crate::primitive::{AtomicU32, Ordering, fence};
+use crate::sys::futex::{self, MOST_WORDS};
 use crate::sys::nap::{Deadline, Nap, Slept, Wait};
 
 /// The most objects that one call waits for: as many as a set of 64 bits has.
@@ -230,6 +233,8 @@ pub enum Awaited<'a, P> {
         state: &'a AtomicU32,
         /// from this value.
         value: u32,
+        /// That somebody waits for it.
+        watched: &'a AtomicU32,
         /// Who lives.
         peers: &'a P,
     },
@@ -248,6 +253,15 @@ struct Unasked;
 impl Peers for Unasked {
     fn fate(&self, _: ParticipantId) -> Fate {
         Fate::Alive
+    }
+}
+
+/// Wakes those who wait for the end of a life, after its place was given back by a change of `state`. The mark stays:
+/// it may be of somebody who waits for the next life already.
+pub fn wake_watchers(state: &AtomicU32, watched: &AtomicU32) {
+    fence(Ordering::SeqCst); // pairs with the one in `announce`
+    if watched.load(Ordering::Relaxed) != 0 {
+        futex::wake(state, u32::MAX);
     }
 }
 
@@ -295,7 +309,13 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Received { channel } => Some(Announced::at(channel.not_empty())),
             Self::Sendable { channel, .. } => Some(Announced::at(channel.not_full())),
             Self::Completed { once } => Some(once.announce()),
-            Self::Gone { state: word, value, .. } | Self::Changed { word, value } => unless_changed(word, value),
+            Self::Gone { state, value, watched, .. } => {
+                watched.store(1, Ordering::Relaxed);
+                // Pairs with the fence in `wake_watchers`: of the mark and the change, somebody sees the other's.
+                fence(Ordering::SeqCst);
+                unless_changed(state, value)
+            }
+            Self::Changed { word, value } => unless_changed(word, value),
         }
     }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::recovery::{PATIENCE, Probe, Witness};
-use super::registry::{self, Member, Pinned, Registry};
+use super::recovery::{PATIENCE, Probe, Witness, patiently};
+use super::registry::{self, InMotion, Member, Pinned, Registry};
 use super::thread::{self, ThreadRecord};
 use super::view::View;
 use crate::error::Error;
@@ -57,7 +57,14 @@ impl Attachment {
     /// `named`, the file must have its name still: [`Error::Missing`] if not.
     pub fn join(view: View, backing: Backing, query: Option<Arc<OwnedFd>>, named: bool) -> Result<Arc<Self>, Error> {
         let serial = registry::lock()?.serial();
-        let place = take_place(view, query.as_deref().map(AsFd::as_fd), &backing, named)?;
+        let taken = take_place_patiently(view, query.as_deref().map(AsFd::as_fd), &backing, named);
+        let (place, _motion) = match (taken, &backing) {
+            (Err(Error::TooManyParticipants), Backing::File { inode, .. }) => {
+                // Unless another thread is in by now.
+                return Self::existing(*inode)?.ok_or(Error::TooManyParticipants);
+            }
+            (taken, _) => taken?,
+        };
         let attachment = Arc::new(Self { serial, view, backing, deaths: AtomicU32::new(0) });
         let mut registry = registry::lock()?;
         let member = Member {
@@ -175,7 +182,17 @@ impl Attachment {
     /// Joins again, in a forked child that inherited the handle. What the parent owned stays the parent's.
     fn rejoin(&self) -> Result<(), Error> {
         let query = self.fresh_query()?;
-        let place = take_place(self.view, query.as_ref().map(AsFd::as_fd), &self.backing, false)?;
+        let taken = take_place_patiently(self.view, query.as_ref().map(AsFd::as_fd), &self.backing, false);
+        let (place, _motion) = match taken {
+            Err(Error::TooManyParticipants) => {
+                let mut registry = registry::lock()?;
+                let generation = registry.generation();
+                // Unless another thread is in by now.
+                let joined = self.member(&mut registry)?.generation == generation;
+                return if joined { Ok(()) } else { Err(Error::TooManyParticipants) };
+            }
+            taken => taken?,
+        };
         let (participant, slot_state) = (place.participant, place.slot_state);
         let surplus = match self.settle_in(place, query) {
             Ok(None) => return Ok(()),
@@ -438,9 +455,11 @@ impl Drop for Attachment {
             // process ends.
             return;
         }
+        let motion = InMotion::begin(&mut registry);
         drop(registry);
         self.free_slot(member.participant, member.slot_state);
         member.live = None;
+        drop(motion);
         // An error leaves the name to the next opener or sweep.
         let _ = self.unlink_with_last(member.query.as_deref());
         if let Backing::File { inode, .. } = self.backing {
@@ -449,9 +468,29 @@ impl Drop for Attachment {
     }
 }
 
+/// The same, and where every slot is taken, waits for those that threads of this process have for a moment only: of several
+/// that join at the same time one stays, and one may be leaving.
+fn take_place_patiently(
+    view: View,
+    query: Option<BorrowedFd<'_>>,
+    backing: &Backing,
+    named: bool,
+) -> Result<(Place, InMotion), Error> {
+    let taken = patiently(|| match take_place(view, query, backing, named) {
+        Err(Error::TooManyParticipants) if InMotion::is_any(&*registry::lock()?) => Ok(None),
+        taken => taken.map(Some),
+    });
+    taken.map_err(|error| if error == Error::Busy { Error::TooManyParticipants } else { error })
+}
+
 /// Finds a free slot and makes it ours; recovers the dead first. The proof of life is opened through the name if that
 /// must still lead to the file (`named`), else through the descriptor.
-fn take_place(view: View, query: Option<BorrowedFd<'_>>, backing: &Backing, named: bool) -> Result<Place, Error> {
+fn take_place(
+    view: View,
+    query: Option<BorrowedFd<'_>>,
+    backing: &Backing,
+    named: bool,
+) -> Result<(Place, InMotion), Error> {
     let path = backing.path();
     let witness = query.map_or(Witness::Claims, |fd| Witness::File(fd, path));
     let probe = Probe { view, witness };
@@ -461,25 +500,22 @@ fn take_place(view: View, query: Option<BorrowedFd<'_>>, backing: &Backing, name
             Ok(_) | Err(Error::Busy) => {}
             Err(error) => return Err(error),
         }
+        // Locked: a fork by another thread must not inherit the description before it is pinned, or the child would keep
+        // our proof of life when we are dead.
+        let mut registry = registry::lock()?;
+        let me = registry.me();
         let place = match witness {
             Witness::File(fd, path) => {
-                // Locked: a fork by another thread must not inherit the description before it is pinned, or the child
-                // would keep our proof of life when we are dead.
-                let mut no_fork = registry::lock()?;
-                let me = no_fork.me();
                 let own = match backing {
                     Backing::File { path: Some(name), inode, .. } if named => shm::open_same(name, *inode)?,
                     _ => shm::reopen(fd, path)?,
                 };
                 take_place_in_file(&view, own, &me)
             }
-            Witness::Claims => {
-                let me = registry::lock()?.me();
-                take_place_by_claim(&view, &me)
-            }
+            Witness::Claims => take_place_by_claim(&view, &me),
         };
-        if place.as_ref().err() != Some(&Error::TooManyParticipants) {
-            return place;
+        if !matches!(place, Err(Error::TooManyParticipants)) {
+            return place.map(|place| (place, InMotion::begin(&mut registry)));
         }
     }
     Err(Error::TooManyParticipants)

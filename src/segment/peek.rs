@@ -18,8 +18,6 @@ pub struct Peek<'a> {
     retired: bool,
 }
 
-/// The most bytes of bitmaps that are mapped in advance.
-const MOST_POPULATED: usize = 64 << 10;
 const RETIRED: usize = core::mem::offset_of!(Header, retired);
 
 impl<'a> Peek<'a> {
@@ -40,11 +38,8 @@ impl<'a> Peek<'a> {
             return Err(Error::NotSupported("a segment in memory without a file: attach it by its address"));
         }
         let mapping = Mapping::new(self.fd, usize::try_from(self.geometry.size).map_err(|_| Error::NoMemory)?)?;
-        // What joining and opening the first objects look at: the header and the first slots, a bitmap, the first
-        // entries.
+        // The header, and the first slots and entries.
         mapping.populate(0, size_of::<Header>());
-        let to_entries = (self.geometry.entry(1) - self.geometry.bitmap(1, 0)) as usize;
-        mapping.populate(self.geometry.bitmap(1, 0) as usize, to_entries.min(MOST_POPULATED));
         // SAFETY: mapped for `size` bytes, page-aligned; the mapping lives as long as the attachment that keeps both. It
         // is accessed through atomics.
         let view = unsafe { View::of(mapping.base(), self.birth, self.geometry) };

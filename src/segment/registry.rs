@@ -74,6 +74,10 @@ pub struct Registry {
     next_serial: u64,
     /// How many sections are running that no fork may interrupt.
     no_fork: usize,
+    /// How many forks wait for their end.
+    forks_waiting: usize,
+    /// How many places this process has, in any segment, that it has just taken or is about to give back.
+    in_motion: usize,
     /// Who we are, asked once in each process.
     me: Option<Me>,
     /// By serial number.
@@ -90,6 +94,8 @@ static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
     hooked: false,
     next_serial: 1,
     no_fork: 0,
+    forks_waiting: 0,
+    in_motion: 0,
     me: None,
     members: BTreeMap::new(),
     by_inode: BTreeMap::new(),
@@ -120,6 +126,8 @@ impl Registry {
             self.me = None;
             // Those of a parent whose raw clone ran no handlers: its other threads are not here.
             self.no_fork = 0;
+            self.forks_waiting = 0;
+            self.in_motion = 0;
             // The records are wiped and may still be pointed at by thread-locals of this thread.
             self.arena.abandon();
             for member in self.members.values_mut() {
@@ -161,6 +169,30 @@ impl Registry {
 #[derive(Debug)]
 pub struct NoFork(());
 
+/// A place in a segment that was just taken, or is about to be given back. Not to be dropped with the registry locked.
+#[derive(Debug)]
+pub struct InMotion(());
+
+impl InMotion {
+    /// From now on, until this is dropped.
+    pub fn begin(registry: &mut Registry) -> Self {
+        registry.in_motion += 1;
+        Self(())
+    }
+
+    /// Whether there is one.
+    pub fn is_any(registry: &Registry) -> bool {
+        registry.in_motion > 0
+    }
+}
+
+impl Drop for InMotion {
+    fn drop(&mut self) {
+        let mut registry = raw_lock();
+        registry.in_motion = registry.in_motion.saturating_sub(1);
+    }
+}
+
 /// Told when the last such section ends.
 static QUIET: Condvar = Condvar::new();
 
@@ -176,7 +208,7 @@ impl Drop for NoFork {
     fn drop(&mut self) {
         let mut registry = raw_lock();
         registry.no_fork = registry.no_fork.saturating_sub(1);
-        if registry.no_fork == 0 {
+        if registry.no_fork == 0 && registry.forks_waiting > 0 {
             QUIET.notify_all();
         }
     }
@@ -190,7 +222,9 @@ extern "C" fn before_fork() {
     let mut guard = raw_lock();
     // A raw clone may be what forks.
     let _ = guard.notice_fork();
-    let guard = QUIET.wait_while(guard, |registry| registry.no_fork > 0).unwrap_or_else(PoisonError::into_inner);
+    guard.forks_waiting += 1;
+    let mut guard = QUIET.wait_while(guard, |registry| registry.no_fork > 0).unwrap_or_else(PoisonError::into_inner);
+    guard.forks_waiting -= 1;
     let _ = HELD_OVER_FORK.try_with(|held| held.replace(Some(guard)));
 }
 

@@ -6,8 +6,7 @@ use crate::error::Error;
 use crate::layout::mutex::LockWord;
 use crate::layout::segment::{Birth, ENTRY_FREE, ENTRY_READY, ENTRY_REMOVED, Entry, Geometry, Header, Slot};
 use crate::primitive::{AtomicU64, Ordering};
-use crate::raw::ParticipantId;
-use crate::sys::futex;
+use crate::raw::{ParticipantId, wait_any};
 
 /// The mapped bytes of a segment whose header has been validated against the mapping.
 #[derive(Clone, Copy, Debug)]
@@ -100,11 +99,12 @@ impl View {
     /// Gives a participant's place back, if its state is still this one; whether this call did it. Tells whoever waits for
     /// its end.
     pub fn free_slot(&self, participant: ParticipantId, state: u32) -> bool {
-        let word = &self.slot(participant).state;
+        let slot = self.slot(participant);
         // Release: whoever claims the slot next sees what was done here. Acquire: and what is seen here comes after.
-        let freed = word.compare_exchange(state, state.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let freed =
+            slot.state.compare_exchange(state, state.wrapping_add(1), Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if freed {
-            futex::wake(word, u32::MAX);
+            wait_any::wake_watchers(&slot.state, &slot.watched);
         }
         freed
     }

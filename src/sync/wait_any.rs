@@ -184,11 +184,11 @@ impl<'a> Waitable<'a> {
     fn of_segment<'s>(&self, peers: &'s Attachment) -> Result<Awaited<'s, Attachment>, Error> {
         let What::Gone { participant, life } = self.what else { return Err(Error::Corrupted("no object")) };
         let view = peers.view();
-        // One that the segment does not have counts as gone: the header's word for "retired" is never like that.
+        // One that the segment does not have counts as gone: place 1 is taken at birth, so its state is never 0.
         let known = view.participants().contains(&participant);
-        let state = if known { &view.slot(participant).state } else { &view.header().retired };
-        let value = if known { life << 1 | 1 } else { u32::MAX };
-        Ok(Awaited::Gone { participant, state, value, peers })
+        let slot = view.slot(if known { participant } else { 1 });
+        let value = if known { life << 1 | 1 } else { 0 };
+        Ok(Awaited::Gone { participant, state: &slot.state, value, watched: &slot.watched, peers })
     }
 }
 

@@ -206,19 +206,30 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// The offsets of a segment's parts, by docs/layout.md.
+/// The offsets of a segment's parts, by docs/layout.md, from and to.
 pub struct Parts {
-    pub slots: u64,
-    pub bitmaps: u64,
-    pub entries: u64,
+    pub slots: Vec<(u64, u64)>,
+    pub bitmaps: Vec<(u64, u64)>,
+    pub entries: Vec<(u64, u64)>,
     pub heap: u64,
 }
 
 impl Parts {
     pub fn of(participants: u64, objects: u64) -> Self {
-        let bitmaps = 256 + participants * 128;
-        let entries = (bitmaps + participants * objects.div_ceil(64) * 8).next_multiple_of(128);
-        Self { slots: 256, bitmaps, entries, heap: entries + objects * 256 }
+        let bitmap = objects.div_ceil(64) * 8;
+        let mut parts = Self { slots: Vec::new(), bitmaps: Vec::new(), entries: Vec::new(), heap: 256 };
+        for pair in 0..participants.max(objects) {
+            if pair < participants {
+                parts.slots.push((parts.heap, parts.heap + 64));
+                parts.bitmaps.push((parts.heap + 64, parts.heap + 64 + bitmap));
+                parts.heap += (64 + bitmap).next_multiple_of(128);
+            }
+            if pair < objects {
+                parts.entries.push((parts.heap, parts.heap + 256));
+                parts.heap += 256;
+            }
+        }
+        parts
     }
 }
 
