@@ -162,6 +162,11 @@ typedef enum rf_status {
      */
     RF_DIFFERENT = 2,
     /**
+     * The caller is the last to arrive at a barrier, and all others wait until it calls `rf_barrier_release`, or
+     * `rf_barrier_abort`.
+     */
+    RF_LAST = 3,
+    /**
      * It is not done yet, and it is the calling thread's turn to do it: do it, then call `rf_once_complete`, or
      * `rf_once_abandon` to leave it to the next.
      */
@@ -238,10 +243,12 @@ typedef enum rf_status {
      * variable has no place for another waiter.
      */
     RF_E_MAXIMUM_REACHED = -34,
-    /** The barrier is broken. */
+    /** The barrier is broken: somebody's time was up or somebody aborted it; or it was reset during the wait. */
     RF_E_BROKEN = -35,
     /** Others wait at the condition variable with another mutex, or the mutex lies in another segment. */
     RF_E_OTHER_MUTEX = -36,
+    /** The barrier is broken because a party died: one that had arrived in this round, or one that was registered. */
+    RF_E_PARTY_DIED = -37,
     /** It is done already, or has its value. */
     RF_E_COMPLETED = -38,
     /** No room, and the call was not to wait. */
@@ -1442,6 +1449,174 @@ int rf_condvar_waiting(const struct rf_condvar *condvar,
  * Threads: no other may be using this handle.
  */
 int rf_condvar_close(struct rf_condvar *condvar);
+
+/* # Barriers
+ *
+ * A place where a number of parties, threads of any processes, wait for each other, round after round. A round is over when
+ * all have arrived; each is told how many were there before it. No round ends before all have left the last.
+ *
+ * The last to arrive may do something before anybody goes on, in two steps:
+ *
+ *     int got = rf_barrier_arrive(barrier, RF_FOREVER, &index);
+ *     if (got == RF_LAST)
+ *         got = merge() == 0 ? rf_barrier_release(barrier) : rf_barrier_abort(barrier);
+ *
+ * A barrier is *broken* when a party's time is up (a try that is not the last: at once), when somebody calls
+ * `rf_barrier_abort`, or when a party dies. Then who waits and who comes gets RF_E_BROKEN, or RF_E_PARTY_DIED if it was a
+ * death, until `rf_barrier_reset`. Who has been let through goes on, whatever happens afterwards. The time of who waits runs
+ * until it is let through.
+ *
+ * The death of a process with a thread that has arrived in this round, or is about to, breaks the round; that of a process
+ * that is registered (`rf_barrier_register`) breaks the barrier at any time. A process that dies when its round is over, or when
+ * the last one arrives before anybody has noticed, is only not waited for any more. In two steps a thread that ends between them, in a process that goes on, leaves the others
+ * waiting until their time is up.
+ *
+ * What a party did before it arrived is seen by all who are let through. A process that is stopped before it has left keeps
+ * the next round from ending.
+ */
+
+/** A handle to a barrier. */
+typedef struct rf_barrier rf_barrier;
+
+/**
+ * Opens the barrier of that name, or makes it.
+ *
+ * @param segment  where it lives
+ * @param name     its name in the segment
+ * @param flags    of `rf_flags`; without RF_CREATE the next one is not compared: whatever is there is opened
+ * @param parties  for how many it waits: 1 to 65,535
+ * @param out      the handle; `rf_barrier_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another number of
+ * parties), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
+ *
+ * Crash: killed in the middle, nobody ever sees half a barrier.
+ */
+int rf_barrier_open(const rf_segment *segment,
+                    const char *name,
+                    int flags,
+                    size_t parties,
+                    struct rf_barrier **out);
+
+/**
+ * Waits until all parties have arrived.
+ *
+ * @param barrier     the barrier
+ * @param timeout_ns  how long to wait for the others; RF_FOREVER; 0 goes through only as the last
+ * @param index       how many had arrived before: 0 for the first, parties - 1 for the last; or NULL
+ * @return RF_OK; RF_E_TIMED_OUT (the caller's time was up, also of a try, which has broken the barrier), RF_E_BROKEN,
+ * RF_E_PARTY_DIED, RF_E_INTERRUPTED (a caller who has arrived stays so: the same thread calls again, or aborts; closing the
+ * handle does that, too), RF_E_MAXIMUM_REACHED (16,383 threads of the process are there), RF_E_CORRUPTED
+ *
+ * Threads, processes: any. Crash: the death of a process that has arrived breaks the round.
+ */
+int rf_barrier_wait(const struct rf_barrier *barrier,
+                    int64_t timeout_ns,
+                    size_t *index);
+
+/**
+ * Waits until all parties have arrived, and the last of them has released the others. If the caller is that one, it returns
+ * RF_LAST at once; the others wait until it calls `rf_barrier_release`, or breaks the barrier by `rf_barrier_abort`.
+ *
+ * @param barrier     the barrier
+ * @param timeout_ns  how long to wait for the others; RF_FOREVER; 0 goes through only as the last
+ * @param index       how many had arrived before, or NULL
+ * @return RF_OK (the caller was let through); RF_LAST (it is to release the others); and as `rf_barrier_wait`
+ *
+ * Threads, processes: any. Crash: the death of a process that has arrived breaks the round, also between the two steps.
+ */
+int rf_barrier_arrive(const struct rf_barrier *barrier,
+                      int64_t timeout_ns,
+                      size_t *index);
+
+/**
+ * Lets all parties through, after RF_LAST.
+ *
+ * @param barrier  the barrier
+ * @return RF_OK; RF_E_BROKEN or RF_E_PARTY_DIED (the barrier was broken meanwhile, and nobody goes through); RF_E_NOT_OWNER (the
+ * calling thread is not the last to arrive in this round)
+ *
+ * Threads: the one that got RF_LAST. Crash: killed in the middle, all are let through or the barrier is broken.
+ */
+int rf_barrier_release(const struct rf_barrier *barrier);
+
+/**
+ * Registers a party of the calling process: from now on its death breaks the barrier at any time, not only when it has
+ * arrived. It counts: each registration is taken back once.
+ *
+ * @param barrier  the barrier
+ * @return RF_OK; RF_E_MAXIMUM_REACHED (16,383 of the process are registered), RF_E_CORRUPTED
+ *
+ * Threads, processes: any. A forked child is not registered. Crash: killed in the middle, it is registered or not.
+ */
+int rf_barrier_register(const struct rf_barrier *barrier);
+
+/**
+ * Takes a registration of the calling process back. Closing the handle does not; the end of the process is its death.
+ *
+ * @param barrier  the barrier
+ * @return RF_OK; RF_E_NOT_OWNER (the process is not registered)
+ */
+int rf_barrier_unregister(const struct rf_barrier *barrier);
+
+/**
+ * Breaks the barrier: who waits and who comes gets RF_E_BROKEN, until it is reset. A caller that got RF_LAST, or
+ * RF_E_INTERRUPTED, has left it then.
+ *
+ * @param barrier  the barrier
+ * @return RF_OK, also if it was broken
+ *
+ * Threads, processes: any. Crash: killed in the middle, it is broken or not.
+ */
+int rf_barrier_abort(const struct rf_barrier *barrier);
+
+/**
+ * Mends the barrier. Who waits gets RF_E_BROKEN, and who comes waits until those have left.
+ *
+ * @param barrier  the barrier
+ * @return RF_OK, also if it was whole and nobody waited; then nothing changes
+ *
+ * Threads, processes: any. Crash: killed in the middle, it is mended or not.
+ */
+int rf_barrier_reset(const struct rf_barrier *barrier);
+
+/**
+ * Whether the barrier is broken now; it may change at once.
+ *
+ * @param barrier    the barrier
+ * @param is_broken  1 or 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_barrier_is_broken(const struct rf_barrier *barrier, int *is_broken);
+
+/**
+ * How many have arrived and wait for others now; 0 as soon as all have. It may change at once.
+ *
+ * @param barrier  the barrier
+ * @param waiting  how many
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_barrier_waiting(const struct rf_barrier *barrier, size_t *waiting);
+
+/**
+ * For how many it waits.
+ *
+ * @param barrier  the barrier
+ * @param parties  how many
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_barrier_parties(const struct rf_barrier *barrier, size_t *parties);
+
+/**
+ * Gives the handle back. The barrier stays as it is; but a wait of the calling thread that was interrupted ends, as by
+ * `rf_barrier_abort`.
+ *
+ * @param barrier  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_barrier_close(struct rf_barrier *barrier);
 
 /* # Once
  *

@@ -60,10 +60,10 @@ pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
 pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
 #[cfg(not(ringfence_loom))]
 pub use sync::{
-    ChangeError, Condvar, CondvarError, CondvarGuard, Event, InitError, LockError, LockFailure, Mutex, MutexGuard,
-    Once, OnceGuard, OnceState, OnceValue, Permits, Ready, ReadyFd, ReentrantMutex, ReentrantMutexGuard, Reset, RwLock,
-    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Semaphore, SemaphoreOptions, SetError, WaitAny,
-    WaitError, Waitable, Woken,
+    Arrived, Barrier, BarrierError, ChangeError, Condvar, CondvarError, CondvarGuard, Event, InitError, Leader,
+    LockError, LockFailure, Mutex, MutexGuard, Once, OnceGuard, OnceState, OnceValue, Passed, Permits, Ready, ReadyFd,
+    ReentrantMutex, ReentrantMutexGuard, Registration, Reset, RwLock, RwLockReadGuard, RwLockUpgradableGuard,
+    RwLockWriteGuard, Semaphore, SemaphoreOptions, SetError, WaitAny, WaitError, Waitable, Woken,
 };
 
 /// The README's program builds.

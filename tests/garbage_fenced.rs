@@ -14,13 +14,13 @@ use std::time::Duration;
 use common::{Parts, Role, fork, kill, reap, role, until};
 use fenced::{Fenced, Random, report_signals, working_at};
 use ringfence::{
-    Array, Channel, Condvar, CondvarError, Error, Event, LockError, Mutex, ObjectInfo, OnceValue, PopError, Queue,
-    RecvError, Reset, RwLock, Segment, SegmentOptions, Value, WaitAny,
+    Array, Arrived, Barrier, Channel, Condvar, CondvarError, Error, Event, LockError, Mutex, ObjectInfo, OnceValue,
+    PopError, Queue, RecvError, Reset, RwLock, Segment, SegmentOptions, Value, WaitAny,
 };
 
 /// So many that the records of an event, one for each, end where it ends.
 const PARTICIPANTS: u64 = 16;
-const OBJECTS: u64 = 14;
+const OBJECTS: u64 = 15;
 const LEN: usize = 4 * 4096;
 const CAPACITY: usize = 12;
 const RING: usize = 256;
@@ -38,8 +38,8 @@ const DIRECTORY_LOCK: usize = 152;
 /// The objects, in the order in which they lie in the heap but that the one under test comes last. All but the array of
 /// bytes in front fill what they take up, so that the last one's last byte is the segment's (of the rwlock the last word but
 /// one).
-const KINDS: [&str; 11] =
-    ["mutex", "value", "array", "rows", "queue", "channel", "rwlock", "flag", "bell", "condvar", "once"];
+const KINDS: [&str; 12] =
+    ["mutex", "value", "array", "rows", "queue", "channel", "rwlock", "flag", "bell", "condvar", "barrier", "once"];
 
 #[test]
 fn role_entry() {
@@ -77,7 +77,7 @@ macro_rules! tests {
     )*};
 }
 
-tests!(mutex value array rows queue channel rwlock flag bell condvar once);
+tests!(mutex value array rows queue channel rwlock flag bell condvar barrier once);
 
 type Wide = [u64; 7];
 /// Ends where its object does.
@@ -98,6 +98,7 @@ struct Handles {
     flag: Event,
     bell: Event,
     condvar: Condvar,
+    barrier: Barrier,
     once: OnceValue<Settled>,
 }
 
@@ -115,6 +116,7 @@ impl Handles {
             flag: Event::open(segment, "flag")?,
             bell: Event::open(segment, "bell")?,
             condvar: Condvar::open(segment, "condvar")?,
+            barrier: Barrier::open(segment, "barrier")?,
             once: OnceValue::open(segment, "once")?,
         })
     }
@@ -132,6 +134,7 @@ fn create(segment: &Segment, kind: &str) -> Result<(), Error> {
         "flag" => Event::create(segment, kind, Reset::Manual).map(drop),
         "bell" => Event::create(segment, kind, Reset::Auto).map(drop),
         "condvar" => Condvar::create(segment, kind, 4).map(drop),
+        "barrier" => Barrier::create(segment, kind, 2).map(drop),
         "once" => OnceValue::<Settled>::create(segment, kind).map(drop),
         _ => unreachable!("{kind}"),
     }
@@ -190,6 +193,17 @@ fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
         tally.count::<(), _>("wait", Err(why));
         let _ = guard.map(|mut guard| guard.make_consistent());
     }
+    let barrier = &open.barrier;
+    let registered = tally.count("register", barrier.register());
+    assert!(barrier.waiting() <= barrier.parties());
+    tally.count("barrier", barrier.wait_timeout(short));
+    tally.count("reset", barrier.reset());
+    if let Some(Arrived::Last(leader)) = tally.count("barrier", barrier.arrive_timeout(short)) {
+        tally.count("release", leader.release());
+    }
+    tally.count("abort", barrier.abort());
+    drop(registered);
+    tally.count("reset", barrier.reset());
     let _ = (open.mutex.holder(), open.mutex.reset());
     if let Some(guard) = tally.lock("read", open.rwlock.read_timeout(short)) {
         tally.lock("read twice", open.rwlock.read_timeout(short));
@@ -342,7 +356,9 @@ impl Scene {
             std::thread::scope(|scope| {
                 scope.spawn(|| open.condvar.wait(open.mutex.lock().unwrap()).map(drop).is_ok());
                 until("the waiter", || open.condvar.waiting() == 1);
-                std::mem::forget((open.mutex.lock(), open.rwlock.read()));
+                scope.spawn(|| open.barrier.wait().is_ok());
+                until("the party", || open.barrier.waiting() == 1);
+                std::mem::forget((open.mutex.lock(), open.rwlock.read(), open.barrier.register()));
                 let _ = open.once.get_or_init(|_| {
                     kill(std::process::id() as i32);
                     [0; 14]

@@ -2,12 +2,12 @@
 //! compiler. A wrong row does not build.
 
 use ringfence::{
-    Array, ArrayGuard, CChar, ChangeError, Channel, CloseError, Condvar, CondvarError, Element, ElementError, Error,
-    Event, InitError, LockError, LockFailure, Mutex, MutexGuard, ObjectInfo, Once, OnceGuard, OnceState, OnceValue,
-    OutOfRange, ParticipantInfo, Permits, PopError, PushError, Queue, RawArray, RawValue, Ready, ReadyFd, RecvError,
-    ReentrantMutex, ReentrantMutexGuard, Reset, RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard,
-    Segment, SegmentInfo, SegmentOptions, Semaphore, SemaphoreOptions, SendError, SetError, SweepReport, Unlink, Value,
-    ValueGuard, WaitAny, WaitError, Waitable, Woken,
+    Array, ArrayGuard, Arrived, Barrier, BarrierError, CChar, ChangeError, Channel, CloseError, Condvar, CondvarError,
+    Element, ElementError, Error, Event, InitError, Leader, LockError, LockFailure, Mutex, MutexGuard, ObjectInfo,
+    Once, OnceGuard, OnceState, OnceValue, OutOfRange, ParticipantInfo, Passed, Permits, PopError, PushError, Queue,
+    RawArray, RawValue, Ready, ReadyFd, RecvError, ReentrantMutex, ReentrantMutexGuard, Registration, Reset, RwLock,
+    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo, SegmentOptions, Semaphore,
+    SemaphoreOptions, SendError, SetError, SweepReport, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable, Woken,
 };
 
 const fn send_and_sync<T: Send + Sync>() {}
@@ -35,6 +35,7 @@ const _: () = {
     send_and_sync::<(Event, Reset)>();
     send_and_sync::<(Condvar, CondvarError<()>, Woken)>();
     send_and_sync::<(Once, OnceState, OnceValue<u64>, InitError<()>, SetError<u64>)>();
+    send_and_sync::<(Barrier, BarrierError, Passed, Registration<'static>)>();
     send_and_sync::<(WaitAny<'static>, Waitable<'static>, Ready, ReadyFd, WaitError)>();
     send_and_sync::<(SegmentOptions, Unlink, SegmentInfo, ObjectInfo, ParticipantInfo, SweepReport)>();
     send_and_sync::<(Error, CloseError, Element, CChar)>();
@@ -56,6 +57,8 @@ not!(Send: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, R
 not!(Sync: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
 not!(Send: OnceGuard<'static>);
 not!(Sync: OnceGuard<'static>);
+not!(Send: Leader<'static>, Arrived<'static>);
+not!(Sync: Leader<'static>, Arrived<'static>);
 not!(Send: ChangeError<RwLockWriteGuard<'static, u64>>);
 not!(Send: LockError<MutexGuard<'static, u64>>, CondvarError<MutexGuard<'static, u64>>);
 not!(Sync: LockError<MutexGuard<'static, u64>>, CondvarError<MutexGuard<'static, u64>>);

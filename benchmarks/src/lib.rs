@@ -1,6 +1,7 @@
 //! Benchmarks of ringfence against its peers, measured in turn within one run. How to run and read them: `README.md`.
 
 pub mod attach;
+pub mod barrier;
 pub mod channel;
 pub mod condvar;
 pub mod crew;

@@ -16,11 +16,12 @@
 //!
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
-//! - [`locks`], [`rwlock`], [`condvar`], [`cells`], [`chain`], [`asleep`], [`events`], [`once`], [`stopped`], [`life`],
-//!   [`overtaken`], [`wait_any`]: the scenarios; [`broken`]: negative controls
+//! - [`locks`], [`rwlock`], [`condvar`], [`barrier`], [`cells`], [`chain`], [`asleep`], [`events`], [`once`], [`stopped`],
+//!   [`life`], [`overtaken`], [`wait_any`]: the scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
+pub mod barrier;
 pub mod board;
 pub mod broken;
 pub mod cells;
@@ -72,6 +73,7 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(events::scenarios());
     all.extend(condvar::scenarios());
     all.extend(once::scenarios());
+    all.extend(barrier::scenarios());
     all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
     all.extend(asleep::scenarios::<api::ApiChannel>("Channel"));
     for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {
@@ -145,6 +147,8 @@ fn controls() -> Vec<Scenario> {
         once::scenario::<LockAlone>("broken: lock alone", once::Case::HalfDone, "half done", false)
             .must_fail(Class::Stuck),
         condvar::scenario("broken: unrecovered", condvar::Case::Woken, "woken", false, false).must_fail(Class::Lost),
+        barrier::scenario("broken: barrier unrecovered", barrier::Case::Arrives, "arrives", false, false)
+            .must_fail(Class::Stuck),
         stopped::scenario::<OfLock<Raw<flawed::Stores>>>("broken: stores").must_fail(Class::Torn),
         stopped::scenario::<OfLock<FreesFirst>>("broken: frees first").must_fail(Class::Stuck),
         stopped::scenario::<OfFifo<hidden::Stores, 2>>("broken: stores in slots").must_fail(Class::Stuck),

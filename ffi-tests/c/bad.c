@@ -31,6 +31,7 @@ static void nulls(void) {
     OK(rf_semaphore_close(NULL));
     OK(rf_rwlock_close(NULL));
     OK(rf_event_close(NULL));
+    OK(rf_barrier_close(NULL));
     OK(rf_condvar_close(NULL));
     OK(rf_once_close(NULL));
     OK(rf_once_value_close(NULL));
@@ -141,6 +142,18 @@ static void nulls(void) {
     BAD(rf_once_value_set(NULL, room, 0));
     BAD(rf_once_value_wait(NULL, room, 0));
     BAD(rf_once_value_holder(NULL, &pid));
+    rf_barrier *barrier;
+    BAD(rf_barrier_open(NULL, "x", RF_CREATE, 2, &barrier));
+    BAD(rf_barrier_wait(NULL, 0, &n));
+    BAD(rf_barrier_arrive(NULL, 0, &n));
+    BAD(rf_barrier_release(NULL));
+    BAD(rf_barrier_register(NULL));
+    BAD(rf_barrier_unregister(NULL));
+    BAD(rf_barrier_abort(NULL));
+    BAD(rf_barrier_reset(NULL));
+    BAD(rf_barrier_is_broken(NULL, &i));
+    BAD(rf_barrier_waiting(NULL, &n));
+    BAD(rf_barrier_parties(NULL, &n));
 
     rf_value *value;
     BAD(rf_value_open(NULL, "x", RF_CREATE, RF_I32, 0, 0, NULL, NULL, &value));
@@ -323,6 +336,25 @@ static void beside_good_handles(const char *name) {
     OK(rf_event_open(segment, "e", RF_CREATE | RF_EXCL, RF_MANUAL_RESET, &event));
     BAD(rf_event_is_set(event, NULL));
     OK(rf_event_close(event));
+
+    rf_barrier *barrier;
+    size_t odd_sizes[2];
+    void *misaligned_size = (char *)odd_sizes + 1;
+    BAD(rf_barrier_open(segment, NULL, RF_CREATE, 1, &barrier));
+    BAD(rf_barrier_open(segment, "ba", RF_CREATE, 1, NULL));
+    BAD(rf_barrier_open(segment, "ba", RF_CREATE, 0, &barrier));
+    BAD(rf_barrier_open(segment, "ba", RF_CREATE, 65536, &barrier));
+    BAD(rf_barrier_open(segment, "ba", RF_CREATE, SIZE_MAX, &barrier));
+    for (size_t i = 0; i < COUNT(wild_flags); i++) BAD(rf_barrier_open(segment, "ba", wild_flags[i], 1, &barrier));
+    OK(rf_barrier_open(segment, "ba", RF_CREATE | RF_EXCL, 1, &barrier));
+    BAD(rf_barrier_wait(barrier, 0, misaligned_size));
+    BAD(rf_barrier_arrive(barrier, 0, misaligned_size));
+    BAD(rf_barrier_is_broken(barrier, NULL));
+    BAD(rf_barrier_waiting(barrier, NULL));
+    BAD(rf_barrier_waiting(barrier, misaligned_size));
+    BAD(rf_barrier_parties(barrier, NULL));
+    EXPECT(rf_barrier_release(barrier), RF_E_NOT_OWNER); /* none of them arrived */
+    OK(rf_barrier_close(barrier));
 
     rf_condvar *condvar;
     rf_mutex *its;

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, LEN = 4 * PAGE, ROUNDS = 3000, CAPACITY = 5, ROWS = 3, CALLS = 180 };
+enum { PAGE = 4096, LEN = 4 * PAGE, ROUNDS = 3000, CAPACITY = 5, ROWS = 3, CALLS = 200 };
 #define SHORT 200000 /* ns */
 
 /* What came of each function. */
@@ -254,6 +254,27 @@ static void onces(rf_segment *segment) {
     }
 }
 
+static void barriers(rf_segment *segment) {
+    rf_barrier *barrier;
+    size_t count;
+    int broken;
+    if (DO(rf_barrier_open(segment, "barrier", RF_CREATE, 2, &barrier)) < 0) return;
+    DO(rf_barrier_parties(barrier, &count));
+    DO(rf_barrier_waiting(barrier, &count));
+    DO(rf_barrier_is_broken(barrier, &broken));
+    DO(rf_barrier_register(barrier));
+    DO(rf_barrier_wait(barrier, SHORT, &count));
+    DO(rf_barrier_reset(barrier));
+    DO(rf_barrier_wait(barrier, 0, NULL));
+    DO(rf_barrier_reset(barrier));
+    if (DO(rf_barrier_arrive(barrier, SHORT, &count)) == RF_LAST) DO(rf_barrier_release(barrier));
+    DO(rf_barrier_release(barrier));
+    DO(rf_barrier_abort(barrier));
+    DO(rf_barrier_unregister(barrier));
+    DO(rf_barrier_reset(barrier));
+    OK(rf_barrier_close(barrier));
+}
+
 static void values(rf_segment *segment) {
     rf_value *value, *wide;
     int64_t was;
@@ -379,6 +400,7 @@ static void make(rf_segment *segment) {
     events(segment, RF_AUTO_RESET, "bell");
     condvars(segment);
     onces(segment);
+    barriers(segment);
     values(segment);
     OK(rf_array_open(segment, "array", RF_CREATE, RF_I32, 0, 0, NULL, 9, &array));
     OK(rf_queue_open(segment, "queue", RF_CREATE, sizeof(row), 8, NULL, CAPACITY, &queue));
@@ -447,6 +469,7 @@ int main(int argc, char **argv) {
         events(segment, RF_AUTO_RESET, "bell");
         condvars(segment);
         onces(segment);
+        barriers(segment);
         values(segment);
         arrays(segment);
         queues(segment, round);

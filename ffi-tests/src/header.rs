@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 20] = [
+const CHAPTERS: [&str; 21] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -18,6 +18,7 @@ const CHAPTERS: [&str; 20] = [
     "semaphore.rs",
     "event.rs",
     "condvar.rs",
+    "barrier.rs",
     "once.rs",
     "once_value.rs",
     "value.rs",

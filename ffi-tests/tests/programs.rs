@@ -51,6 +51,11 @@ fn what_is_done_once_in_c() {
 }
 
 #[test]
+fn barriers_in_c() {
+    program("c/barrier.c", "barrier", "barrier: ok\n");
+}
+
+#[test]
 fn values_and_arrays_in_c() {
     program("c/cell.c", "cell", "cell: ok\n");
 }

@@ -13,10 +13,11 @@ unsafe extern "C" {
 }
 
 /// The numbers as they were given. Lines are added, never changed.
-const GIVEN: [(&str, c_int); 48] = [
+const GIVEN: [(&str, c_int); 50] = [
     ("RF_OK", 0),
     ("RF_OWNER_DIED", 1),
     ("RF_DIFFERENT", 2),
+    ("RF_LAST", 3),
     ("RF_YOUR_TURN", 5),
     ("RF_YOUR_TURN_AGAIN", 6),
     ("RF_E_INVALID", -1),
@@ -47,6 +48,7 @@ const GIVEN: [(&str, c_int); 48] = [
     ("RF_E_MAXIMUM_REACHED", -34),
     ("RF_E_BROKEN", -35),
     ("RF_E_OTHER_MUTEX", -36),
+    ("RF_E_PARTY_DIED", -37),
     ("RF_E_COMPLETED", -38),
     ("RF_E_FULL", -40),
     ("RF_E_EMPTY", -41),
@@ -67,7 +69,7 @@ const GIVEN: [(&str, c_int); 48] = [
 
 /// The lines of `docs/semantics.md` that speak of an outcome, and the statuses by which a C caller (or a wrapper that has
 /// to give another language's errors) tells it from the others of the same call.
-const LINES: [(u32, &[&str]); 51] = [
+const LINES: [(u32, &[&str]); 54] = [
     (2, &["RF_E_NOT_LOCKED", "RF_E_NOT_OWNER"]),
     (3, &["RF_E_BUSY", "RF_E_NOT_OWNER"]),
     (4, &["RF_E_BUSY", "RF_E_TIMED_OUT"]),
@@ -78,7 +80,7 @@ const LINES: [(u32, &[&str]); 51] = [
     (9, &["RF_E_NOT_OWNER"]),
     (11, &["RF_E_TIMED_OUT"]),
     (15, &["RF_E_TIMED_OUT"]),
-    (18, &["RF_E_BROKEN"]),
+    (18, &["RF_LAST", "RF_E_BROKEN"]),
     (19, &["RF_E_BROKEN", "RF_E_TIMED_OUT"]),
     (20, &["RF_E_BROKEN"]),
     (22, &["RF_E_FULL", "RF_E_EMPTY", "RF_E_CLOSED"]),
@@ -119,6 +121,9 @@ const LINES: [(u32, &[&str]); 51] = [
     (108, &["RF_E_WOULD_DEADLOCK", "RF_E_NOT_OWNER"]),
     (109, &["RF_OK", "RF_E_BUSY", "RF_E_TIMED_OUT"]),
     (110, &["RF_E_NOT_READY", "RF_E_COMPLETED"]),
+    (111, &["RF_E_PARTY_DIED", "RF_E_BROKEN"]),
+    (112, &["RF_E_PARTY_DIED", "RF_E_NOT_OWNER"]),
+    (113, &["RF_E_INTERRUPTED"]),
 ];
 
 fn in_header() -> BTreeMap<String, c_int> {

@@ -99,6 +99,7 @@
 
 mod argument;
 mod array;
+mod barrier;
 mod boundary;
 mod channel;
 mod condvar;

@@ -21,6 +21,9 @@ pub enum rf_status {
     /// A compare-and-exchange found another value than the expected one and changed nothing. The value found is in
     /// the out-parameter.
     RF_DIFFERENT = 2,
+    /// The caller is the last to arrive at a barrier, and all others wait until it calls `rf_barrier_release`, or
+    /// `rf_barrier_abort`.
+    RF_LAST = 3,
     /// It is not done yet, and it is the calling thread's turn to do it: do it, then call `rf_once_complete`, or
     /// `rf_once_abandon` to leave it to the next.
     RF_YOUR_TURN = 5,
@@ -84,10 +87,12 @@ pub enum rf_status {
     /// A release would raise a bounded semaphore, or a lock the count of nested locks, above its maximum; or a condition
     /// variable has no place for another waiter.
     RF_E_MAXIMUM_REACHED = -34,
-    /// The barrier is broken.
+    /// The barrier is broken: somebody's time was up or somebody aborted it; or it was reset during the wait.
     RF_E_BROKEN = -35,
     /// Others wait at the condition variable with another mutex, or the mutex lies in another segment.
     RF_E_OTHER_MUTEX = -36,
+    /// The barrier is broken because a party died: one that had arrived in this round, or one that was registered.
+    RF_E_PARTY_DIED = -37,
     /// It is done already, or has its value.
     RF_E_COMPLETED = -38,
     /// No room, and the call was not to wait.
@@ -121,6 +126,7 @@ const TABLE: &[(rf_status, &CStr)] = &[
     (RF_OK, c"success"),
     (RF_OWNER_DIED, c"the lock is held; its last owner died holding it"),
     (RF_DIFFERENT, c"the value was not the expected one and was left as it is"),
+    (RF_LAST, c"the caller is the last to arrive; the others wait for its release"),
     (RF_YOUR_TURN, c"not done yet; it is the caller's turn"),
     (RF_YOUR_TURN_AGAIN, c"not done yet; it is the caller's turn, after one who died or gave up"),
     (RF_E_INVALID, c"invalid argument"),
@@ -151,6 +157,7 @@ const TABLE: &[(rf_status, &CStr)] = &[
     (RF_E_MAXIMUM_REACHED, c"the maximum is reached"),
     (RF_E_BROKEN, c"the barrier is broken"),
     (RF_E_OTHER_MUTEX, c"the condition variable is in use with another mutex"),
+    (RF_E_PARTY_DIED, c"a party of the barrier died"),
     (RF_E_COMPLETED, c"already completed"),
     (RF_E_FULL, c"full"),
     (RF_E_EMPTY, c"empty"),

@@ -1,5 +1,6 @@
 //! The structs that lie in shared memory. No logic but validation.
 
+pub mod barrier;
 pub mod channel;
 pub mod condvar;
 pub mod event;

@@ -7,6 +7,8 @@
 use crate::primitive::{SPIN, spin_loop};
 
 const LOOKS: u32 = 20;
+/// The same where each look is paid for by letting others run.
+const CROWDED_LOOKS: u32 = 10;
 /// Pauses after the first look.
 const FIRST_PAUSES: u32 = 8;
 /// The same in a stream: what the other side does meanwhile, it does undisturbed and in one go.
@@ -17,27 +19,36 @@ const MAX_PAUSES: u32 = 64;
 /// The looks of one waiting call, about 20 us in all. None in a model, where they would hide the sleep behind them.
 #[derive(Debug)]
 pub struct Backoff {
-    looked: u32,
+    left: u32,
     pauses: u32,
 }
 
 impl Backoff {
     /// From the beginning.
     pub fn new() -> Self {
-        Self { looked: 0, pauses: FIRST_PAUSES }
+        Self { left: LOOKS, pauses: FIRST_PAUSES }
     }
 
     /// For one who has caught up with the other end of a stream: a look too soon costs both more than a late one.
     pub fn in_stream() -> Self {
-        Self { looked: 0, pauses: STREAM_PAUSES }
+        Self { left: LOOKS, pauses: STREAM_PAUSES }
+    }
+
+    /// For one who waits for more than there are processors: to spin would keep them from coming, so it lets others run.
+    pub fn in_crowd() -> Self {
+        Self { left: CROWDED_LOOKS, pauses: 0 }
     }
 
     /// Pauses before another look. `false`: that is enough of it, sleep.
     pub fn pause(&mut self) -> bool {
-        if !SPIN || self.looked == LOOKS {
+        if !SPIN || self.left == 0 {
             return false;
         }
-        self.looked += 1;
+        self.left -= 1;
+        if self.pauses == 0 {
+            std::thread::yield_now();
+            return true;
+        }
         for _ in 0..self.pauses {
             spin_loop();
         }

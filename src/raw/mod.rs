@@ -5,6 +5,7 @@
 
 pub mod auto_event;
 pub mod backoff;
+pub mod barrier;
 pub mod cell;
 pub mod channel;
 pub mod condvar;

@@ -101,6 +101,11 @@ impl Attachment {
         Ok(Some(attachment))
     }
 
+    /// A number that no other attachment of this process has had.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
     /// The mapped segment.
     pub fn view(&self) -> &View {
         &self.view

@@ -169,6 +169,11 @@ impl Object {
         self.len
     }
 
+    /// What tells it from every other object that this process has open or had open.
+    pub fn identity(&self) -> (u64, u32) {
+        (self.attachment.serial(), self.entry)
+    }
+
     /// Where it starts in the segment.
     pub fn offset(&self) -> u64 {
         (self.base.0.addr().get() - self.attachment.view().base().addr().get()) as u64

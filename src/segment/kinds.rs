@@ -4,7 +4,8 @@ use core::ptr::NonNull;
 
 use super::view::StoredShape;
 use crate::layout::mutex::LockWord;
-use crate::layout::{channel, queue};
+use crate::layout::{barrier, channel, queue};
+use crate::raw::barrier::Barrier;
 use crate::raw::channel::Channel;
 use crate::raw::condvar::Condvar;
 use crate::raw::event::Event;
@@ -12,7 +13,7 @@ use crate::raw::once::Once;
 use crate::raw::queue::Queue;
 use crate::raw::rwlock::RwLock;
 use crate::raw::semaphore::Semaphore;
-use crate::raw::{ParticipantId, Peers, mutex};
+use crate::raw::{MAX_PARTICIPANTS, ParticipantId, Peers, mutex};
 
 /// A kind of object. The numbers are part of the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +37,15 @@ pub enum Kind {
     Event = 8,
     /// A condition variable.
     Condvar = 9,
+    /// A place where parties wait for each other.
+    Barrier = 10,
     /// A lock for many readers or one writer.
     RwLock = 11,
     /// Something that one of many initialises, with a value or without.
     Once = 12,
 }
 
-const ALL: [Kind; 11] = [
+const ALL: [Kind; 12] = [
     Kind::Mutex,
     Kind::Value,
     Kind::Array,
@@ -52,6 +55,7 @@ const ALL: [Kind; 11] = [
     Kind::Semaphore,
     Kind::Event,
     Kind::Condvar,
+    Kind::Barrier,
     Kind::RwLock,
     Kind::Once,
 ];
@@ -74,6 +78,7 @@ impl Kind {
             Self::Semaphore => "semaphore",
             Self::Event => "event",
             Self::Condvar => "condition variable",
+            Self::Barrier => "barrier",
             Self::RwLock => "rwlock",
             Self::Once => "once",
         }
@@ -126,8 +131,16 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
                 condvar.recover(dead, peers);
             }
         }
+        Kind::Barrier => {
+            let records = remains.len.saturating_sub(barrier::bytes(0)) / size_of::<barrier::BarrierRecord>() as u64;
+            let records = records.min(MAX_PARTICIPANTS.into()) as u16;
+            // SAFETY: mapped and so long, aligned to 128, accessed atomically only. Nobody arrives through it.
+            if let Some(barrier) = unsafe { Barrier::at(remains.base, remains.len, records, 0, false) } {
+                barrier.recover(dead, peers);
+            }
+        }
         Kind::RwLock => {
-            // As above.
+            // Its records need no recovery.
             // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
             if let Some(lock) = unsafe { RwLock::at(remains.base, remains.len, 0) } {
                 lock.recover(dead, peers);

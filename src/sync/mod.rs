@@ -1,5 +1,6 @@
 //! Locks, each with a defined answer to the death of whoever holds it.
 
+mod any_barrier;
 mod any_condvar;
 mod any_event;
 mod any_mutex;
@@ -7,6 +8,7 @@ mod any_once;
 mod any_reentrant;
 mod any_rwlock;
 mod any_semaphore;
+mod barrier;
 mod condvar;
 mod event;
 mod mutex;
@@ -18,6 +20,8 @@ mod rwlock;
 mod semaphore;
 mod wait_any;
 
+#[cfg(feature = "capi")]
+pub use any_barrier::AnyBarrier;
 #[cfg(feature = "capi")]
 pub use any_condvar::AnyCondvar;
 #[cfg(feature = "capi")]
@@ -32,6 +36,7 @@ pub use any_reentrant::{AnyReentrant, Held, LOCK_BYTES};
 pub use any_rwlock::AnyRwLock;
 #[cfg(feature = "capi")]
 pub use any_semaphore::{AnySemaphore, Plan};
+pub use barrier::{Arrived, Barrier, BarrierError, Leader, Passed, Registration};
 pub use condvar::{Condvar, CondvarError, CondvarGuard, Woken};
 pub use event::{Event, Reset};
 pub use mutex::{LockError, Mutex, MutexGuard};

@@ -1,7 +1,9 @@
 //! `bench [SECTION..|all] [--quick] [--patient]`: see `benchmarks/README.md`.
 
 use ringfence_benchmarks::table::Book;
-use ringfence_benchmarks::{attach, channel, condvar, event, idle, limits, lock, once, queue, rwlock, semaphore};
+use ringfence_benchmarks::{
+    attach, barrier, channel, condvar, event, idle, limits, lock, once, queue, rwlock, semaphore,
+};
 
 type Section = (&'static str, fn(&mut Book));
 
@@ -12,6 +14,7 @@ const SECTIONS: &[Section] = &[
     ("rwlock", rwlock::measure),
     ("event", event::measure),
     ("condvar", condvar::measure),
+    ("barrier", barrier::measure),
     ("once", once::measure),
     ("queue", queue::measure),
     ("channel", channel::measure),
