@@ -23,48 +23,119 @@
 //! Handles may be used by any thread, and in a forked child, which becomes a participant of its own with its first call.
 //! The same objects are used from C, C++ and Python through `include/ringfence.h`. The repository's `docs/` have the
 //! design, the memory layout and the semantics line by line.
+//!
+//! # Model checking your own protocol
+//!
+//! A protocol of your own, built from these objects, can be explored by [loom](https://docs.rs/loom): every interleaving
+//! within a bound, every order that the memory model allows, and, which no test by chance does, a death at every step.
+//! Under the cfg `ringfence_loom` the objects run inside a model of loom's, the same code down to the words in memory.
+//!
+//! In your `Cargo.toml`:
+//!
+//! ```toml
+//! [target.'cfg(ringfence_loom)'.dev-dependencies]
+//! loom = "0.7"
+//!
+//! [lints.rust]
+//! unexpected_cfgs = { level = "warn", check-cfg = ["cfg(ringfence_loom)"] }
+//! ```
+//!
+//! In a test file that starts with `#![cfg(ringfence_loom)]`:
+//!
+//! ```ignore
+//! use ringfence::model::{at_every_step, run_until};
+//! use ringfence::{LockError, Mutex, Segment, SegmentOptions};
+//!
+//! #[test]
+//! fn the_next_owner_is_told() {
+//!     at_every_step(|step| {
+//!         let mut explorer = loom::model::Builder::new();
+//!         explorer.preemption_bound = Some(2);
+//!         explorer.check(move || {
+//!             let segment = Segment::anonymous(&SegmentOptions::new().participants(3)).unwrap();
+//!             let theirs = segment.clone();
+//!             let victim = loom::thread::spawn(move || {
+//!                 run_until(step, || {
+//!                     let balance = Mutex::<i64>::open_or_create(&theirs, "balance", 100).unwrap();
+//!                     *balance.lock().unwrap() += 1;
+//!                 })
+//!             });
+//!             let balance = Mutex::<i64>::open_or_create(&segment, "balance", 100).unwrap();
+//!             match balance.lock() {
+//!                 Ok(balance) => assert!(*balance == 100 || *balance == 101),
+//!                 Err(LockError::OwnerDied(mut balance)) => assert!(balance.make_consistent()),
+//!                 Err(error) => panic!("{error}"),
+//!             }
+//!             victim.join().unwrap();
+//!         });
+//!     });
+//! }
+//! ```
+//!
+//! And then:
+//!
+//! ```sh
+//! RUSTFLAGS='--cfg ringfence_loom' cargo test --release --target-dir target/loom
+//! ```
+//!
+//! *What is modelled.* Every object of this crate but [`ReadyFd`]. `Segment::anonymous` is memory of the model; each thread
+//! of loom's that uses it is a process with one thread, and `run_until` makes a process that has an end. No sleep is
+//! capped: a lost wake-up is a deadlock, which loom reports. A wait with a time-out may end by it at any moment, whatever
+//! its length: do not repeat it without a bound.
+//!
+//! *What is not.* Segments with a name (making one is [`Error::NotSupported`]), descriptors, adopted memory; fork, and
+//! several threads of one process; a process that ends with its thread, or is stopped; signals; the C ABI;
+//! `Array::as_ptr`. A segment has at most 8 participants, of whom loom runs 5 at once.
+//!
+//! A model joins every thread that it starts. Without a bound on preemptions few models end within minutes; most errors
+//! need two. Ask for no more participants, items and elements than the model needs: each is an atomic of loom's, and costs
+//! time.
+//!
+//! The repository's `examples/loom` is such a protocol, for real and in models, with two planted bugs that these find.
 
-#[cfg(not(ringfence_loom))]
+// Models have no C ABI, no names, no descriptors and no forks: what only those use stays there unused.
+#![cfg_attr(ringfence_loom, allow(dead_code, unused_imports))]
+
 mod cell;
-#[cfg(not(ringfence_loom))]
 mod error;
 #[cfg(all(feature = "capi", not(ringfence_loom)))]
 mod ffi;
 #[doc(hidden)]
 pub mod layout;
-#[cfg(not(ringfence_loom))]
 mod plain;
 #[doc(hidden)]
 pub mod primitive;
-#[cfg(not(ringfence_loom))]
 mod queue;
 #[doc(hidden)]
 pub mod raw;
-#[cfg(not(ringfence_loom))]
+#[cfg_attr(ringfence_loom, path = "segment/modelled/mod.rs")]
 mod segment;
-#[cfg(not(ringfence_loom))]
 mod sync;
 #[doc(hidden)]
 pub mod sys;
 
 pub use bytemuck;
-#[cfg(not(ringfence_loom))]
 pub use cell::{Array, ArrayGuard, ElementError, Integer, OutOfRange, RawArray, RawValue, Scalar, Value, ValueGuard};
-#[cfg(not(ringfence_loom))]
 pub use error::Error;
-#[cfg(not(ringfence_loom))]
 pub use plain::{CChar, Element, Plain};
-#[cfg(not(ringfence_loom))]
 pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
 #[cfg(not(ringfence_loom))]
-pub use segment::{CloseError, ObjectInfo, ParticipantInfo, Segment, SegmentInfo, SegmentOptions, SweepReport, Unlink};
+pub use segment::{CloseError, ObjectInfo, SegmentInfo, SweepReport};
+pub use segment::{ParticipantInfo, Segment, SegmentOptions, Unlink};
 #[cfg(not(ringfence_loom))]
+pub use sync::ReadyFd;
 pub use sync::{
     Arrived, Barrier, BarrierError, ChangeError, Condvar, CondvarError, CondvarGuard, Event, InitError, Leader,
-    LockError, LockFailure, Mutex, MutexGuard, Once, OnceGuard, OnceState, OnceValue, Passed, Permits, Ready, ReadyFd,
+    LockError, LockFailure, Mutex, MutexGuard, Once, OnceGuard, OnceState, OnceValue, Passed, Permits, Ready,
     ReentrantMutex, ReentrantMutexGuard, Registration, Reset, RwLock, RwLockReadGuard, RwLockUpgradableGuard,
     RwLockWriteGuard, Semaphore, SemaphoreOptions, SetError, WaitAny, WaitError, Waitable, Woken,
 };
+
+/// What a model of your own protocol has on top: see [above](crate).
+#[cfg(ringfence_loom)]
+pub mod model {
+    pub use crate::segment::{at_every_step, run_until};
+}
 
 /// The README's program builds.
 #[cfg(doctest)]

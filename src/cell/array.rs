@@ -178,6 +178,7 @@ impl<T: Plain> Array<T> {
     /// The address of the first element, for zero-copy use. Elements of 1, 2, 4 or 8 bytes lie next to each other;
     /// larger ones do not. Whoever reads or writes through it while others write must hold the [lock](Self::lock), and
     /// must not outlive the array's handle.
+    #[cfg(not(ringfence_loom))] // a model has atomics there that only it can use
     #[must_use]
     pub fn as_ptr(&self) -> NonNull<u8> {
         self.array.as_ptr()
@@ -376,6 +377,7 @@ impl<T: Plain> RawArray<T> {
     }
 
     /// The address of the first element.
+    #[cfg(not(ringfence_loom))] // a model has atomics there that only it can use
     #[must_use]
     pub fn as_ptr(&self) -> NonNull<u8> {
         self.0.as_ptr()

@@ -131,7 +131,6 @@ impl Geometry {
     }
 }
 
-#[cfg(not(ringfence_loom))]
 const _: () = {
     use core::mem::offset_of;
     assert!(size_of::<ChannelHeader>() == 640 && align_of::<ChannelHeader>() == 128);

@@ -57,7 +57,6 @@ pub const fn bytes(places: u32) -> u64 {
     128 + 32 * places as u64
 }
 
-#[cfg(not(ringfence_loom))]
 const _: () = {
     assert!(size_of::<CondvarHeader>() == 128);
     assert!(size_of::<Place>() == 32);

@@ -50,5 +50,4 @@ pub const fn bytes(auto: bool, participants: u16) -> u64 {
     128 + if auto { 8 * participants as u64 } else { 0 }
 }
 
-#[cfg(not(ringfence_loom))]
 const _: () = assert!(size_of::<EventHeader>() == 128);

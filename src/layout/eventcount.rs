@@ -19,5 +19,4 @@ impl EventCount {
     }
 }
 
-#[cfg(not(ringfence_loom))]
 const _: () = assert!(size_of::<EventCount>() == 4);

@@ -9,7 +9,6 @@ pub mod mutex;
 pub mod once;
 pub mod queue;
 pub mod rwlock;
-#[cfg(not(ringfence_loom))]
 pub mod segment;
 pub mod semaphore;
 

@@ -21,5 +21,4 @@ impl LockWord {
     }
 }
 
-#[cfg(not(ringfence_loom))]
 const _: () = assert!(size_of::<LockWord>() == 8 && core::mem::offset_of!(LockWord, waiters) == 4);

@@ -36,5 +36,4 @@ pub const fn bytes(size: u32) -> u64 {
     if bytes < 128 { 128 } else { bytes }
 }
 
-#[cfg(not(ringfence_loom))]
 const _: () = assert!(size_of::<OnceHeader>() == 16 && core::mem::offset_of!(OnceHeader, waiting) == 8);

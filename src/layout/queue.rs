@@ -145,7 +145,6 @@ impl Geometry {
     }
 }
 
-#[cfg(not(ringfence_loom))]
 const _: () = {
     assert!(size_of::<QueueHeader>() == 384 && align_of::<QueueHeader>() == 128);
     assert!(core::mem::offset_of!(QueueHeader, head) == 128);

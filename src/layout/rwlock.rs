@@ -65,5 +65,4 @@ pub const fn data_offset(participants: u16) -> usize {
     128 + 64 * participants as usize
 }
 
-#[cfg(not(ringfence_loom))]
 const _: () = assert!(size_of::<RwHeader>() == 128 && size_of::<RwRecord>() == 64);

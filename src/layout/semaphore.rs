@@ -59,5 +59,4 @@ pub const fn bytes(owned: bool, participants: u16) -> u64 {
     128 + if owned { 8 * participants as u64 } else { 0 }
 }
 
-#[cfg(not(ringfence_loom))]
 const _: () = assert!(size_of::<SemaphoreHeader>() == 128);

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::layout::queue::{Geometry, QueueHeader};
-use crate::primitive::{AtomicU64, Ordering};
+use crate::primitive::{AtomicU64, Ordering, SPIN};
 use crate::raw::backoff::Backoff;
 use crate::raw::queue::{Missed, PopFailure, PushFailure, Queue};
 use crate::segment::Segment;
@@ -188,6 +188,9 @@ impl AnyQueue {
 /// How to wait after a miss, given where this handle missed before: after a single message the next may come at once,
 /// and is wanted at once; in a stream more will come together.
 fn backoff(before: &AtomicU64, missed: Missed) -> Backoff {
+    if !SPIN {
+        return Backoff::new();
+    }
     let here = missed.position();
     if here.wrapping_sub(before.swap(here, Ordering::Relaxed)) > 1 { Backoff::in_stream() } else { Backoff::new() }
 }

@@ -156,7 +156,6 @@ impl<'a> Channel<'a> {
     /// # Safety
     /// `geometry.bytes()` bytes from `base` on, which is aligned to 128, are mapped during `'a` and accessed atomically
     /// only.
-    #[cfg(not(ringfence_loom))]
     #[inline]
     pub unsafe fn at(base: core::ptr::NonNull<u8>, geometry: Geometry) -> Option<Self> {
         // SAFETY: as the caller promises; ring and header consist of atomics, and padding that nobody touches.

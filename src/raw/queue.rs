@@ -163,7 +163,6 @@ impl<'a> Queue<'a> {
     /// # Safety
     /// `geometry.bytes()` bytes from `base` on, which is aligned to 128, are mapped during `'a` and accessed atomically
     /// only.
-    #[cfg(not(ringfence_loom))]
     #[inline]
     pub unsafe fn at(base: core::ptr::NonNull<u8>, geometry: Geometry) -> Option<Self> {
         // SAFETY: as the caller promises; header and slots consist of atomics.

@@ -16,100 +16,20 @@ use std::time::Duration;
 
 use super::Segment;
 use super::attachment::{Attachment, SharedPtr};
-use super::kinds::Kind;
 use super::thread::ThreadRecord;
 use super::view::{Record, StoredShape};
 use crate::error::Error;
-use crate::layout::segment::{ALIGN, ENTRY_FREE, ENTRY_READY, ENTRY_REMOVED, OBJECT_NAME_MAX};
+use crate::layout::segment::{ALIGN, ENTRY_FREE, ENTRY_READY, ENTRY_REMOVED};
 use crate::primitive::{AtomicU64, Ordering};
 use crate::raw::mutex::{self, Acquired, Refused};
 use crate::raw::{Fate, Peers};
 use crate::sys::membarrier;
 use crate::sys::nap::{Deadline, Wait};
 
+pub use super::shape::{Mode, Shape, Tag, object_name, tag};
+
 /// How long a call waits for the directory lock. Its holder only copies bytes; but it may be stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Whether an object may, or must, be there already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// It must not.
-    Create,
-    /// It must.
-    Open,
-    /// Either.
-    OpenOrCreate,
-}
-
-/// A type tag: at most 31 bytes, NUL-padded.
-pub type Tag = [u8; 32];
-
-/// Checks a type tag.
-pub fn tag(text: &str) -> Result<Tag, Error> {
-    let mut tag = [0; 32];
-    if text.len() >= tag.len() || text.bytes().any(|byte| byte == 0) {
-        return Err(Error::InvalidArgument("a type tag has at most 31 bytes, none of them NUL"));
-    }
-    tag[..text.len()].copy_from_slice(text.as_bytes());
-    Ok(tag)
-}
-
-/// What the caller of [`Object::open`] expects or wants to make.
-#[derive(Clone, Debug)]
-pub struct Shape {
-    /// Kind of object.
-    pub kind: Kind,
-    /// Element code, or 0.
-    pub element: u32,
-    /// Element size in bytes.
-    pub size: u32,
-    /// Element alignment in bytes.
-    pub align: u32,
-    /// Type tag.
-    pub tag: Tag,
-    /// Capacity; 0 when opening means: whatever it has.
-    pub capacity: u64,
-    /// Length in the segment, for creation.
-    pub bytes: u64,
-}
-
-impl Shape {
-    fn stored(&self) -> StoredShape {
-        StoredShape {
-            kind: self.kind as u32,
-            element: self.element,
-            element_size: self.size,
-            element_align: self.align,
-            capacity: self.capacity,
-            tag: self.tag,
-        }
-    }
-
-    fn check(&self, found: &StoredShape) -> Result<(), Error> {
-        if found.kind != self.kind as u32 {
-            let found = Kind::from_code(found.kind).map_or("object of unknown kind", Kind::name);
-            return Err(Error::WrongKind { expected: self.kind.name(), found });
-        }
-        let mut expected = self.stored();
-        if expected.capacity == 0 {
-            expected.capacity = found.capacity;
-        }
-        if expected == *found {
-            return Ok(());
-        }
-        Err(Error::WrongShape { expected: expected.to_string(), found: found.to_string() })
-    }
-}
-
-impl std::fmt::Display for StoredShape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = Kind::from_code(self.kind).map_or("object", Kind::name);
-        let tag = self.tag.iter().take_while(|byte| **byte != 0).copied().collect::<Vec<_>>();
-        let Self { element, element_size, element_align, capacity, .. } = self;
-        write!(f, "a {kind} of capacity {capacity} with elements of {element_size} bytes aligned to {element_align}")?;
-        write!(f, ", element code {element}, tag \"{}\"", String::from_utf8_lossy(&tag))
-    }
-}
 
 /// An open object. Keeps the mapping; as long as it lives the object's space is not given away.
 #[derive(Debug)]
@@ -224,22 +144,6 @@ impl Drop for Object {
         let start = self.base.0.addr().get();
         self.attachment.note_closed(self.entry, start..start + self.len as usize);
     }
-}
-
-/// Checks an object name.
-pub fn object_name(name: &str) -> Result<[u8; 64], Error> {
-    let mut bytes = [0; 64];
-    if name.is_empty() {
-        return Err(Error::Name("it is empty"));
-    }
-    if name.len() > OBJECT_NAME_MAX {
-        return Err(Error::Name("it is longer than 63 bytes"));
-    }
-    if name.bytes().any(|byte| byte == 0) {
-        return Err(Error::Name("it has a NUL byte"));
-    }
-    bytes[..name.len()].copy_from_slice(name.as_bytes());
-    Ok(bytes)
 }
 
 /// The locked directory.

@@ -11,16 +11,21 @@
 //! | [`registry`], [`thread`] | what the process and its threads know of the segments they have joined |
 //! | [`recovery`], [`kinds`] | who is dead, and tidying up after them |
 //! | [`directory`] | named objects and the heap |
+//! | [`shape`], [`info`] | what an object is; what people are told of objects and participants |
+//!
+//! In models `modelled` stands in for all of it but [`options`], [`kinds`], [`shape`] and [`info`].
 
 pub(crate) mod attachment;
 pub(crate) mod directory;
 mod door;
+mod info;
 pub(crate) mod kinds;
 mod named;
 mod options;
 mod peek;
 mod recovery;
 mod registry;
+mod shape;
 pub(crate) mod thread;
 pub(crate) mod view;
 
@@ -39,6 +44,7 @@ use directory::{Directory, object_name};
 use kinds::Kind;
 use view::View;
 
+pub use info::{ObjectInfo, ParticipantInfo};
 pub use named::{SegmentInfo, SweepReport};
 pub use options::{SegmentOptions, Unlink};
 
@@ -69,45 +75,6 @@ pub use options::{SegmentOptions, Unlink};
 #[must_use]
 pub struct Segment {
     attachment: Arc<Attachment>,
-}
-
-/// A living participant, as [`Segment::participants`] lists them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ParticipantInfo {
-    /// Its number in the segment.
-    pub id: u16,
-    /// Its pid, in its own PID namespace.
-    pub pid: u32,
-    /// Its short name.
-    pub name: String,
-    /// Whether it is alive; a dead one has not been recovered yet.
-    pub alive: bool,
-    /// Which of the lives that had this number in the segment. Number and life together belong to one participant.
-    pub life: u32,
-}
-
-/// A named object, as [`Segment::objects`] lists them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ObjectInfo {
-    /// Its name.
-    pub name: String,
-    /// Its kind: "mutex", "queue", ...
-    pub kind: &'static str,
-    /// Its capacity in the kind's own unit.
-    pub capacity: u64,
-    /// The type of its elements: [`Element::Struct`] for a queue, a channel and a mutex without data. `None` if another
-    /// version of the library wrote a type that this one does not know.
-    pub element: Option<Element>,
-    /// Bytes of an element; 0 for a mutex without data.
-    pub element_size: u32,
-    /// Alignment of an element.
-    pub element_align: u32,
-    /// The [tag](crate::Plain::TAG) of the element's type, or nothing.
-    pub tag: String,
-    /// Its length in bytes.
-    pub bytes: u64,
 }
 
 /// The segment could not be closed; here it is back.

@@ -8,6 +8,8 @@ use crate::layout::segment::{Birth, ENTRY_FREE, ENTRY_READY, ENTRY_REMOVED, Entr
 use crate::primitive::{AtomicU64, Ordering};
 use crate::raw::{ParticipantId, wait_any};
 
+pub use super::shape::StoredShape;
+
 /// The mapped bytes of a segment whose header has been validated against the mapping.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
@@ -198,23 +200,6 @@ pub struct Record {
     pub shape: StoredShape,
     /// Its name, NUL-padded.
     pub name: [u8; 64],
-}
-
-/// Kind and shape of an object as the directory has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredShape {
-    /// Kind code.
-    pub kind: u32,
-    /// Element code.
-    pub element: u32,
-    /// Element size.
-    pub element_size: u32,
-    /// Element alignment.
-    pub element_align: u32,
-    /// Capacity.
-    pub capacity: u64,
-    /// Type tag, NUL-padded.
-    pub tag: [u8; 32],
 }
 
 impl Record {

@@ -14,6 +14,7 @@ mod event;
 mod mutex;
 mod once;
 mod once_value;
+#[cfg(not(ringfence_loom))]
 mod ready_fd;
 mod reentrant;
 mod rwlock;
@@ -42,6 +43,7 @@ pub use event::{Event, Reset};
 pub use mutex::{LockError, Mutex, MutexGuard};
 pub use once::{Once, OnceGuard, OnceState};
 pub use once_value::{InitError, OnceValue, SetError};
+#[cfg(not(ringfence_loom))]
 pub use ready_fd::ReadyFd;
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
 pub use rwlock::{ChangeError, RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard};

@@ -18,7 +18,7 @@ use bytemuck::Zeroable;
 
 use crate::error::Error;
 use crate::plain::Plain;
-use crate::primitive::AtomicU64;
+use crate::primitive::{AtomicU64, panicking};
 use crate::raw::Owner;
 use crate::raw::cell::{Cell, cell_words};
 use crate::raw::condvar::Ended;
@@ -360,7 +360,7 @@ impl<T: Plain> MutexGuard<'_, T> {
     /// Whether there is a change to keep: what a panic left half done is not.
     #[inline(always)]
     fn keeps(&self) -> bool {
-        self.changed && !std::thread::panicking()
+        self.changed && !panicking()
     }
 
     /// Declares whatever the lock protects whole again, after [`LockError::OwnerDied`]. `false` if nobody had died.

@@ -17,7 +17,7 @@ use super::any_rwlock::{AnyRwLock, bytes};
 use super::mutex::LockError;
 use crate::error::Error;
 use crate::plain::Plain;
-use crate::primitive::AtomicU64;
+use crate::primitive::{AtomicU64, panicking};
 use crate::raw::Owner;
 use crate::raw::cell::{Cell, cell_words};
 use crate::raw::mutex::Acquired;
@@ -577,7 +577,7 @@ impl<T: Plain> DerefMut for RwLockWriteGuard<'_, T> {
 impl<T: Plain> Drop for RwLockWriteGuard<'_, T> {
     fn drop(&mut self) {
         // What a panic left half done is not kept.
-        if !std::thread::panicking() {
+        if !panicking() {
             self.commit();
         }
         self.end(false);

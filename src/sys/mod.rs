@@ -9,6 +9,11 @@ pub mod nap;
 pub mod bridge;
 #[cfg(not(ringfence_loom))]
 pub mod fork;
+/// In a model each process is what a fork would have made.
+#[cfg(ringfence_loom)]
+pub mod fork {
+    pub use crate::primitive::death::process as generation;
+}
 #[cfg(not(ringfence_loom))]
 pub mod ofd;
 #[cfg(not(ringfence_loom))]
