@@ -55,7 +55,6 @@ pub const fn bytes(participants: u16) -> u64 {
     128 + 64 * participants as u64
 }
 
-#[cfg(not(ringfence_loom))]
 const _: () = {
     assert!(size_of::<BarrierHeader>() == 128 && size_of::<BarrierRecord>() == 64);
     assert!(core::mem::offset_of!(BarrierHeader, turn) == 8);

@@ -1,11 +1,11 @@
 //! The barrier as a named object: as C sees it. [`Barrier`](super::Barrier) is this with Rust's guards.
 
 use core::cell::RefCell;
+use std::sync::OnceLock;
 
 use super::barrier::BarrierError;
 use crate::error::Error;
 use crate::layout::barrier::{BarrierHeader, MAX_PARTIES, bytes};
-use crate::primitive::{AtomicU32, Ordering};
 use crate::raw::barrier::{self, Arrival, Refused};
 use crate::raw::{Owner, ParticipantId};
 use crate::segment::Segment;
@@ -51,15 +51,9 @@ thread_local! {
 
 /// Whether so many can run at once, each on a processor of its own.
 fn can_run_at_once(parties: u32) -> bool {
-    /// 0 is not asked yet.
-    static PROCESSORS: AtomicU32 = AtomicU32::new(0);
-    // Relaxed: a number on its own, the same for all who ask.
-    let mut processors = PROCESSORS.load(Ordering::Relaxed);
-    if processors == 0 {
-        processors = std::thread::available_parallelism().map_or(1, |count| count.get().min(u32::MAX as usize) as u32);
-        PROCESSORS.store(processors, Ordering::Relaxed);
-    }
-    parties <= processors
+    static PROCESSORS: OnceLock<u32> = OnceLock::new();
+    let ask = || std::thread::available_parallelism().map_or(1, |count| count.get().min(u32::MAX as usize) as u32);
+    parties <= *PROCESSORS.get_or_init(ask)
 }
 
 impl AnyBarrier {

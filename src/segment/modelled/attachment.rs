@@ -11,8 +11,7 @@ use super::thread::{self, ThreadRecord};
 use crate::error::Error;
 use crate::layout::segment::Geometry;
 use crate::primitive::{AtomicU32, Ordering, death, modelled};
-use crate::raw::{Fate, Owner, ParticipantId, Peers};
-use crate::sys::futex;
+use crate::raw::{Fate, Owner, ParticipantId, Peers, wait_any};
 
 /// The most participants of a segment in a model: loom's five threads, and three more for those who died. Kinds with a
 /// record for each participant have as many atomics, which all cost time.
@@ -26,6 +25,8 @@ const TAG: u32 = 7;
 pub struct Slot {
     /// As in a real slot: `generation << 1 | used`. 1 until the participant is gone and was recovered, then 2.
     pub state: AtomicU32,
+    /// As in a real slot.
+    pub watched: AtomicU32,
     /// 1 once the kernel would say that it is dead.
     dead: AtomicU32,
     record: ThreadRecord,
@@ -34,7 +35,7 @@ pub struct Slot {
 impl Slot {
     fn new(participant: ParticipantId) -> Option<Self> {
         let record = ThreadRecord::new(Owner::new(participant, TAG)?);
-        Some(Self { state: AtomicU32::new(1), dead: AtomicU32::new(0), record })
+        Some(Self { state: AtomicU32::new(1), watched: AtomicU32::new(0), dead: AtomicU32::new(0), record })
     }
 }
 
@@ -161,10 +162,10 @@ impl Attachment {
             // SAFETY: memory of an object lasts as long as the segment, and is what its record says.
             unsafe { kinds::recover(&found.remains(), dead, self) };
         }
-        let state = &self.view.slot(dead).state;
-        let freed = state.compare_exchange(1, 2, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let slot = self.view.slot(dead);
+        let freed = slot.state.compare_exchange(1, 2, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if freed {
-            futex::wake(state, u32::MAX);
+            wait_any::wake_watchers(&slot.state, &slot.watched);
         }
         freed
     }

@@ -165,6 +165,11 @@ impl Object {
         Ok(Self { attachment: self.attachment.clone(), record: self.record.clone() })
     }
 
+    /// What tells it from every other object that is open.
+    pub fn identity(&self) -> (u64, u32) {
+        (self.record.block.base.addr().get() as u64, 0)
+    }
+
     /// First byte, aligned to 128.
     pub fn base(&self) -> NonNull<u8> {
         self.record.block.base
