@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize as Count, Ordering::SeqCst};
+use std::time::Duration;
 
 use loom::thread;
 use ringfence::model::{at_every_step, run_until};
 use ringfence::{
-    Array, Channel, Condvar, CondvarError, Error, Event, LockError, LockFailure, Mutex, PopError, Queue,
-    ReentrantMutex, Reset, RwLock, Segment, SegmentOptions, Semaphore, SemaphoreOptions, Value, WaitAny, Waitable,
-    Woken,
+    Array, Barrier, BarrierError, Channel, Condvar, CondvarError, Error, Event, LockError, LockFailure, Mutex,
+    OnceValue, PopError, Queue, ReentrantMutex, Reset, RwLock, Segment, SegmentOptions, Semaphore, SemaphoreOptions,
+    Value, WaitAny, Waitable, Woken,
 };
 
 /// Explores `model` with at most `bound` preemptions an execution.
@@ -459,4 +460,55 @@ fn there_is_an_end_of_places() {
         let expected = LockFailure::Segment(Error::TooManyParticipants).to_string();
         assert_eq!(refused, Err(expected));
     });
+}
+
+/// A party that dies before it arrives was never there; one that dies there, or is registered, breaks the barrier.
+#[test]
+fn a_barrier_lets_all_through_or_is_broken() {
+    let deaths = explore_deaths(2, |step, deaths| {
+        let barrier = Arc::new(Barrier::create(&segment(), "b", 2).unwrap());
+        let victim = barrier.clone();
+        let victim = thread::spawn(move || {
+            run_until(step, || {
+                let _party = victim.register().unwrap();
+                victim.wait().map(|passed| passed.index())
+            })
+        });
+        let ours = barrier.wait_timeout(Duration::from_secs(1)).map(|passed| passed.index());
+        match (ours, victim.join().unwrap()) {
+            (Ok(ours), Some(Ok(theirs))) => assert_eq!(ours + theirs, 1),
+            // It died on its way out, or before it was registered.
+            (Ok(_) | Err(BarrierError::TimedOut), None) => {}
+            (Err(BarrierError::PartyDied), None) => _ = deaths.fetch_add(1, SeqCst),
+            // A time-out of one breaks it for both.
+            (Err(BarrierError::TimedOut), Some(Err(BarrierError::Broken))) => {}
+            other => panic!("{other:?}"),
+        }
+    });
+    assert!(deaths > 0);
+}
+
+#[test]
+fn a_value_is_made_once_whoever_dies_making_it() {
+    let deaths = explore_deaths(2, |step, deaths| {
+        let pairs = Arc::new(OnceValue::<[u64; 2]>::create(&segment(), "o").unwrap());
+        let victim = pairs.clone();
+        let victim = thread::spawn(move || run_until(step, || victim.get_or_init(|_| pair(1)).unwrap()));
+        let mut again = false;
+        let value = pairs
+            .get_or_init(|state| {
+                again = state.is_retry();
+                pair(2)
+            })
+            .unwrap();
+        assert!(value == pair(1) || value == pair(2));
+        let lived = victim.join().unwrap();
+        assert!(lived.is_none_or(|theirs| theirs == value));
+        if again {
+            assert!(lived.is_none() && value == pair(2));
+            deaths.fetch_add(1, SeqCst);
+        }
+        assert_eq!(pairs.get(), Some(value));
+    });
+    assert!(deaths > 0);
 }
