@@ -2,21 +2,21 @@
 
 use core::ops::Range;
 use core::ptr::NonNull;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::recovery::{PATIENCE, Probe, Witness, patiently};
+use super::place::{self, Place};
+use super::recovery::{PATIENCE, Probe, Witness};
 use super::registry::{self, InMotion, Member, Pinned, Registry};
 use super::thread::{self, ThreadRecord};
 use super::view::View;
 use crate::error::Error;
 use crate::primitive::{AtomicU32, Ordering};
 use crate::raw::{Fate, Owner, ParticipantId, Peers};
-use crate::sys::ofd::{self, Byte, Mode};
-use crate::sys::process::{self, Identity, Me};
-use crate::sys::shm::{self, Inode, LivePage, Mapping};
+use crate::sys::process::{self, Identity};
+use crate::sys::shm::{self, Inode, Mapping};
 
 /// Where the memory comes from.
 #[derive(Debug)]
@@ -34,14 +34,6 @@ pub enum Backing {
     Adopted,
 }
 
-/// This process's place in the participant table.
-#[derive(Debug)]
-struct Place {
-    participant: ParticipantId,
-    slot_state: u32,
-    live: Option<LivePage>,
-}
-
 /// A joined segment. The handle that the process shares among all its users of the segment.
 #[derive(Debug)]
 pub struct Attachment {
@@ -57,7 +49,7 @@ impl Attachment {
     /// `named`, the file must have its name still: [`Error::Missing`] if not.
     pub fn join(view: View, backing: Backing, query: Option<Arc<OwnedFd>>, named: bool) -> Result<Arc<Self>, Error> {
         let serial = registry::lock()?.serial();
-        let taken = take_place_patiently(view, query.as_deref().map(AsFd::as_fd), &backing, named);
+        let taken = place::take(view, query.as_deref().map(AsFd::as_fd), &backing, named);
         let (place, _motion) = match (taken, &backing) {
             (Err(Error::TooManyParticipants), Backing::File { inode, .. }) => {
                 // Unless another thread is in by now.
@@ -187,7 +179,7 @@ impl Attachment {
     /// Joins again, in a forked child that inherited the handle. What the parent owned stays the parent's.
     fn rejoin(&self) -> Result<(), Error> {
         let query = self.fresh_query()?;
-        let taken = take_place_patiently(self.view, query.as_ref().map(AsFd::as_fd), &self.backing, false);
+        let taken = place::take(self.view, query.as_ref().map(AsFd::as_fd), &self.backing, false);
         let (place, _motion) = match taken {
             Err(Error::TooManyParticipants) => {
                 let mut registry = registry::lock()?;
@@ -393,7 +385,8 @@ impl Attachment {
 }
 
 impl Backing {
-    fn path(&self) -> Option<&Path> {
+    /// The path it was opened by.
+    pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } => path.as_deref(),
             Self::Adopted => None,
@@ -470,119 +463,6 @@ impl Drop for Attachment {
         if let Backing::File { inode, .. } = self.backing {
             member.drop_query(inode);
         }
-    }
-}
-
-/// The same, and where every slot is taken, waits for those that threads of this process have for a moment only: of several
-/// that join at the same time one stays, and one may be leaving.
-fn take_place_patiently(
-    view: View,
-    query: Option<BorrowedFd<'_>>,
-    backing: &Backing,
-    named: bool,
-) -> Result<(Place, InMotion), Error> {
-    let taken = patiently(|| match take_place(view, query, backing, named) {
-        Err(Error::TooManyParticipants) if InMotion::is_any(&*registry::lock()?) => Ok(None),
-        taken => taken.map(Some),
-    });
-    taken.map_err(|error| if error == Error::Busy { Error::TooManyParticipants } else { error })
-}
-
-/// Finds a free slot and makes it ours; recovers the dead first. The proof of life is opened through the name if that
-/// must still lead to the file (`named`), else through the descriptor.
-fn take_place(
-    view: View,
-    query: Option<BorrowedFd<'_>>,
-    backing: &Backing,
-    named: bool,
-) -> Result<(Place, InMotion), Error> {
-    let path = backing.path();
-    let witness = query.map_or(Witness::Claims, |fd| Witness::File(fd, path));
-    let probe = Probe { view, witness };
-    // Somebody who is stopped while giving space back is in the way of recovery, but only a full table makes us wait.
-    for patience in [Duration::ZERO, PATIENCE] {
-        match probe.recover_all(patience) {
-            Ok(_) | Err(Error::Busy) => {}
-            Err(error) => return Err(error),
-        }
-        // Locked: a fork by another thread must not inherit the description before it is pinned, or the child would keep
-        // our proof of life when we are dead.
-        let mut registry = registry::lock()?;
-        let me = registry.me();
-        let place = match witness {
-            Witness::File(fd, path) => {
-                let own = match backing {
-                    Backing::File { path: Some(name), inode, .. } if named => shm::open_same(name, *inode)?,
-                    _ => shm::reopen(fd, path)?,
-                };
-                take_place_in_file(&view, own, &me)
-            }
-            Witness::Claims => take_place_by_claim(&view, &me),
-        };
-        if !matches!(place, Err(Error::TooManyParticipants)) {
-            return place.map(|place| (place, InMotion::begin(&mut registry)));
-        }
-    }
-    Err(Error::TooManyParticipants)
-}
-
-fn take_place_in_file(view: &View, own: OwnedFd, me: &Me) -> Result<Place, Error> {
-    for participant in view.participants() {
-        let slot = view.slot(participant);
-        let state = slot.state.load(Ordering::Acquire);
-        if state & 1 != 0 || !ofd::try_lock(own.as_fd(), Byte::Live(participant), Mode::Exclusive)? {
-            continue;
-        }
-        view.header().participants_used.fetch_max(participant.into(), Ordering::Relaxed);
-        // Killed from here on, the lock is gone and the slot is free, or used and recovered.
-        if slot.state.compare_exchange(state, state | 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            ofd::unlock(own.as_fd(), Byte::Live(participant))?;
-            continue;
-        }
-        let live = match LivePage::pin(own) {
-            Ok(live) => live,
-            Err(error) => {
-                // The descriptor is closed, and with it the lock is gone.
-                view.free_slot(participant, state | 1);
-                return Err(error);
-            }
-        };
-        describe(view, participant, me);
-        return Ok(Place { participant, slot_state: state | 1, live: Some(live) });
-    }
-    Err(Error::TooManyParticipants)
-}
-
-fn take_place_by_claim(view: &View, me: &Me) -> Result<Place, Error> {
-    if view.birth().pid_namespace != process::pid_namespace() {
-        return Err(Error::NotSupported("participants of adopted memory must share one PID namespace"));
-    }
-    let claim = me.identity.clone()?.0;
-    for participant in view.participants() {
-        let slot = view.slot(participant);
-        let state = slot.state.load(Ordering::Acquire);
-        view.header().participants_used.fetch_max(participant.into(), Ordering::Relaxed);
-        if state & 1 != 0 || slot.claim.compare_exchange(0, claim, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            continue;
-        }
-        if slot.state.compare_exchange(state, state | 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            describe(view, participant, me);
-            return Ok(Place { participant, slot_state: state | 1, live: None });
-        }
-        slot.claim.store(0, Ordering::Release);
-    }
-    Err(Error::TooManyParticipants)
-}
-
-/// Fills in what people want to know of a participant.
-fn describe(view: &View, participant: ParticipantId, me: &Me) {
-    view.clear_open_bits(participant);
-    let slot = view.slot(participant);
-    slot.pid.store(me.pid.into(), Ordering::Relaxed);
-    slot.start_time.store(me.identity.as_ref().map_or(0, |me| me.start_time()), Ordering::Relaxed);
-    let name: [u64; 2] = bytemuck::cast(me.name);
-    for (word, part) in slot.name.iter().zip(name) {
-        word.store(part, Ordering::Relaxed);
     }
 }
 

@@ -7,7 +7,7 @@
 //! | [`door`] | the lock that orders the death of a name |
 //! | [`peek`] | a segment file looked at without mapping it |
 //! | [`view`] | a mapped segment as its parts |
-//! | [`attachment`] | this process as one participant |
+//! | [`attachment`], [`place`] | this process as one participant; how it becomes one |
 //! | [`registry`], [`thread`] | what the process and its threads know of the segments they have joined |
 //! | [`recovery`], [`kinds`] | who is dead, and tidying up after them |
 //! | [`directory`] | named objects and the heap |
@@ -23,6 +23,7 @@ pub(crate) mod kinds;
 mod named;
 mod options;
 mod peek;
+mod place;
 mod recovery;
 mod registry;
 mod shape;
