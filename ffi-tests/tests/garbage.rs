@@ -15,10 +15,11 @@ use ringfence_ffi_tests::lab::{Lab, Linking, root, run_well};
 fn documented() -> (BTreeMap<String, BTreeSet<String>>, BTreeMap<i32, String>) {
     let header = fs::read_to_string(root().join("include/ringfence.h")).expect("the header");
     let mut numbers = BTreeMap::new();
-    let is_status = |name: &str| name == "RF_OK" || name.starts_with("RF_E_") || name.starts_with("RF_YOUR_TURN");
-    for (name, number) in header.lines().filter_map(|line| line.trim().trim_end_matches(',').split_once(" = ")) {
-        if let (true, Ok(number)) = (is_status(name) || number == "1" || number == "2", number.parse()) {
-            numbers.entry(number).or_insert(name.to_owned());
+    let (_, listed) = header.split_once("typedef enum rf_status {").expect("the statuses");
+    let (listed, _) = listed.split_once('}').expect("their end");
+    for (name, number) in listed.lines().filter_map(|line| line.trim().trim_end_matches(',').split_once(" = ")) {
+        if let Ok(number) = number.parse() {
+            numbers.insert(number, name.to_owned());
         }
     }
     let mut functions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

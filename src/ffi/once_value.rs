@@ -205,7 +205,8 @@ pub unsafe extern "C" fn rf_once_value_set(value: *const rf_once_value, new: *co
         let Some((owner, _)) = value.core.begin(argument::deadline(timeout_ns))? else {
             return Err(RF_E_COMPLETED.into());
         };
-        value.core.complete(Some(owner), new)?;
+        // The turn was just got, and nobody but a faulty peer can have taken it away since.
+        value.core.complete(Some(owner), new).map_err(|_| LockFailure::Corrupted)?;
         Ok(RF_OK)
     })
 }

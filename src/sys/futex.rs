@@ -50,7 +50,7 @@ pub fn wait_any(words: &[(&AtomicU32, u32)], timeout: Option<Duration>) -> Wake 
     use crate::primitive::Ordering;
     use rustix::io::Errno;
     use rustix::thread::futex::{self, Wait, WaitFlags, WaitPtr, WaitvFlags};
-    use rustix::time::{ClockId, Timespec, clock_gettime};
+    use rustix::time::{ClockId, Timespec};
     let &[(first, value), ref others @ ..] = words else { return Wake::Changed };
     if others.is_empty() {
         return wait(first, value, timeout);
@@ -63,7 +63,10 @@ pub fn wait_any(words: &[(&AtomicU32, u32)], timeout: Option<Duration>) -> Wake 
     }
     // This call alone takes the end of the sleep and not its length.
     let end = timeout.map(|timeout| {
-        let now = clock_gettime(ClockId::Monotonic);
+        // The C library's: rustix looks for the vDSO itself, where valgrind has none, and crashes there.
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `now` is valid for the call.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
         let nanoseconds = now.tv_nsec + i64::from(timeout.subsec_nanos());
         let seconds = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX).saturating_add(nanoseconds / 1_000_000_000);
         Timespec { tv_sec: now.tv_sec.saturating_add(seconds), tv_nsec: nanoseconds % 1_000_000_000 }
