@@ -45,10 +45,12 @@ fn valgrind(program: &Path) -> Command {
     valgrind
 }
 
-/// What was found, if anything.
+/// What was found, if anything. Between `--` it says what it cannot do itself: not every valgrind knows `futex_waitv`,
+/// without which a wait for several goes on in another way.
 fn findings(output: &Output) -> Option<String> {
-    let clean = output.status.success() && output.stderr.is_empty();
-    (!clean).then(|| format!("{}\n{}", output.status, lab::text(&output.stderr)))
+    let text = lab::text(&output.stderr);
+    let clean = output.status.success() && text.lines().all(|line| line.starts_with("--"));
+    (!clean).then(|| format!("{}\n{text}", output.status))
 }
 
 #[test]
