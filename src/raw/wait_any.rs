@@ -23,7 +23,6 @@
 //!    [`Waitable::hand_on`] wakes another where there is something to have, and else leaves the mark by which the next to
 //!    give something back finds the sleepers. Without it, a plain waiter sleeps beside a free lock.
 //! 3. Where everybody is woken (events, eventcounts, a process that is gone) there is nothing to hand on.
-//!
 //! 4. Who waits for the end of a participant marks its place as watched before it looks; who gives the place back looks
 //!    for the mark after that. So leaving costs no system call where nobody has ever waited.
 //!

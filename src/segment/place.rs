@@ -25,8 +25,8 @@ pub struct Place {
     pub live: Option<LivePage>,
 }
 
-/// Takes a place (see [`take_once`]); where every one is taken, waits for those that threads of this process have for a moment only: of several
-/// that join at the same time one stays, and one may be leaving.
+/// Takes a place (see [`take_once`]); where every one is taken, waits for those that threads of this process have for a
+/// moment only: of several that join at the same time one stays, and one may be leaving.
 pub fn take(
     view: View,
     query: Option<BorrowedFd<'_>>,
