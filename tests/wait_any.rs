@@ -489,9 +489,18 @@ fn a_signal_ends_it_on_request() {
         });
         world.signal.acquire(1).unwrap().forget();
         asleep(child);
-        // SAFETY: our child, which has a handler.
-        assert_eq!(unsafe { libc::kill(child, libc::SIGUSR1) }, 0);
-        if !interruptible {
+        let signal = || {
+            // SAFETY: our child, which has a handler and is not reaped yet.
+            assert_eq!(unsafe { libc::kill(child, libc::SIGUSR1) }, 0);
+        };
+        if interruptible {
+            // Again and again, since one may come while it looks, between two naps.
+            until("it was interrupted", || {
+                signal();
+                common::state_of(child) == Some('Z')
+            });
+        } else {
+            signal();
             world.queue.push(1).unwrap();
         }
         assert_eq!(reap(child), 0);

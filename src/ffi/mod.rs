@@ -58,7 +58,9 @@
 //! - **Time-outs** are `int64_t` nanoseconds on the monotonic clock: `RF_FOREVER` waits for ever, 0 and every other
 //!   negative value tries once and does not wait.
 //! - **Signals.** A wait goes on with its deadline after a signal handler ran; with a handle opened `RF_INTERRUPTIBLE` it
-//!   returns `RF_E_INTERRUPTED` instead.
+//!   returns `RF_E_INTERRUPTED` instead. That is told of a handler that ended a sleep. One that runs before the first sleep,
+//!   or between two (a sleeper looks every 100 ms), ends nothing: who must not miss one has the handler set a flag, and
+//!   waits in slices of a second.
 //! - **Bad arguments.** NULL where something is needed, an unknown flag or enum value, a length beyond the address space:
 //!   `RF_E_INVALID`, nothing done. A pointer that is neither NULL nor valid cannot be detected.
 //! - **errno** is left as it was.
