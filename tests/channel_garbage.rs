@@ -1,5 +1,7 @@
 //! A peer that writes garbage into a channel: every call returns, and none touches what is not the channel's.
 
+use std::time::Instant;
+
 use ringfence::layout::channel::{ChannelHeader, Geometry};
 use ringfence::primitive::{AtomicU64, Ordering};
 use ringfence::raw::channel::{Channel, RecvFailure, SendFailure};
@@ -26,6 +28,10 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
     }
 
     /// Often small, often a flipped bit of something real, sometimes anything.
@@ -86,6 +92,55 @@ fn garbage_is_an_error_or_a_message() {
         assert!(guards.into_iter().all(|word| word.load(Ordering::Relaxed) == GUARD));
     }
     assert!(corrupted > 1000 && received > 1000, "{corrupted} corrupted, {received} received");
+}
+
+/// Pieces of long messages, and the word that decides on them, of anything.
+#[test]
+fn garbage_in_pieces_is_an_error_or_a_message() {
+    let mut random = Random(88172645463325252);
+    let me = Owner::new(1, 1).unwrap();
+    let geometry = Geometry::new(7 * 8).unwrap();
+    let at_once = || Wait { deadline: Deadline::At(Instant::now()), interruptible: false };
+    let (mut corrupted, mut received, mut late) = (0, 0, 0);
+    for _ in 0..100_000 {
+        let header = ChannelHeader::new(geometry);
+        let words: Vec<AtomicU64> = (0..7 + 16).map(|_| AtomicU64::new(GUARD)).collect();
+        let ring = &words[8..15];
+        ring.iter().for_each(|word| word.store(random.below(4), Ordering::Relaxed));
+        let first = random.below(7);
+        let used = random.below(8 - first);
+        header.head.0.store(first, Ordering::Relaxed);
+        header.receivers.0.other.store(first, Ordering::Relaxed);
+        header.senders.0.other.store(first, Ordering::Relaxed);
+        header.tail.0.store((used.min(1) + random.below(2)).min(used) << 32 | (first + used), Ordering::Relaxed);
+        for at in first..first + used {
+            let marked = [6 << 61, 7 << 61, 1 << 63][random.below(3) as usize] | random.below(33);
+            let value = if random.below(2) == 0 { marked } else { random.garbage(marked) };
+            if random.below(3) > 0 {
+                ring[at as usize].store(value, Ordering::Relaxed);
+            }
+        }
+        header.shared.0.transfer.store(random.below(16), Ordering::Relaxed);
+        header.shared.0.closing.store(random.below(9).saturating_sub(5) as u32, Ordering::Relaxed);
+        let channel = Channel::attach(&header, ring).unwrap();
+        for _ in 0..3 {
+            match channel.recv(me, &mut [0; 30], &Nobody, at_once()) {
+                Ok(_) => received += 1,
+                Err(RecvFailure::Corrupted) => corrupted += 1,
+                Err(RecvFailure::TimedOut) => late += 1,
+                Err(RecvFailure::TooShort { .. } | RecvFailure::Closed) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+            match channel.send_long(me, &[7; 100], &Nobody, at_once()) {
+                Err(SendFailure::TimedOut | SendFailure::Closed) => {}
+                Err(SendFailure::Corrupted) => corrupted += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        let guards = words[..8].iter().chain(&words[15..]);
+        assert!(guards.into_iter().all(|word| word.load(Ordering::Relaxed) == GUARD));
+    }
+    assert!(corrupted > 1000 && received > 1000 && late > 1000, "{corrupted} {received} {late}");
 }
 
 #[test]

@@ -16,8 +16,8 @@
 //!
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
-//! - [`locks`], [`rwlock`], [`condvar`], [`barrier`], [`cells`], [`chain`], [`asleep`], [`events`], [`once`], [`stopped`],
-//!   [`life`], [`overtaken`], [`wait_any`]: the scenarios; [`broken`]: negative controls
+//! - [`locks`], [`rwlock`], [`condvar`], [`barrier`], [`cells`], [`chain`], [`asleep`], [`events`], [`once`], [`long`],
+//!   [`stopped`], [`life`], [`overtaken`], [`wait_any`]: the scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
@@ -34,6 +34,7 @@ pub mod heap;
 pub mod jobs;
 pub mod life;
 pub mod locks;
+pub mod long;
 pub mod once;
 pub mod os;
 pub mod overtaken;
@@ -80,6 +81,7 @@ pub fn catalogue() -> Vec<Scenario> {
         all.push(chain::scenario::<api::ApiQueue>("Queue", 3, label, script));
         all.push(chain::scenario::<api::ApiChannel>("Channel", 3, label, script));
     }
+    all.extend(long::scenarios());
     all.extend(wait_any::scenarios());
     all.extend(cells::scenarios());
     all.extend(life::scenarios());
@@ -94,6 +96,7 @@ fn controls() -> Vec<Scenario> {
     use broken::cells::{Consumes, InPlace};
     use broken::doors::{claims_first, joins_without_door, leaves_without_door};
     use broken::locks::{self as flawed, NotRobust, SwapUnlock};
+    use broken::long::GivesBackFirst;
     use broken::once::LockAlone;
     use broken::{
         event::ClearsFirst, eventcount::ClearFirst, hidden, recovery::FreesFirst, ring::TwoStores, vyukov::Vyukov,
@@ -145,6 +148,8 @@ fn controls() -> Vec<Scenario> {
         .must_fail(Class::Lost),
         scenario::<Raw<flawed::Once>>("broken: once", Case::Recoverer, "recoverer", false).must_fail(Class::Stuck),
         once::scenario::<LockAlone>("broken: lock alone", once::Case::HalfDone, "half done", false)
+            .must_fail(Class::Stuck),
+        long::scenario::<GivesBackFirst>("broken: gives back first", long::Case::Receiver, "receiver", false)
             .must_fail(Class::Stuck),
         condvar::scenario("broken: unrecovered", condvar::Case::Woken, "woken", false, false).must_fail(Class::Lost),
         barrier::scenario("broken: barrier unrecovered", barrier::Case::Arrives, "arrives", false, false)

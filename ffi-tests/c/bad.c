@@ -197,6 +197,7 @@ static void nulls(void) {
     rf_channel *channel;
     BAD(rf_channel_open(NULL, "x", RF_CREATE, 1024, &channel));
     BAD(rf_channel_send(NULL, room, 1, 0));
+    BAD(rf_channel_send_long(NULL, room, 1, 0));
     BAD(rf_channel_recv(NULL, room, 1, &n, 0));
     BAD(rf_channel_len(NULL, &n));
     BAD(rf_channel_max_message(NULL, &n));
@@ -476,6 +477,8 @@ static void beside_good_handles(const char *name) {
     OK(rf_channel_open(segment, "c", RF_CREATE | RF_EXCL, 1024, &channel));
     BAD(rf_channel_send(channel, NULL, 1, RF_FOREVER));
     BAD(rf_channel_send(channel, room, SIZE_MAX, RF_FOREVER));
+    BAD(rf_channel_send_long(channel, NULL, 1, RF_FOREVER));
+    BAD(rf_channel_send_long(channel, room, SIZE_MAX, RF_FOREVER));
     BAD(rf_channel_recv(channel, NULL, 1, &n, RF_FOREVER));
     BAD(rf_channel_recv(channel, room, 1, NULL, RF_FOREVER));
     BAD(rf_channel_len(channel, NULL));

@@ -1,5 +1,5 @@
 /* A channel: messages keep their borders, a short buffer loses nothing, a killed sender breaks nothing.
- * semantics 22, 27, 28, 72, 73, 74 and 75 */
+ * semantics 22, 27, 28, 72, 73, 74, 75, 114 and 115 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>
@@ -47,6 +47,31 @@ int main(int argc, char **argv) {
     OK(rf_channel_recv(channel, large, max, &len, 0));
     TRUE(len == max);
     free(large);
+
+    /* Longer than the ring: in pieces, whole or not at all. */
+    size_t length = 100 * capacity;
+    unsigned char *long_one = malloc(length);
+    for (size_t i = 0; i < length; i++) long_one[i] = (unsigned char)(i % 251);
+    EXPECT(rf_channel_send_long(channel, long_one, length, 0), RF_E_FULL);
+    EXPECT(rf_channel_send_long(channel, long_one, length, 2000000), RF_E_TIMED_OUT);
+    EXPECT(rf_channel_recv(channel, buffer, sizeof buffer, &len, 0), RF_E_EMPTY);
+    pid_t sender = fork();
+    if (sender == 0) {
+        OK(rf_channel_send_long(channel, long_one, length, RF_FOREVER));
+        _exit(0);
+    }
+    EXPECT(rf_channel_recv(channel, buffer, sizeof buffer, &len, RF_FOREVER), RF_E_BUFFER_TOO_SHORT);
+    TRUE(len == length);
+    unsigned char *received = malloc(length);
+    OK(rf_channel_recv(channel, received, length, &len, RF_FOREVER));
+    TRUE(len == length && memcmp(received, long_one, length) == 0);
+    int ended;
+    TRUE(waitpid(sender, &ended, 0) == sender && ended == 0);
+    OK(rf_channel_send_long(channel, "short", 5, 0));
+    OK(rf_channel_recv(channel, buffer, sizeof buffer, &len, 0));
+    TRUE(len == 5);
+    free(long_one);
+    free(received);
 
     /* A child sends numbers in messages of many lengths and is killed in the middle. */
     pid_t child = fork();

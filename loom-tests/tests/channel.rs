@@ -43,7 +43,7 @@ impl World {
 
     /// Receives a message, checks that it is whole, and returns its byte.
     fn recv(&self, me: ParticipantId, wait: Wait) -> Result<u8, RecvFailure> {
-        let mut buffer = [0; 16];
+        let mut buffer = [0; LONG];
         let length = self.channel().recv(owner(me), &mut buffer, &self.peers, wait)?;
         assert!(buffer[..length].iter().all(|byte| *byte == buffer[0]), "torn: {:?}", &buffer[..length]);
         Ok(buffer[0])
@@ -59,6 +59,11 @@ impl World {
                 Err(other) => panic!("{other:?}"),
             }
         }
+    }
+
+    /// Sends a message of `length` bytes, longer than the ring.
+    fn send_long(&self, me: ParticipantId, byte: u8, length: usize, wait: Wait) -> Result<(), SendFailure> {
+        self.channel().send_long(owner(me), &message(byte, length), &self.peers, wait)
     }
 
     fn shutdown(&self, me: ParticipantId) {
@@ -237,9 +242,11 @@ fn whoever_shuts_down_dies_at_any_step() {
         if world.mourn(1, step, || world.shutdown(1)) {
             deaths.fetch_add(1, SeqCst);
             if !world.channel().is_shut_down() {
-                assert_eq!(world.send(3, 1, 8, FOREVER), Ok(()));
+                // Unless it has asked for it: then the next sender does it.
+                let sent = world.send(3, 1, 8, FOREVER);
+                assert!(sent.is_ok() || sent == Err(SendFailure::Closed));
                 world.shutdown(3);
-                assert_eq!(receiver.join().unwrap(), [1]);
+                assert_eq!(receiver.join().unwrap(), vec![1; sent.is_ok().into()]);
                 return;
             }
         }
@@ -267,6 +274,110 @@ fn a_recoverer_dies_at_any_step() {
         survivor.join().unwrap();
         assert_eq!(receiver.join().unwrap(), 2);
         assert_eq!(world.channel().len(), 0);
+    });
+}
+
+/// In a ring of six words a piece fills the ring, so each waits for the one before to be taken. There are two.
+const LONG_RING: usize = 6;
+const LONG: usize = 48;
+
+#[test]
+fn a_long_message_is_whole() {
+    explore(2, || {
+        let world = World::new(LONG_RING);
+        let other = world.clone();
+        let sender = thread::spawn(move || {
+            other.send_long(1, 1, LONG, FOREVER).unwrap();
+            other.send(1, 2, 8, FOREVER).unwrap();
+        });
+        assert_eq!(world.recv(2, FOREVER), Ok(1));
+        assert_eq!(world.recv(2, FOREVER), Ok(2));
+        sender.join().unwrap();
+        assert_eq!(world.channel().len(), 0);
+    });
+}
+
+/// The sender of a long message dies; then another sends.
+#[test]
+fn a_sender_of_a_long_message_dies_at_any_step() {
+    at_every_step(1, |step, deaths| {
+        let world = World::new(LONG_RING);
+        let other = world.clone();
+        let receiver = thread::spawn(move || {
+            let mut received = Vec::new();
+            while !received.contains(&2) {
+                received.push(other.recv(2, FOREVER).unwrap());
+            }
+            received
+        });
+        let killed = world.mourn(1, step, || world.send_long(1, 1, LONG, FOREVER).unwrap());
+        world.send(3, 2, 8, FOREVER).unwrap();
+        let received = receiver.join().unwrap();
+        if killed {
+            deaths.fetch_add(1, SeqCst);
+            assert!(received == [2] || received == [1, 2], "{received:?}");
+        } else {
+            assert_eq!(received, [1, 2]);
+        }
+    });
+}
+
+/// The receiver of a long message dies: it has all of it, or the next one gets it.
+#[test]
+fn a_receiver_of_a_long_message_dies_at_any_step() {
+    at_every_step(1, |step, deaths| {
+        let world = World::new(LONG_RING);
+        let other = world.clone();
+        let sender = thread::spawn(move || {
+            other.send_long(1, 1, LONG, FOREVER).unwrap();
+            other.shutdown(1);
+        });
+        let mut first = None;
+        if world.mourn(2, step, || first = world.recv(2, FOREVER).ok()) {
+            deaths.fetch_add(1, SeqCst);
+            // What the dead has received is gone with it.
+            let received = world.drain(3);
+            assert!(received.is_empty() || received == [1], "{received:?}");
+        } else {
+            assert_eq!(first, Some(1));
+            assert_eq!(world.drain(3), []);
+        }
+        sender.join().unwrap();
+    });
+}
+
+/// Either side may give up: then nobody has it, or both say that it went.
+#[test]
+fn both_sides_of_a_long_message_agree() {
+    explore(2, || {
+        let world = World::new(LONG_RING);
+        let other = world.clone();
+        let sender = thread::spawn(move || {
+            let sent = other.send_long(1, 1, LONG, a_while());
+            other.shutdown(1);
+            sent
+        });
+        let first = world.recv(2, a_while());
+        let rest = world.drain(3);
+        let received = first.is_ok() as usize + rest.len();
+        match sender.join().unwrap() {
+            Ok(()) => assert_eq!(received, 1, "{first:?} {rest:?}"),
+            Err(SendFailure::TimedOut) => assert_eq!(received, 0, "{first:?} {rest:?}"),
+            Err(other) => panic!("{other:?}"),
+        }
+    });
+}
+
+/// Whoever shuts down does not wait for a message that nobody receives.
+#[test]
+fn a_shutdown_ends_a_long_message() {
+    explore(2, || {
+        let world = World::new(LONG_RING);
+        let other = world.clone();
+        let sender = thread::spawn(move || other.send_long(1, 1, LONG, FOREVER));
+        world.shutdown(2);
+        assert_eq!(sender.join().unwrap(), Err(SendFailure::Closed));
+        assert_eq!(world.drain(3), []);
     });
 }
 

@@ -5,6 +5,8 @@
 //! whose send has returned is there even if the sender is killed the next moment; one that a receive has taken dies with
 //! the process that took it.
 //!
+//! A message that is longer than the ring goes in pieces, if it is sent so: `rf_channel_send_long`.
+//!
 //! Sending and receiving take a lock each, which survives the death of its holder; they do not wait for one another.
 
 use core::ffi::{c_char, c_int, c_void};
@@ -46,6 +48,9 @@ impl From<RecvError> for Failure {
             RecvError::Interrupted => RF_E_INTERRUPTED.into(),
             RecvError::BufferTooShort { needed } => {
                 Self::new(RF_E_BUFFER_TOO_SHORT, format!("the message has {needed} bytes; it is still there"))
+            }
+            RecvError::NoMemory { needed } => {
+                Self::new(RF_E_NO_MEMORY, format!("the message has {needed} bytes; it is still there"))
             }
             RecvError::Corrupted => RF_E_CORRUPTED.into(),
             RecvError::Segment(error) => error.into(),
@@ -108,11 +113,41 @@ pub unsafe extern "C" fn rf_channel_send(
     })
 }
 
+/// Sends a message of any length.
+///
+/// One that fits the ring is sent as by `rf_channel_send`. A longer one goes in pieces, from this sender to one receiver: the
+/// call returns when that receiver has all of it, and other senders wait meanwhile.
+///
+/// @param channel     the channel
+/// @param message     `len` bytes, copied; may be NULL if `len` is 0
+/// @param len         its length
+/// @param timeout_ns  how long to wait; RF_FOREVER, 0 to try: then a receiver is to take each piece within 20 ms
+/// @return RF_OK; RF_E_FULL (nobody took it, and not to wait), RF_E_TIMED_OUT, RF_E_MESSAGE_TOO_LONG (a ring of less than 32
+/// bytes), RF_E_CLOSED (shut down), RF_E_INTERRUPTED, RF_E_CORRUPTED. Where it fails nobody has received anything of it.
+///
+/// Threads, processes: any number at once. Crash: killed before it returns, somebody has received all of it, or nobody
+/// anything. A receiver that is killed in the middle has received nothing, and all of it goes to the next.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_channel_send_long(
+    channel: *const rf_channel,
+    message: *const c_void,
+    len: usize,
+    timeout_ns: i64,
+) -> c_int {
+    boundary(|| {
+        // SAFETY: the caller's promise.
+        let (channel, message) = unsafe { (reference(channel, "channel")?, argument::bytes(message, len, "message")?) };
+        channel.core.send_long_until(message, argument::deadline(timeout_ns))?;
+        Ok(RF_OK)
+    })
+}
+
 /// Receives a message.
 ///
 /// @param channel     the channel
 /// @param buffer      room for `size` bytes; may be NULL if `size` is 0
-/// @param size        its size; `rf_channel_max_message` is always enough
+/// @param size        its size; `rf_channel_max_message` is enough for all but those of `rf_channel_send_long`. If the call
+/// fails its bytes are as they were, but for such a message that did not come to its end
 /// @param len         the length of the message; with RF_E_BUFFER_TOO_SHORT too: then the message is still there
 /// @param timeout_ns  how long to wait for a message; RF_FOREVER, 0 to try
 /// @return RF_OK; RF_E_EMPTY (nothing there, and not to wait), RF_E_TIMED_OUT, RF_E_BUFFER_TOO_SHORT, RF_E_CLOSED (shut
@@ -159,7 +194,7 @@ pub unsafe extern "C" fn rf_channel_len(channel: *const rf_channel, len: *mut us
     boundary(|| unsafe { argument::tell(channel, "channel", len, "len", |channel| Ok(channel.core.len())) })
 }
 
-/// The longest message that the channel takes.
+/// The longest message that the channel takes in one piece.
 ///
 /// @param channel  the channel
 /// @param max      in bytes
@@ -187,7 +222,8 @@ pub unsafe extern "C" fn rf_channel_capacity(channel: *const rf_channel, capacit
 /// so too. Sleepers wake up. Shutting down twice is fine; there is no way back but `rf_segment_remove`.
 ///
 /// @param channel  the channel
-/// @return RF_OK, RF_E_INTERRUPTED (while another was in the middle of a send), RF_E_CORRUPTED, RF_E_INVALID
+/// @return RF_OK, RF_E_INTERRUPTED (while another was in the middle of a send: the next one ends it), RF_E_CORRUPTED,
+/// RF_E_INVALID
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_channel_shutdown(channel: *const rf_channel) -> c_int {
     boundary(|| {

@@ -39,7 +39,7 @@ pub struct ChannelHeader {
 pub struct Shared {
     /// Words of the ring.
     pub words: AtomicU64,
-    /// 1 once the channel is shut down; written under the senders' lock.
+    /// 1 once the channel is shut down; written under the senders' lock. 2 if somebody has asked for it.
     pub closing: AtomicU32,
     /// Zero.
     pub padding: u32,
@@ -47,6 +47,8 @@ pub struct Shared {
     pub not_empty: EventCount,
     /// Senders sleep here.
     pub not_full: EventCount,
+    /// The last message that went in pieces: its number and how it stands.
+    pub transfer: AtomicU64,
 }
 
 /// One side's lock, and what it knows of the other side.
@@ -75,6 +77,7 @@ impl ChannelHeader {
                 padding: 0,
                 not_empty: EventCount::new(),
                 not_full: EventCount::new(),
+                transfer: AtomicU64::new(0),
             }),
             senders: Line(Side::new()),
             tail: Line(AtomicU64::new(0)),
@@ -136,6 +139,7 @@ const _: () = {
     assert!(size_of::<ChannelHeader>() == 640 && align_of::<ChannelHeader>() == 128);
     assert!(offset_of!(ChannelHeader, senders) == 128 && offset_of!(ChannelHeader, tail) == 256);
     assert!(offset_of!(ChannelHeader, receivers) == 384 && offset_of!(ChannelHeader, head) == 512);
-    assert!(size_of::<Shared>() == 24 && offset_of!(Shared, closing) == 8 && offset_of!(Shared, not_empty) == 16);
+    assert!(size_of::<Shared>() == 32 && offset_of!(Shared, closing) == 8 && offset_of!(Shared, not_empty) == 16);
+    assert!(offset_of!(Shared, transfer) == 24);
     assert!(size_of::<Side>() == 16 && offset_of!(Side, other) == 8);
 };

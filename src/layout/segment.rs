@@ -19,7 +19,7 @@ use crate::primitive::{AtomicU32, AtomicU64};
 /// What every segment starts with.
 pub const MAGIC: [u8; 8] = *b"RNGFENCE";
 /// The version of everything that `docs/layout.md` describes. Any change of it makes a new version.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 /// Reads differently on a machine of the other byte order.
 pub const BYTE_ORDER: u32 = 0x0102_0304;
 /// Objects, and the parts of a segment, are aligned to this: two cache lines, since processors fetch lines in pairs.

@@ -20,7 +20,7 @@ const FIRST_BUFFER: usize = 256;
 ///
 /// Its ring holds a number of bytes: a message takes 8 bytes and its length rounded up to 8. A message is whole or
 /// absent, also if its sender is killed; empty messages are messages. A message that does not fit the empty ring is
-/// refused.
+/// refused, unless it is [sent in pieces](Self::send_long).
 ///
 /// **Progress**: senders exclude each other for the time of a copy, and so do receivers; a sender and a receiver do not.
 /// Nobody makes a system call unless it has to sleep or somebody sleeps. A *try* may wait up to 20 ms for somebody who is
@@ -117,17 +117,29 @@ impl Channel {
     pub(crate) fn send_until(&self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         let owner = self.object.enter().map_err(SendError::Segment)?.owner();
         let channel = self.raw().map_err(SendError::Segment)?;
-        channel.send(owner, message, self.object.peers(), self.wait(deadline)).map_err(|failure| {
-            self.object.settle();
-            match failure {
-                SendFailure::Full => SendError::Full,
-                SendFailure::TimedOut => SendError::TimedOut,
-                SendFailure::Interrupted => SendError::Interrupted,
-                SendFailure::Closed => SendError::Closed,
-                SendFailure::TooLong => SendError::TooLong { len: message.len(), max: self.max_message() },
-                SendFailure::Corrupted => SendError::Corrupted,
-            }
-        })
+        let sent = channel.send(owner, message, self.object.peers(), self.wait(deadline));
+        sent.map_err(|failure| self.not_sent(message, failure))
+    }
+
+    /// The same of a message of any length, in pieces if need be.
+    pub(crate) fn send_long_until(&self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        let owner = self.object.enter().map_err(SendError::Segment)?.owner();
+        let channel = self.raw().map_err(SendError::Segment)?;
+        let sent = channel.send_long(owner, message, self.object.peers(), self.wait(deadline));
+        sent.map_err(|failure| self.not_sent(message, failure))
+    }
+
+    #[cold]
+    fn not_sent(&self, message: &[u8], failure: SendFailure) -> SendError {
+        self.object.settle();
+        match failure {
+            SendFailure::Full => SendError::Full,
+            SendFailure::TimedOut => SendError::TimedOut,
+            SendFailure::Interrupted => SendError::Interrupted,
+            SendFailure::Closed => SendError::Closed,
+            SendFailure::TooLong => SendError::TooLong { len: message.len(), max: self.max_message() },
+            SendFailure::Corrupted => SendError::Corrupted,
+        }
     }
 
     /// Receives a message into `buffer`, waiting until `deadline` for one; returns its length.
@@ -156,8 +168,12 @@ impl Channel {
                     buffer.truncate(len);
                     return Ok(buffer);
                 }
-                // Another receiver may take it before we are back: then the next one may need more, up to the longest.
-                Err(RecvError::BufferTooShort { needed }) => buffer.resize(needed.min(self.max_message()), 0),
+                // Another receiver may take it before we are back: then the next one may need more.
+                Err(RecvError::BufferTooShort { needed }) => {
+                    // Untouched pages of it cost nothing, so a length that a faulty peer made up does not either.
+                    buffer =
+                        bytemuck::allocation::try_zeroed_vec(needed).map_err(|()| RecvError::NoMemory { needed })?;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -197,11 +213,63 @@ impl Channel {
         self.send_until(message, Deadline::At(deadline))
     }
 
+    /// Sends a message of any length, waiting for as long as it takes.
+    ///
+    /// One that fits the ring is [sent](Self::send) as any other. A longer one goes in pieces, from this sender to one
+    /// receiver: the call returns when that receiver has all of it, and other senders wait meanwhile. A receiver that dies,
+    /// or gives up, in the middle has received nothing, and all of it is sent again to the next. If this process dies in the
+    /// middle, nobody receives anything of it, or somebody has received all. [`len`](Self::len) counts pieces.
+    ///
+    /// ```
+    /// use ringfence::{Channel, Segment, SegmentOptions};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let segment = Segment::anonymous(&SegmentOptions::new())?;
+    /// let channel = Channel::create(&segment, "pages", 4096)?;
+    /// let page = vec![7; 1 << 20];
+    /// std::thread::scope(|scope| {
+    ///     let receiver = scope.spawn(|| channel.recv().unwrap());
+    ///     channel.send_long(&page).unwrap();
+    ///     assert!(receiver.join().unwrap() == page);
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SendError::TooLong`] only where the ring has less than 32 bytes, and those of [`send`](Self::send).
+    pub fn send_long(&self, message: &[u8]) -> Result<(), SendError> {
+        self.send_long_until(message, Deadline::Forever)
+    }
+
+    /// Sends a message of any length; one that goes in pieces only if a receiver takes each of them within 20 ms.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], and those of [`send_long`](Self::send_long).
+    pub fn try_send_long(&self, message: &[u8]) -> Result<(), SendError> {
+        self.send_long_until(message, Deadline::Now)
+    }
+
+    /// Sends a message of any length, waiting for at most `timeout`; zero is a [`try_send_long`](Self::try_send_long).
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`], and those of [`send_long`](Self::send_long).
+    pub fn send_long_timeout(&self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
+        self.send_long_until(message, Deadline::after(timeout))
+    }
+
+    /// Sends a message of any length, waiting until `deadline` of the monotonic clock at most.
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`], and those of [`send_long`](Self::send_long).
+    pub fn send_long_deadline(&self, message: &[u8], deadline: Instant) -> Result<(), SendError> {
+        self.send_long_until(message, Deadline::At(deadline))
+    }
+
     /// Receives a message, waiting for one for as long as it takes.
     ///
     /// # Errors
     /// [`RecvError::Closed`], [`RecvError::Interrupted`] if [asked for](Self::set_interruptible),
-    /// [`RecvError::Corrupted`], [`RecvError::Segment`].
+    /// [`RecvError::NoMemory`] (the message stays), [`RecvError::Corrupted`], [`RecvError::Segment`].
     pub fn recv(&self) -> Result<Vec<u8>, RecvError> {
         self.recv_vec_until(Deadline::Forever)
     }
@@ -231,6 +299,9 @@ impl Channel {
     }
 
     /// Receives a message into the first bytes of `buffer`, waiting for one for as long as it takes; returns its length.
+    ///
+    /// If it fails the bytes of `buffer` are as they were, unless a message came [in pieces](Self::send_long) and did not
+    /// come to its end.
     ///
     /// # Errors
     /// [`RecvError::BufferTooShort`] (the message stays), and those of [`recv`](Self::recv).
@@ -282,7 +353,7 @@ impl Channel {
         self.geometry.capacity()
     }
 
-    /// Length of the longest message that it takes.
+    /// Length of the longest message that it takes in one piece.
     #[must_use]
     pub fn max_message(&self) -> usize {
         self.geometry.max_message()
@@ -291,11 +362,11 @@ impl Channel {
     /// Shuts the channel down for everybody: sends fail from now on, receivers drain what is there and then fail. Doing
     /// it twice is fine. Dropping a handle closes that handle only.
     ///
-    /// Waits for a sender that is in the middle of a copy.
+    /// Waits for a sender that is in the middle of a copy; one that waits for room with a message in pieces gives up.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] if [asked for](Self::set_interruptible), [`Error::Corrupted`], and those of a forked child
-    /// that joins the segment.
+    /// [`Error::Interrupted`] if [asked for](Self::set_interruptible): then the next sender does it. [`Error::Corrupted`],
+    /// and those of a forked child that joins the segment.
     pub fn shutdown(&self) -> Result<(), Error> {
         let owner = self.object.enter()?.owner();
         let closed = self.raw()?.shutdown(owner, self.object.peers(), self.wait(Deadline::Forever));
@@ -314,7 +385,8 @@ impl Channel {
         self.raw().is_ok_and(|channel| channel.is_shut_down())
     }
 
-    /// For [`WaitAny`](crate::WaitAny): that there is a message, or no more to come.
+    /// For [`WaitAny`](crate::WaitAny): that there is a message, or no more to come. Pieces of a message that came to
+    /// nothing look like one, until somebody receives.
     pub fn readable(&self) -> Waitable<'_> {
         Waitable::received(&self.object, self.geometry)
     }

@@ -144,7 +144,7 @@ impl fmt::Display for SendError {
             Self::TimedOut => f.write_str("the channel had no room in time"),
             Self::Closed => f.write_str("the channel is shut down"),
             Self::Interrupted => f.write_str("a signal interrupted the wait for room in the channel"),
-            Self::TooLong { len, max } => write!(f, "a message of {len} bytes; the channel takes {max} at most"),
+            Self::TooLong { len, max } => write!(f, "a message of {len} bytes; the channel takes {max} at a time"),
             Self::Corrupted => f.write_str("the channel holds something that no participant writes"),
             Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
         }
@@ -170,6 +170,11 @@ pub enum RecvError {
         /// Its length.
         needed: usize,
     },
+    /// There is no memory for a message of so many bytes. It is still there.
+    NoMemory {
+        /// Its length.
+        needed: usize,
+    },
     /// The channel holds something that no participant writes.
     Corrupted,
     /// The process could not join the segment.
@@ -184,6 +189,9 @@ impl fmt::Display for RecvError {
             Self::Closed => f.write_str("the channel is shut down and empty"),
             Self::Interrupted => f.write_str("a signal interrupted the wait for a message"),
             Self::BufferTooShort { needed } => write!(f, "the message has {needed} bytes; give a longer buffer"),
+            Self::NoMemory { needed } => {
+                write!(f, "there is no memory for a message of {needed} bytes; it is still there")
+            }
             Self::Corrupted => f.write_str("the channel holds something that no participant writes"),
             Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
         }

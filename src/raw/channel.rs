@@ -28,6 +28,9 @@
 //! 4. After `closing` is set no send commits, since both happen under the senders' lock. So a receiver that sees
 //!    `closing` and *then* an empty ring has seen the end.
 //! 5. Waiters sleep at the eventcounts without any lock, and look again after they have announced themselves.
+//! 6. Whoever wants to shut down says so in `closing` first: a sender that keeps the lock for long does it for them.
+//!
+//! A message that is longer than the ring goes in pieces: see `channel/long.rs`.
 //!
 //! A death leaves behind: before the store, a message that was never sent, or is still there to be received; after it,
 //! one that was sent or received, and sleepers whom nobody has notified: [`Channel::recover`] does, or their naps end. A
@@ -39,6 +42,8 @@
 //!
 //! Source: M. M. Michael, M. L. Scott, "Simple, Fast, and Practical Non-Blocking and Blocking Concurrent Queue
 //! Algorithms" (1996) for a queue with two locks; the ring and its commit are ours.
+
+mod long;
 
 use super::backoff::Backoff;
 use super::{Owner, ParticipantId, Peers, eventcount, mutex, words};
@@ -52,6 +57,10 @@ const MESSAGE: u64 = 1 << 63;
 const LAP: u32 = 1 << 31;
 const OPEN: u32 = 0;
 const CLOSED: u32 = 1;
+/// Open, and to be closed by the next holder of the senders' lock.
+const ASKED: u32 = 2;
+
+const CORRUPTED_RECV: Option<Result<usize, RecvFailure>> = Some(Err(RecvFailure::Corrupted));
 
 /// Why a message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +179,7 @@ impl<'a> Channel<'a> {
     /// Sends `message`, waiting for the lock and for room as `wait` says.
     #[inline]
     pub fn send(&self, me: Owner, message: &[u8], peers: &impl Peers, wait: Wait) -> Result<(), SendFailure> {
-        if words::words_for(message.len()) >= self.size as usize {
+        if !self.fits(message.len()) {
             return Err(SendFailure::TooLong);
         }
         match self.send_once(me, message, peers, wait) {
@@ -201,10 +210,7 @@ impl<'a> Channel<'a> {
         let side = &self.header.senders.0;
         match lock(side, me, peers, wait) {
             Ok(()) => {}
-            Err(Refusal::Late) if wait.deadline == Deadline::Now => return Some(Err(SendFailure::Full)),
-            Err(Refusal::Late) => return Some(Err(SendFailure::TimedOut)),
-            Err(Refusal::Interrupted) => return Some(Err(SendFailure::Interrupted)),
-            Err(Refusal::Corrupted) => return Some(Err(SendFailure::Corrupted)),
+            Err(refusal) => return Some(Err(refusal.of_send(wait))),
         }
         let result = self.put(message);
         unlock(side, me);
@@ -215,33 +221,62 @@ impl<'a> Channel<'a> {
         result
     }
 
+    /// Whether a message of `len` bytes fits the empty ring.
+    #[inline]
+    fn fits(&self, len: usize) -> bool {
+        words::words_for(len) < self.size as usize
+    }
+
+    /// The tail, if `needed` words are free there, under the senders' lock; `None` if they are not.
+    #[inline]
+    fn room_for(&self, needed: u32) -> Result<Option<Position>, SendFailure> {
+        // Relaxed: what matters is written under this lock.
+        match self.shared().closing.load(Ordering::Relaxed) {
+            OPEN => {}
+            other => return Err(self.not_open(other)),
+        }
+        let corrupted = || SendFailure::Corrupted;
+        let tail = self.position(&self.header.tail.0, Ordering::Relaxed).ok_or_else(corrupted)?;
+        let remembered = &self.header.senders.0.other;
+        let head = self.position(remembered, Ordering::Relaxed).ok_or_else(corrupted)?;
+        let mut used = Position::used(head, tail, self.size).ok_or_else(corrupted)?;
+        if self.size - used < needed {
+            // Acquire: pairs with the Release in `take`; what was read there may be overwritten.
+            let head = self.position(&self.header.head.0, Ordering::Acquire).ok_or_else(corrupted)?;
+            used = Position::used(head, tail, self.size).ok_or_else(corrupted)?;
+            remembered.store(head.pack(), Ordering::Relaxed); // invariant 3
+        }
+        Ok((self.size - used >= needed).then_some(tail))
+    }
+
+    /// Why nothing is sent, under the senders' lock: it is closed, here if somebody has asked for it. Invariant 6.
+    #[cold]
+    fn not_open(&self, closing: u32) -> SendFailure {
+        match closing {
+            CLOSED => {}
+            ASKED => self.close(),
+            _ => return SendFailure::Corrupted,
+        }
+        SendFailure::Closed
+    }
+
+    /// Closes it, under the senders' lock.
+    fn close(&self) {
+        let shared = self.shared();
+        // Release: pairs with the Acquire in `take`, whose look at the tail then sees the last message. Invariant 4.
+        shared.closing.store(CLOSED, Ordering::Release);
+        eventcount::notify(&shared.not_empty);
+        eventcount::notify(&shared.not_full);
+    }
+
     /// Puts the message into the ring, under the senders' lock. The caller has checked that it could fit.
     #[inline]
     fn put(&self, message: &[u8]) -> Option<Result<(), SendFailure>> {
-        const CORRUPTED: Option<Result<(), SendFailure>> = Some(Err(SendFailure::Corrupted));
-        // Relaxed: written under this lock.
-        match self.shared().closing.load(Ordering::Relaxed) {
-            OPEN => {}
-            CLOSED => return Some(Err(SendFailure::Closed)),
-            _ => return CORRUPTED,
-        }
         let needed = 1 + words::words_for(message.len()) as u32;
-        let Some(tail) = self.position(&self.header.tail.0, Ordering::Relaxed) else { return CORRUPTED };
-        let remembered = &self.header.senders.0.other;
-        let Some(head) = self.position(remembered, Ordering::Relaxed) else { return CORRUPTED };
-        let Some(mut used) = Position::used(head, tail, self.size) else { return CORRUPTED };
-        if self.size - used < needed {
-            // Acquire: pairs with the Release in `take`; what was read there may be overwritten.
-            let Some(head) = self.position(&self.header.head.0, Ordering::Acquire) else { return CORRUPTED };
-            used = match Position::used(head, tail, self.size) {
-                Some(used) => used,
-                None => return CORRUPTED,
-            };
-            remembered.store(head.pack(), Ordering::Relaxed); // invariant 3
-            if self.size - used < needed {
-                return None;
-            }
-        }
+        let tail = match self.room_for(needed) {
+            Ok(tail) => tail?,
+            Err(failure) => return Some(Err(failure)),
+        };
         let at = tail.index as usize;
         self.ring[at].store(MESSAGE | message.len() as u64, Ordering::Relaxed);
         let (to_end, from_start) = self.words_after(at);
@@ -254,7 +289,8 @@ impl<'a> Channel<'a> {
     }
 
     /// Receives a message into the first bytes of `buffer`, waiting for the lock and for a message as `wait` says.
-    /// Returns its length. On failure the bytes of `buffer` are as they were.
+    /// Returns its length. On failure the bytes of `buffer` are as they were, but for a
+    /// message in pieces.
     #[inline]
     pub fn recv(&self, me: Owner, buffer: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<usize, RecvFailure> {
         match self.recv_once(me, buffer, peers, wait) {
@@ -296,7 +332,7 @@ impl<'a> Channel<'a> {
             Err(Refusal::Interrupted) => return Some(Err(RecvFailure::Interrupted)),
             Err(Refusal::Corrupted) => return Some(Err(RecvFailure::Corrupted)),
         }
-        let result = self.take(buffer);
+        let result = self.take(buffer, Some(wait));
         unlock(side, me);
         if let Some(Ok(_)) = result {
             let shared = self.shared();
@@ -305,29 +341,35 @@ impl<'a> Channel<'a> {
         result
     }
 
-    /// Takes the first message out of the ring, under the receivers' lock.
+    /// What an empty ring means.
+    #[cold]
+    fn nothing(closing: u32) -> Option<Result<usize, RecvFailure>> {
+        match closing {
+            OPEN | ASKED => None,
+            CLOSED => Some(Err(RecvFailure::Closed)),
+            _ => CORRUPTED_RECV,
+        }
+    }
+
+    /// Takes the first message out of the ring, under the receivers' lock; one in pieces as `pieces` waits, if it may.
     #[inline]
-    fn take(&self, buffer: &mut [u8]) -> Option<Result<usize, RecvFailure>> {
-        const CORRUPTED: Option<Result<usize, RecvFailure>> = Some(Err(RecvFailure::Corrupted));
-        let Some(head) = self.position(&self.header.head.0, Ordering::Relaxed) else { return CORRUPTED };
+    fn take(&self, buffer: &mut [u8], pieces: Option<Wait>) -> Option<Result<usize, RecvFailure>> {
+        let Some(head) = self.position(&self.header.head.0, Ordering::Relaxed) else { return CORRUPTED_RECV };
         let remembered = &self.header.receivers.0.other;
-        let Some(tail) = self.position(remembered, Ordering::Relaxed) else { return CORRUPTED };
-        let Some(mut used) = Position::used(head, tail, self.size) else { return CORRUPTED };
+        let Some(tail) = self.position(remembered, Ordering::Relaxed) else { return CORRUPTED_RECV };
+        let Some(mut used) = Position::used(head, tail, self.size) else { return CORRUPTED_RECV };
         if used == 0 {
             // Before the tail (invariant 4). Acquire: pairs with the Release in `shutdown`.
             let closing = self.shared().closing.load(Ordering::Acquire);
             // Acquire: pairs with the Release in `put`.
-            let Some(tail) = self.position(&self.header.tail.0, Ordering::Acquire) else { return CORRUPTED };
+            let Some(tail) = self.position(&self.header.tail.0, Ordering::Acquire) else { return CORRUPTED_RECV };
             used = match Position::used(head, tail, self.size) {
                 Some(used) => used,
-                None => return CORRUPTED,
+                None => return CORRUPTED_RECV,
             };
             remembered.store(tail.pack(), Ordering::Relaxed); // invariant 3
-            match (used, closing) {
-                (0, OPEN) => return None,
-                (0, CLOSED) => return Some(Err(RecvFailure::Closed)),
-                (0, _) => return CORRUPTED,
-                _ => {}
+            if used == 0 {
+                return Self::nothing(closing);
             }
         }
         let at = head.index as usize;
@@ -335,7 +377,10 @@ impl<'a> Channel<'a> {
         let length = self.ring[at].load(Ordering::Relaxed) ^ MESSAGE;
         let taken = 1 + length.div_ceil(8);
         if taken > u64::from(used) {
-            return CORRUPTED;
+            return match pieces {
+                Some(wait) if length & (MESSAGE | long::PIECE) == long::PIECE => self.take_pieces(buffer, wait),
+                _ => CORRUPTED_RECV,
+            };
         }
         let length = length as usize; // less than the ring
         let Some(buffer) = buffer.get_mut(..length) else {
@@ -351,27 +396,24 @@ impl<'a> Channel<'a> {
     }
 
     /// Shuts the channel down: from now on sends fail, and receivers end when they have received what is there. `Ok`
-    /// also if it was so already. A [`SendFailure::Full`] (a try only) means that a sender is in the way.
+    /// also if it was so already. A [`SendFailure::Full`] (a try only) means that a sender is in the way, and that the next
+    /// one will do it.
     pub fn shutdown(&self, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), SendFailure> {
-        let side = &self.header.senders.0;
-        lock(side, me, peers, wait).map_err(|refusal| match refusal {
-            Refusal::Late if wait.deadline == Deadline::Now => SendFailure::Full,
-            Refusal::Late => SendFailure::TimedOut,
-            Refusal::Interrupted => SendFailure::Interrupted,
-            Refusal::Corrupted => SendFailure::Corrupted,
-        })?;
-        // Release: pairs with the Acquire in `take`, whose look at the tail then sees the last message. Invariant 4.
-        self.shared().closing.store(CLOSED, Ordering::Release);
-        unlock(side, me);
         let shared = self.shared();
-        eventcount::notify(&shared.not_empty);
-        eventcount::notify(&shared.not_full);
+        // Invariant 6. Relaxed: a request, and nothing hangs on it.
+        if shared.closing.compare_exchange(OPEN, ASKED, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            eventcount::notify(&shared.not_full);
+        }
+        let side = &self.header.senders.0;
+        lock(side, me, peers, wait).map_err(|refusal| refusal.of_send(wait))?;
+        self.close();
+        unlock(side, me);
         Ok(())
     }
 
     /// Whether it is shut down.
     pub fn is_shut_down(&self) -> bool {
-        self.shared().closing.load(Ordering::Acquire) != OPEN
+        !matches!(self.shared().closing.load(Ordering::Acquire), OPEN | ASKED)
     }
 
     /// Number of messages at some moment of this call; a guess if others are very fast, at most what can be there.
@@ -469,6 +511,18 @@ enum Refusal {
     Corrupted,
 }
 
+impl Refusal {
+    #[cold]
+    fn of_send(self, wait: Wait) -> SendFailure {
+        match self {
+            Self::Late if wait.deadline == Deadline::Now => SendFailure::Full,
+            Self::Late => SendFailure::TimedOut,
+            Self::Interrupted => SendFailure::Interrupted,
+            Self::Corrupted => SendFailure::Corrupted,
+        }
+    }
+}
+
 #[inline]
 fn lock(side: &Side, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Refusal> {
     if mutex::lock_fast(&side.lock, me) {
@@ -479,12 +533,7 @@ fn lock(side: &Side, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Re
 
 #[cold]
 fn lock_slow(side: &Side, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Refusal> {
-    let wait = match wait.deadline {
-        // The lock is held for a moment only: a try that gave up at once would call a channel with messages empty.
-        Deadline::Now => Wait { deadline: Deadline::after(TRY_FOR), ..wait },
-        _ => wait,
-    };
-    match mutex::lock(&side.lock, me, peers, wait) {
+    match mutex::lock(&side.lock, me, peers, patient(wait)) {
         Ok(mutex::Acquired::Clean) => Ok(()),
         Ok(mutex::Acquired::OwnerDied) => {
             // Invariant 2: there is nothing to repair.
@@ -497,6 +546,15 @@ fn lock_slow(side: &Side, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(
         Err(mutex::Refused::WouldDeadlock | mutex::Refused::NotRecoverable | mutex::Refused::Corrupted) => {
             Err(Refusal::Corrupted)
         }
+    }
+}
+
+/// A try waits a moment for what somebody else is in the middle of: one that gave up at once would call a channel with
+/// messages empty.
+fn patient(wait: Wait) -> Wait {
+    match wait.deadline {
+        Deadline::Now => Wait { deadline: Deadline::after(TRY_FOR), ..wait },
+        _ => wait,
     }
 }
 

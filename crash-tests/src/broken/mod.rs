@@ -8,6 +8,7 @@ pub mod event;
 pub mod eventcount;
 pub mod hidden;
 pub mod locks;
+pub mod long;
 pub mod once;
 pub mod recovery;
 pub mod ring;
