@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use common::chance::Chance;
-use common::{Name, PATIENCE, Role, fork, hear, reap, role, say, sleep_for_ever, state_of, unsafe_copy, until};
+use common::{Name, PATIENCE, Role, fork, hear, reap, role, say, sleep_for_ever, unsafe_copy, until};
 use ringfence::{Array, Arrived, Barrier, BarrierError, Error, Passed, Segment, SegmentOptions, Value};
 
 /// Long enough for somebody else to do something, if it ever does.
@@ -114,16 +114,6 @@ impl Scene {
     }
 }
 
-/// Stops it, wherever it is.
-fn stop(role: &Role) {
-    role.signal(libc::SIGSTOP);
-    until("it stands", || state_of(role.pid()) == Some('T'));
-}
-
-fn go_on(role: &Role) {
-    role.signal(libc::SIGCONT);
-}
-
 // semantics 17
 #[test]
 fn each_gets_its_number_in_order_of_arrival() {
@@ -201,7 +191,7 @@ fn nobody_overtakes_in_ten_thousand_rounds() {
 fn no_round_ends_before_the_last_one_has_drained() {
     let scene = Scene::new("b-drain", 2);
     let (mut slow, mut next) = (scene.waiter(), scene.party());
-    stop(&slow);
+    slow.stop();
     // It is let through, and cannot leave.
     assert_eq!(scene.wait(), Ok(1));
     scene.arrives(&mut next);
@@ -209,7 +199,7 @@ fn no_round_ends_before_the_last_one_has_drained() {
         let last = scope.spawn(|| scene.wait());
         std::thread::sleep(SHORT);
         assert!(!last.is_finished(), "it went through before one had left");
-        go_on(&slow);
+        slow.go_on();
         assert_eq!(last.join().unwrap(), Ok(1));
     });
     slow.expect("number 0");
@@ -317,7 +307,7 @@ fn waits_end_at_their_deadlines() {
 fn a_reset_sends_away_who_waits_and_newcomers_wait_for_that() {
     let scene = Scene::new("b-reset", 3);
     let (mut slow, mut quick, mut new) = (scene.waiter(), scene.waiter(), scene.party());
-    stop(&slow);
+    slow.stop();
     scene.barrier.reset().unwrap();
     quick.expect("Broken");
     assert!(!scene.barrier.is_broken());
@@ -326,7 +316,7 @@ fn a_reset_sends_away_who_waits_and_newcomers_wait_for_that() {
     }
     std::thread::sleep(SHORT);
     assert_eq!(scene.barrier.waiting(), 0, "one is still on its way out");
-    go_on(&slow);
+    slow.go_on();
     slow.expect("Broken");
     scene.waiting(2);
     assert_eq!(scene.wait(), Ok(2));
@@ -351,14 +341,14 @@ fn who_is_through_goes_on_whatever_happens_then() {
     let mut slow = scene.party();
     for reset in [false, true] {
         scene.arrives(&mut slow);
-        stop(&slow);
+        slow.stop();
         assert_eq!(scene.wait(), Ok(1));
         scene.barrier.abort().unwrap();
         assert_eq!(scene.wait(), Err(BarrierError::Broken));
         if reset {
             scene.barrier.reset().unwrap();
         }
-        go_on(&slow);
+        slow.go_on();
         slow.expect("number 0");
         scene.barrier.reset().unwrap();
     }
@@ -407,7 +397,7 @@ fn who_has_not_arrived_and_dies_is_replaced() {
     waiter.expect("number 0");
     // So is one that was through and had not left.
     scene.arrives(&mut waiter);
-    stop(&waiter);
+    waiter.stop();
     assert_eq!(scene.wait(), Ok(1));
     waiter.kill();
     let mut next = scene.waiter();
@@ -442,7 +432,7 @@ fn the_death_of_a_registered_party_breaks_the_barrier_at_any_time() {
     // It was let through, and then it dies: this round is over, the next one is broken.
     let (mut late, other) = (scene.registered(), scene.waiter());
     scene.arrives(&mut late);
-    stop(&late);
+    late.stop();
     assert_eq!(scene.wait(), Ok(2));
     late.kill();
     scene.segment.recover().unwrap();
@@ -549,6 +539,7 @@ fn random_kills_are_told_and_stop_nobody() {
         };
         // It may have come before it died, even twice.
         let mut result = next();
+        roles[victim].child.wait().unwrap();
         for _ in 0..2 {
             result = result.and_then(|_| scene.wait());
         }

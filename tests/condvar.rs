@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Name, PATIENCE, Role, fork, hear, reap, role, say, state_of, unsafe_copy, until};
+use common::{Name, PATIENCE, Role, fork, hear, reap, role, say, unsafe_copy, until};
 use ringfence::{
     Condvar, CondvarError, Error, LockError, LockFailure, Mutex, MutexGuard, ReentrantMutex, Segment, SegmentOptions,
     Woken,
@@ -113,6 +113,8 @@ impl Scene {
         let before = self.condvar.waiting();
         let role = Role::start("waiter", &[&self.name.0]);
         self.waiting(before + 1);
+        // It is counted before it has given the mutex back, and is not to be stopped with it.
+        drop(lock(&self.mutex));
         role
     }
 
@@ -349,8 +351,7 @@ fn who_gave_up_or_died_uses_up_no_notification() {
     next.expect("notified");
     // Died when it had been notified, and had not got to it: stopped, so that it cannot.
     let [oldest, mut second, mut third] = scene.waiters();
-    oldest.signal(libc::SIGSTOP);
-    until("its stop", || state_of(oldest.pid()) == Some('T'));
+    oldest.stop();
     assert_eq!(scene.notify(1), 1);
     assert_eq!(scene.condvar.waiting(), 2);
     oldest.kill();
@@ -371,8 +372,7 @@ fn what_the_dead_leave_is_not_for_those_who_come_later() {
     let scene = Scene::new("c-later");
     for recovered in [true, false] {
         let only = scene.waiter();
-        only.signal(libc::SIGSTOP);
-        until("its stop", || state_of(only.pid()) == Some('T'));
+        only.stop();
         assert_eq!(scene.notify(1), 1);
         only.kill();
         if recovered {
@@ -387,12 +387,11 @@ fn what_the_dead_leave_is_not_for_those_who_come_later() {
 fn notifying_waits_for_nobody() {
     let scene = Scene::new("c-stopped");
     let [mut stopped, mut other] = scene.waiters();
-    stopped.signal(libc::SIGSTOP);
-    until("its stop", || state_of(stopped.pid()) == Some('T'));
+    stopped.stop();
     assert_eq!(scene.notify(2), 2);
     other.expect("notified");
     // It has its notification when it goes on.
-    stopped.signal(libc::SIGCONT);
+    stopped.go_on();
     stopped.expect("notified");
     [stopped, other].into_iter().for_each(end);
 }

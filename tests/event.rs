@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Name, PATIENCE, Parts, Role, fork, hear, reap, role, say, small, state_of, until};
+use common::event::{stop, waits};
+use common::{Name, PATIENCE, Parts, Role, fork, hear, reap, role, say, small, until};
 use ringfence::{Array, Error, Event, LockFailure, Mutex, Reset, Segment, SegmentOptions};
 
 #[test]
@@ -55,31 +57,16 @@ fn setup(what: &str, reset: Reset) -> (Name, Segment, Event) {
     (name, segment, event)
 }
 
-/// Waiters that sleep in their waits.
+/// Waiters that are waiting.
 fn waiters(name: &Name, count: usize) -> Vec<Role> {
     let mut roles: Vec<_> = (0..count).map(|_| Role::start("waiter", &[&name.0])).collect();
-    roles.iter_mut().for_each(ask);
+    roles.iter_mut().for_each(|role| ask(name, role));
     roles
 }
 
-fn ask(role: &mut Role) {
+fn ask(name: &Name, role: &mut Role) {
     let thread = role.number("asking ");
-    // There is nothing else that this thread could wait for in such a way.
-    until("its sleep", || waits_in(role, thread, "futex"));
-}
-
-fn waits_in(role: &Role, thread: i32, what: &str) -> bool {
-    std::fs::read_to_string(format!("/proc/{}/task/{thread}/wchan", role.pid())).unwrap().contains(what)
-}
-
-/// From here on it does nothing, until it is told to go on.
-fn stop(role: &Role) {
-    role.signal(libc::SIGSTOP);
-    until("it stands", || state_of(role.pid()) == Some('T'));
-}
-
-fn go_on(role: &Role) {
-    role.signal(libc::SIGCONT);
+    waits(name, role, thread);
 }
 
 fn through(mut role: Role) {
@@ -171,6 +158,7 @@ fn a_handle_that_asked_is_told_of_signals() {
 // semantics 6
 #[test]
 fn a_signal_ends_a_wait_beside_one_who_is_stopped_inside() {
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::FileExt;
     handle_signals();
     let name = Name::new("e-inside");
@@ -181,8 +169,18 @@ fn a_signal_ends_a_wait_beside_one_who_is_stopped_inside() {
     let inside = segment.participants().into_iter().find(|info| info.pid == member.pid() as u32).unwrap().id;
     // The event is the first object, and begins with its lock: 13 bits of participant, then a number of a thread.
     let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
-    let lock = Parts::of(4, 2).heap;
-    let locked = |owner: u32| file.write_all_at(&owner.to_ne_bytes(), lock).unwrap();
+    let at = Parts::of(4, 2).heap;
+    // SAFETY: the whole file, mapped as long as the process; whatever is read of it here is one atomic word inside of it.
+    let lock: &AtomicU32 = unsafe {
+        let len = file.metadata().unwrap().len() as usize;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let base = libc::mmap(std::ptr::null_mut(), len, access, libc::MAP_SHARED, file.as_raw_fd(), 0);
+        assert_ne!(base, libc::MAP_FAILED);
+        &*base.add(at as usize).cast()
+    };
+    let owner = u32::from(inside) | 1 << 29;
+    // A waiter that looks between two naps has it for a moment.
+    let free = || lock.compare_exchange(0, owner, Ordering::SeqCst, Ordering::SeqCst).is_ok();
     event.set_interruptible(true);
     for at_once in [true, false] {
         let (told, tid) = std::sync::mpsc::channel();
@@ -196,17 +194,17 @@ fn a_signal_ends_a_wait_beside_one_who_is_stopped_inside() {
         let wchan = format!("/proc/self/task/{}/wchan", tid.recv().unwrap());
         let asleep = || std::fs::read_to_string(&wchan).unwrap().contains("futex");
         until("its sleep", asleep);
-        locked(u32::from(inside) | 1 << 29);
+        until("the lock is free, and taken", free);
         if !at_once {
             // Its nap ends, and it sleeps at the lock, behind the word that says so.
             until("its sleep", || {
                 let mut word = [0; 4];
-                file.read_exact_at(&mut word, lock + 4).unwrap();
+                file.read_exact_at(&mut word, at + 4).unwrap();
                 word[0] & 1 != 0 && asleep()
             });
         }
         interrupt(&thread);
-        locked(0);
+        lock.store(0, Ordering::SeqCst);
         assert_eq!(thread.join().unwrap(), Err(LockFailure::Interrupted));
         // Nobody is counted as waiting any more: this is kept.
         event.set().unwrap();
@@ -223,17 +221,17 @@ fn who_is_there_goes_through_although_it_is_cleared_at_once() {
     for round in 0..20 {
         // Stopped, they see the flag only when it is gone.
         if round % 2 == 0 {
-            roles.iter().for_each(stop);
+            roles.iter().for_each(|role| stop(&name, role));
         }
         event.set().unwrap();
         event.clear().unwrap();
-        roles.iter().for_each(go_on);
+        roles.iter().for_each(Role::go_on);
         for role in &mut roles {
             role.expect("through");
             role.tell("again");
         }
         assert_eq!(event.is_set(), Ok(false));
-        roles.iter_mut().for_each(ask);
+        roles.iter_mut().for_each(|role| ask(&name, role));
     }
 }
 
@@ -270,10 +268,10 @@ fn each_set_lets_one_through() {
     let (name, _segment, event) = setup("e-one", Reset::Auto);
     let roles = waiters(&name, 3);
     // They are stopped: none is on its way before the last set.
-    roles.iter().for_each(stop);
+    roles.iter().for_each(|role| stop(&name, role));
     (0..3).for_each(|_| event.set().unwrap());
     assert_eq!((event.is_set(), event.try_wait()), (Ok(false), Ok(false)));
-    roles.iter().for_each(go_on);
+    roles.iter().for_each(Role::go_on);
     roles.into_iter().for_each(through);
     assert_eq!(event.try_wait(), Ok(false));
 
@@ -284,7 +282,7 @@ fn each_set_lets_one_through() {
     event.set().unwrap();
     first.expect("through");
     first.tell("again");
-    ask(first);
+    ask(&name, first);
     roles[1].expect("through");
     assert_eq!(event.try_wait(), Ok(false));
     event.set().unwrap();
@@ -304,10 +302,10 @@ fn what_nobody_waits_for_is_kept_once_until_it_is_cleared() {
     assert_eq!((event.is_set(), event.try_wait()), (Ok(false), Ok(false)));
     // What was given to somebody is not taken back.
     let roles = waiters(&name, 1);
-    stop(&roles[0]);
+    stop(&name, &roles[0]);
     event.set().unwrap();
     event.clear().unwrap();
-    go_on(&roles[0]);
+    roles[0].go_on();
     roles.into_iter().for_each(through);
     assert_eq!(event.is_set(), Ok(false));
 }
@@ -318,17 +316,17 @@ fn what_the_dead_did_not_take_is_another_ones() {
     let (name, segment, event) = setup("e-dead", Reset::Auto);
     for _ in 0..5 {
         let mut roles = waiters(&name, 2);
-        roles.iter().for_each(stop);
+        roles.iter().for_each(|role| stop(&name, role));
         event.set().unwrap();
         // Woken, and nothing else yet.
         roles.remove(0).kill();
-        go_on(&roles[0]);
+        roles[0].go_on();
         roles.into_iter().for_each(through);
         assert_eq!(event.is_set(), Ok(false));
 
         // With nobody there it is kept, once, whatever was set meanwhile.
         let role = waiters(&name, 1).remove(0);
-        stop(&role);
+        stop(&name, &role);
         event.set().unwrap();
         assert_eq!(event.is_set(), Ok(false));
         role.kill();
@@ -344,7 +342,7 @@ fn what_the_dead_did_not_take_is_another_ones() {
 
         // Cleared, although a dead one could have had it.
         let role = waiters(&name, 1).remove(0);
-        stop(&role);
+        stop(&name, &role);
         event.set().unwrap();
         role.kill();
         event.clear().unwrap();
@@ -370,11 +368,11 @@ fn a_place_used_again_waits_for_nothing() {
         member.kill();
         // And a waiter in the place of a dead one counts once.
         let role = waiters(&name, 1).remove(0);
-        stop(&role);
+        stop(&name, &role);
         event.set().unwrap();
         event.set().unwrap();
         assert_eq!(event.try_wait(), Ok(true));
-        go_on(&role);
+        role.go_on();
         through(role);
         assert_eq!(event.try_wait(), Ok(false));
     }
@@ -418,13 +416,13 @@ fn a_stopped_waiter_is_in_nobodys_way() {
     for reset in [Reset::Manual, Reset::Auto] {
         let (name, _segment, event) = setup("e-stopped", reset);
         let roles = waiters(&name, 2);
-        stop(&roles[0]);
+        stop(&name, &roles[0]);
         event.set().unwrap();
         event.set().unwrap();
         let [stopped, free] = roles.try_into().unwrap_or_else(|_| unreachable!());
         through(free);
         assert_eq!(event.is_set(), Ok(reset == Reset::Manual));
-        go_on(&stopped);
+        stopped.go_on();
         through(stopped);
     }
 }

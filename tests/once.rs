@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use common::chance::Chance;
-use common::{Name, PATIENCE, Role, fork, hear, kill, reap, role, say, state_of, until};
+use common::{Name, PATIENCE, Role, fork, hear, kill, reap, role, say, until};
 use ringfence::{
     Array, CChar, Error, InitError, LockFailure, Mutex, Once, OnceValue, Segment, SegmentOptions, SetError, WaitAny,
     WaitError,
@@ -104,15 +104,6 @@ fn has_turn(role: &mut Role, retry: bool) {
     assert_eq!(role.number("retry "), retry.into());
 }
 
-/// It sleeps in the kernel.
-fn asleep(role: &Role) {
-    until("its sleep", || {
-        std::fs::read_dir(format!("/proc/{}/task", role.pid())).unwrap().any(|task| {
-            std::fs::read_to_string(task.unwrap().path().join("wchan")).is_ok_and(|wchan| wchan.contains("futex"))
-        })
-    });
-}
-
 // semantics 106
 #[test]
 fn of_many_one_does_it_and_all_see_it() {
@@ -204,10 +195,10 @@ fn who_sleeps_goes_on() {
         let holder = at_it(&name, false);
         let mut turns: Vec<_> = (0..2).map(|_| start("turn", &name)).collect();
         let mut waiters: Vec<_> = (0..2).map(|_| start("waiter", &name)).collect();
-        turns.iter().for_each(asleep);
+        turns.iter().for_each(Role::falls_asleep);
         waiters.iter_mut().for_each(|role| {
             role.expect("waits");
-            asleep(role);
+            role.falls_asleep();
         });
         holder.kill();
         // One of the two has the turn, told; it is killed too, and then the other has it.
@@ -223,7 +214,7 @@ fn who_sleeps_goes_on() {
         let mut third = turns.remove(0);
         has_turn(&mut third, true);
         // Those who only wait sleep on, whoever died.
-        waiters.iter().for_each(asleep);
+        waiters.iter().for_each(Role::falls_asleep);
         third.tell("complete");
         third.expect("ended");
         waiters.iter_mut().for_each(|role| role.expect("through"));
@@ -242,7 +233,7 @@ fn who_only_waits_is_given_no_turn() {
     assert_eq!(once.wait_timeout(Duration::from_millis(2)), Err(LockFailure::TimedOut));
     let mut waiter = start("waiter", &name);
     waiter.expect("waits");
-    asleep(&waiter);
+    waiter.falls_asleep();
     // Begun, given up, and begun by one who dies.
     drop(once.begin().unwrap().expect("a turn"));
     at_it(&name, true).kill();
@@ -503,10 +494,9 @@ fn a_value_is_whole_whoever_dies() {
 fn a_stopped_process_keeps_its_turn() {
     let (name, _segment, once) = setup("o-stopped");
     let mut role = at_it(&name, false);
-    role.signal(libc::SIGSTOP);
-    until("it stands", || state_of(role.pid()) == Some('T'));
+    role.stop();
     assert_eq!(once.begin_timeout(Duration::from_millis(30)).unwrap_err(), LockFailure::TimedOut);
-    role.signal(libc::SIGCONT);
+    role.go_on();
     role.tell("complete");
     role.expect("ended");
     assert!(once.begin().unwrap().is_none());
@@ -569,7 +559,7 @@ fn a_killed_waiter_is_in_nobodys_way() {
     let holder = at_it(&name, false);
     for role in ["waiter", "turn"] {
         let role = start(role, &name);
-        asleep(&role);
+        role.falls_asleep();
         role.kill();
     }
     holder.kill();

@@ -197,16 +197,6 @@ fn busy<G>(outcome: Outcome<G>) {
     assert_eq!(error, Err(LockFailure::WouldBlock.to_string()));
 }
 
-/// Its thread that does the work sleeps on a word. (Its main thread does so anyway, until the other one ends.)
-fn asleep(role: &Role) {
-    until("its sleep", || {
-        std::fs::read_dir(format!("/proc/{}/task", role.pid())).unwrap().any(|task| {
-            let read = |what| std::fs::read_to_string(task.as_ref().unwrap().path().join(what)).unwrap_or_default();
-            read("comm").trim() == "role_entry" && read("wchan").contains("futex")
-        })
-    });
-}
-
 /// Lets it give back what it holds.
 fn end(mut role: Role) {
     role.tell("go on");
@@ -336,7 +326,7 @@ fn a_dead_reader_is_subtracted_wherever_it_stood() {
     // Asleep before a writer.
     let mut waiting = Role::start("asks-to-read", &[&name.0]);
     waiting.expect("asking");
-    asleep(&waiting);
+    waiting.falls_asleep();
     waiting.kill();
     end(writer);
     drop(lock.write_timeout(PATIENCE).unwrap());
@@ -367,7 +357,7 @@ fn a_dead_writer_is_told_to_readers_and_writers_until_a_writer_makes_it_good() {
     let writer = started("writer", &name);
     let mut readers = [0; 2].map(|_| Role::start("asks-to-read", &[&name.0]));
     readers.iter_mut().for_each(|reader| reader.expect("asking"));
-    readers.iter().for_each(asleep);
+    readers.iter().for_each(Role::falls_asleep);
     writer.kill();
     // The sleepers and those who come later; what was not committed is gone.
     readers.iter_mut().for_each(|reader| reader.expect("in after a death"));
@@ -397,7 +387,7 @@ fn given_up_unless_made_consistent() {
     let Err(LockError::OwnerDied(guard)) = lock.write() else { panic!("not told") };
     let mut waiting = Role::start("asks-to-read", &[&name.0]);
     waiting.expect("asking");
-    asleep(&waiting);
+    waiting.falls_asleep();
     guard.unlock();
     assert!(matches!(lock.read(), Err(LockError::NotRecoverable)));
     assert!(matches!(lock.write(), Err(LockError::NotRecoverable)));
@@ -453,7 +443,7 @@ fn a_stream_of_writers_passes_no_reader_over() {
         let guard = lock.write().unwrap();
         let before = turns.get();
         reader.tell("read");
-        asleep(&reader);
+        reader.falls_asleep();
         drop(guard);
         assert_eq!(reader.number("turns: ") as u64, before, "writers were let in first");
     }
@@ -473,7 +463,7 @@ fn a_stream_of_readers_keeps_no_writer_out() {
         let guard = lock.read().unwrap();
         writer.tell("write");
         until("the writer", || lock.try_read().is_err());
-        streams.iter().for_each(asleep);
+        streams.iter().for_each(Role::falls_asleep);
         let before = turns.get();
         drop(guard);
         assert_eq!(writer.number("turns: ") as u64, before, "readers were let in first");

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Name, PATIENCE, Role, fork, hear, reap, role, say, unsafe_copy, until};
+use common::{Name, PATIENCE, Role, fork, hear, reap, role, say, unsafe_copy};
 use ringfence::{Error, LockError, LockFailure, Permits, Segment, SegmentOptions, Semaphore, SemaphoreOptions, Value};
 
 fn options(initial: u32) -> SemaphoreOptions {
@@ -183,10 +183,10 @@ fn the_blocked_are_woken_whatever_they_want() {
         let (name, _segment, semaphore) = setup("s-many", &mode);
         let mut many = Role::start("blocked", &[&name.0, "3"]);
         many.expect("asking");
-        asleep(&many);
+        many.falls_asleep();
         let mut one = Role::start("blocked", &[&name.0, "1"]);
         one.expect("asking");
-        asleep(&one);
+        one.falls_asleep();
         semaphore.release(1).unwrap();
         one.expect("taken");
         semaphore.release(3).unwrap();
@@ -195,15 +195,6 @@ fn the_blocked_are_woken_whatever_they_want() {
         many.kill();
         one.kill();
     }
-}
-
-/// A thread of it waits in the kernel.
-fn asleep(role: &Role) {
-    until("its sleep", || {
-        std::fs::read_dir(format!("/proc/{}/task", role.pid())).unwrap().any(|task| {
-            std::fs::read_to_string(task.unwrap().path().join("wchan")).is_ok_and(|wchan| wchan.contains("futex"))
-        })
-    });
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod filter;
 
 use std::time::{Duration, Instant};
 
+use common::event::{stop, waits};
 use common::{Name, PATIENCE, Role, fork, hear, hold, reap, role, say, small, until};
 use filter::{Rule, errno, install};
 use ringfence::{
@@ -87,12 +88,13 @@ impl World {
     fn create(what: &str) -> (Name, Self) {
         let name = Name::new(what);
         let segment = name.create(&SegmentOptions::new());
+        // The first: its words are looked at.
+        drop(Event::create(&segment, "bell", Reset::Auto).unwrap());
         drop(Mutex::create(&segment, "mutex", 0_u64).unwrap());
         drop(ReentrantMutex::create(&segment, "reentrant").unwrap());
         drop(Semaphore::create(&segment, "owned", &SemaphoreOptions::new(1).maximum(1)).unwrap());
         drop(Semaphore::create(&segment, "signal", &SemaphoreOptions::new(0).signalling()).unwrap());
         drop(Event::create(&segment, "flag", Reset::Manual).unwrap());
-        drop(Event::create(&segment, "bell", Reset::Auto).unwrap());
         drop(Queue::<u64>::create(&segment, "queue", 4).unwrap());
         Queue::<u64>::create(&segment, "full", 1).unwrap().push(7).unwrap();
         Channel::create(&segment, "channel", 64).unwrap().send(&[7; 40]).unwrap();
@@ -274,13 +276,10 @@ fn while_asleep<R: Send>(wait: impl FnOnce() -> R + Send, act: impl FnOnce()) ->
     })
 }
 
-/// A thread of a process waits in the kernel.
-fn asleep(pid: i32) {
-    until("its sleep", || {
-        std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().any(|task| {
-            std::fs::read_to_string(task.unwrap().path().join("wchan")).is_ok_and(|wchan| wchan.contains("futex"))
-        })
-    });
+/// A forked child waits in the kernel.
+fn asleep(child: i32) {
+    let wchan = format!("/proc/{child}/wchan");
+    until("its sleep", || std::fs::read_to_string(&wchan).is_ok_and(|wchan| wchan.contains("futex")));
 }
 
 // semantics 91
@@ -380,10 +379,10 @@ fn who_only_looks_is_not_in_the_way() {
         let permit = world.owned.acquire(1).unwrap();
         let mut looker = Role::start("looker", &[&name.0]);
         looker.expect("asking");
-        asleep(looker.pid());
+        looker.falls_asleep();
         let mut locker = Role::start("locker", &[&name.0]);
         locker.expect("asking");
-        asleep(locker.pid());
+        locker.falls_asleep();
         if found == 2 {
             world.queue.push(1).unwrap();
         } else {
@@ -406,7 +405,7 @@ fn a_killed_waiter_leaves_nothing() {
     for _ in 0..10 {
         let mut looker = Role::start("looker", &[&name.0]);
         looker.expect("asking");
-        asleep(looker.pid());
+        looker.falls_asleep();
         looker.kill();
     }
     drop((guard, permit));
@@ -425,7 +424,7 @@ fn without_the_call_it_works_too() {
             let guard = world.mutex.lock().unwrap();
             let mut waiter = Role::start("refused", &[&name.0, &refusal.to_string(), &place.to_string()]);
             waiter.expect("asking");
-            asleep(waiter.pid());
+            waiter.falls_asleep();
             match place {
                 0 => drop(guard),
                 1 => world.queue.push(1).unwrap(),
@@ -513,10 +512,9 @@ fn a_signal_ends_it_on_request() {
 fn a_signal_that_the_dead_did_not_take_is_ready() {
     let (name, world) = World::create("wa-bell");
     let mut waiter = Role::start("listener", &[&name.0]);
-    let wchan = format!("/proc/{}/task/{}/wchan", waiter.pid(), waiter.number("asking "));
-    until("its sleep", || std::fs::read_to_string(&wchan).unwrap().contains("futex"));
-    waiter.signal(libc::SIGSTOP);
-    until("it stands", || common::state_of(waiter.pid()) == Some('T'));
+    let thread = waiter.number("asking ");
+    waits(&name, &waiter, thread);
+    stop(&name, &waiter);
     world.bell.set().unwrap();
     assert_eq!(state(world.bell.occurred()), NOT);
     let wait = WaitAny::new([world.bell.occurred(), world.queue.readable()]).unwrap();

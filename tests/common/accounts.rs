@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use ringfence::{Array, Segment, SegmentOptions, Value};
 
 use super::chance::Chance;
-use super::{Name, Role, hear, say, until};
+use super::{Name, Role, hear, say, until, until_it_stands_still};
 
 /// Items of a producer at the most. Item `n` of producer `own` is `own * ITEMS + n`.
 const ITEMS: usize = 1 << 17;
@@ -118,7 +118,10 @@ impl Accounts {
         for own in self.side..self.side + self.rounds {
             // The newest goes on for a random while.
             let more = 1 + chance.below(500);
-            until("items", || self.pushed.get(own - 1).unwrap() >= more);
+            until_it_stands_still("items", || {
+                let pushed = self.pushed.get(own - 1).unwrap();
+                (pushed >= more, pushed)
+            });
             kill(producers.remove(chance.index(self.side)).1);
             kill(consumers.remove(chance.index(self.side)));
             self.killed_consumers += 1;

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod chance;
+pub mod event;
 pub mod examples;
 pub mod wordcount;
 
@@ -133,6 +134,29 @@ impl Role {
         assert_eq!(unsafe { libc::kill(self.pid(), signal) }, 0);
     }
 
+    /// Stops it, wherever it is: from here on it does nothing.
+    pub fn stop(&self) {
+        self.signal(libc::SIGSTOP);
+        let tasks = || std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let stands = |task: &str| state_of(format!("{}/task/{task}", self.pid())) == Some('T');
+        until("all its threads stand", || tasks().all(|task| stands(task.unwrap().file_name().to_str().unwrap())));
+    }
+
+    /// Lets it go on after a stop.
+    pub fn go_on(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    /// The thread that plays the role sleeps on a word. (The main thread does so anyway, until the other one ends.)
+    pub fn falls_asleep(&self) {
+        until("its sleep", || {
+            std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().any(|task| {
+                let read = |what| std::fs::read_to_string(task.as_ref().unwrap().path().join(what)).unwrap_or_default();
+                read("comm").trim() == "role_entry" && read("wchan").contains("futex")
+            })
+        });
+    }
+
     /// Kills and reaps it.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -171,14 +195,29 @@ pub fn hear() -> String {
     line.trim_end().to_owned()
 }
 
-/// How long a test waits for something that must happen before it fails.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+/// How long a test waits for something that must happen before it fails: no bound that is promised, but so long that it is
+/// no loaded machine that was slow.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Waits until `happened` is true; panics after [`PATIENCE`].
 pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
-    let start = std::time::Instant::now();
-    while !happened() {
-        assert!(start.elapsed() < PATIENCE, "waited too long: {what}");
+    until_it_stands_still(what, || (happened(), ()));
+}
+
+/// The same for what takes its time: panics when nothing has moved for [`PATIENCE`]. `look` says whether it has happened,
+/// and how far it has come.
+pub fn until_it_stands_still<P: PartialEq>(what: &str, mut look: impl FnMut() -> (bool, P)) {
+    let (mut since, mut before) = (std::time::Instant::now(), None);
+    loop {
+        let (happened, so_far) = look();
+        if happened {
+            return;
+        }
+        let so_far = Some(so_far);
+        if before != so_far {
+            (since, before) = (std::time::Instant::now(), so_far);
+        }
+        assert!(since.elapsed() < PATIENCE, "waited too long: {what}");
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
@@ -315,7 +354,7 @@ pub fn hold(mutex: &Mutex<u64>) {
 /// Sleeps until killed; whatever goes wrong with the test, not for long.
 pub fn sleep_for_ever() -> ! {
     // SAFETY: touches no memory.
-    unsafe { libc::alarm(60) };
+    unsafe { libc::alarm(300) };
     loop {
         std::thread::park();
     }
