@@ -29,7 +29,7 @@ fn one_deadline_covers_the_lock_and_the_message() {
         let start = Instant::now();
         call(Wait::until(Deadline::after(time)));
         let took = start.elapsed();
-        assert!(took >= time && took < Duration::from_secs(5), "{took:?}");
+        assert!(took >= time && took < Duration::from_secs(60), "{took:?}");
     };
     let send = |wait| assert_eq!(channel.send(me, b"x", &Alive, wait), Err(SendFailure::TimedOut));
     let recv = |wait| assert_eq!(channel.recv(me, &mut [0; 8], &Alive, wait), Err(RecvFailure::TimedOut));

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Name, Role, hear, role, say};
+use common::{Name, PATIENCE, Role, hear, role, say};
 use ringfence::{LockError, Mutex, Segment, SegmentOptions};
 
 #[test]
@@ -61,7 +61,7 @@ fn a_killed_holder_is_told_to_the_next_owner_and_its_uncommitted_change_is_gone(
     assert!(matches!(mutex.try_lock(), Err(LockError::WouldBlock)));
     assert_eq!(mutex.holder(), Some(holder.pid() as u32));
     holder.kill();
-    match mutex.lock_timeout(Duration::from_secs(5)) {
+    match mutex.lock_timeout(PATIENCE) {
         Err(LockError::OwnerDied(mut guard)) => {
             assert_eq!(*guard, 0);
             *guard = 7;
@@ -97,7 +97,7 @@ fn a_thread_that_ends_while_holding_is_told() {
     let (name, _segment, mutex) = setup("thread-ends");
     let mut ender = Role::start("thread-ends", &[&name.0]);
     ender.expect("ended");
-    assert!(matches!(mutex.lock_timeout(Duration::from_secs(5)), Err(LockError::OwnerDied(_))));
+    assert!(matches!(mutex.lock_timeout(PATIENCE), Err(LockError::OwnerDied(_))));
     ender.finish();
 }
 

@@ -199,8 +199,7 @@ fn a_stopped_process_is_alive() {
     let (name, segment, mutex) = setup("stopped");
     let mut holder = Role::start("holder", &[&name.0]);
     holder.expect("held");
-    holder.signal(libc::SIGSTOP);
-    until("it has stopped", || state_of(holder.pid()) == Some('T'));
+    holder.stop();
     assert!(matches!(mutex.lock_timeout(Duration::from_secs(3)), Err(LockError::TimedOut)));
     assert_eq!(segment.recover(), Ok(0));
     assert_eq!(Segment::sweep().map(|report| report.segments.contains(&name.0)), Ok(false));
@@ -222,8 +221,9 @@ fn an_exec_gives_back_what_the_process_held() {
     process.expect("held");
     process.tell("go");
     told(&mutex);
-    let comm = std::fs::read_to_string(format!("/proc/{}/comm", process.pid())).unwrap();
-    assert_eq!(comm.trim(), "sleep");
+    // It may be in the middle of the call still.
+    let comm = || std::fs::read_to_string(format!("/proc/{}/comm", process.pid())).unwrap();
+    until("another program", || comm().trim() == "sleep");
     assert_eq!(segment.participants().len(), 1);
     process.kill();
 }
@@ -289,14 +289,16 @@ fn a_stopped_tidier_delays_nobody() {
     (lock.l_type, lock.l_start, lock.l_len) = (libc::F_WRLCK as _, (1 << 62) + 0x10001, 1);
     // SAFETY: `lock` is valid for the call.
     assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) }, 0);
-    let start = Instant::now();
-    for _ in 0..3 {
+    // Whoever waited for it, which never goes on, would wait five seconds; a loaded machine is not so slow each time.
+    let took = [(); 3].map(|()| {
         let mut holder = Role::start("holder", &[&name.0]);
         holder.expect("held");
         holder.kill();
+        let start = Instant::now();
         told(&mutex);
-    }
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+        start.elapsed()
+    });
+    assert!(took.iter().any(|took| *took < Duration::from_secs(4)), "{took:?}");
     assert_eq!(segment.participants().len(), 4);
     drop(file);
     // What could not be done then is done by the next slow path.

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Name, PATIENCE, Role, die_with_parent, fork, hear, kill, listed, role, say, small, until};
@@ -228,23 +229,28 @@ fn threads_that_open_at_once_share_a_place() {
     let name = Name::new("threads");
     let mut keeper = Role::start("creator", &[&name.0]);
     keeper.expect("in");
-    let start = Instant::now();
     let barrier = std::sync::Barrier::new(8);
+    // Who waits for a door that only this process has waits for five seconds, each time; a loaded machine is not so slow
+    // more than once or twice.
+    let slow = AtomicU32::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
+        for nth in 0..8 {
+            let (barrier, slow, name) = (&barrier, &slow, &name.0);
+            scope.spawn(move || {
                 for _ in 0..50 {
                     barrier.wait();
-                    let segment = Segment::open(&name.0).unwrap();
+                    let start = Instant::now();
+                    let segment = Segment::open(name).unwrap();
                     barrier.wait();
                     assert_eq!(segment.participants().len(), 2);
                     barrier.wait();
                     drop(segment);
+                    slow.fetch_add((nth == 0 && start.elapsed() >= Duration::from_secs(4)).into(), Ordering::Relaxed);
                 }
             });
         }
     });
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(slow.into_inner() <= 2, "they wait for each other");
     keeper.tell("leave");
     keeper.finish();
     assert!(!name.path().exists());

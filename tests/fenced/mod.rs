@@ -149,5 +149,5 @@ pub fn report_signals() {
         assert_ne!(unsafe { libc::signal(signal, handler) }, libc::SIG_ERR);
     }
     // SAFETY: touches no memory. Longer than any of them takes on a slow machine: then it hangs.
-    unsafe { libc::alarm(120) };
+    unsafe { libc::alarm(400) };
 }
