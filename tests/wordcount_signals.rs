@@ -100,7 +100,7 @@ struct Compiling {
 
 impl Compiling {
     fn start(folder: &Folder) -> Self {
-        let script = folder.file("cc", b"#!/bin/sh\nexec sleep 60\n");
+        let script = folder.file("cc", b"#!/bin/sh\nexec sleep 600\n");
         fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
         let mut command = wordcount(&[]);
         command.arg(folder.file("text", b"text")).env("TMPDIR", &folder.0).env("CC", script);

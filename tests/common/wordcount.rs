@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output};
 use std::sync::OnceLock;
 
-use super::until;
+use super::{until, until_it_stands_still};
 
 /// The example, built as this test was.
 pub fn program() -> &'static Path {
@@ -153,10 +153,11 @@ impl Run {
 
     /// How it ends by itself.
     pub fn end(&mut self) -> ExitStatus {
+        let pid = self.pid();
         let mut status = None;
-        until("the run ends", || {
+        until_it_stands_still("the run ends", || {
             status = self.0.try_wait().unwrap();
-            status.is_some()
+            (status.is_some(), time_used(pid))
         });
         status.unwrap()
     }
@@ -175,6 +176,16 @@ impl Drop for Run {
 pub fn children(pid: i32) -> Vec<i32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// The processor time of a process and its children, to tell whether it does anything.
+fn time_used(pid: i32) -> Vec<Option<Vec<String>>> {
+    let used = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Behind the name: user and system time, its own and that of the children that it has reaped.
+        Some(stat.rsplit(") ").next()?.split(' ').skip(11).take(4).map(str::to_owned).collect())
+    };
+    std::iter::once(pid).chain(children(pid)).map(used).collect()
 }
 
 pub fn signal(pid: i32, signal: i32) {
