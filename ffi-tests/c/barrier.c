@@ -94,12 +94,15 @@ static int many_rounds(void) {
 
 static void nothing(int signal) { (void)signal; }
 
+static volatile sig_atomic_t told; /* of a signal */
+
 static void *interrupted(void *unused) {
     (void)unused;
     rf_barrier *own;
     size_t index = 99;
     OK(rf_barrier_open(segment, "b", RF_INTERRUPTIBLE, 0, &own));
     EXPECT(rf_barrier_wait(own, RF_FOREVER, &index), RF_E_INTERRUPTED);
+    told = 1;
     int got = rf_barrier_wait(own, RF_FOREVER, &index);
     while (got == RF_E_INTERRUPTED) got = rf_barrier_wait(own, RF_FOREVER, &index);
     OK(got);
@@ -181,7 +184,8 @@ int main(int argc, char **argv) {
     TRUE(sigaction(SIGUSR1, &action, NULL) == 0);
     TRUE(pthread_create(&thread, NULL, interrupted, NULL) == 0);
     waiting(1);
-    for (int i = 0; i < 50; i++) {
+    /* Again and again, since one may come while it looks, between two naps; and some more. */
+    for (int more = 0; more < 50; more += told) {
         TRUE(pthread_kill(thread, SIGUSR1) == 0);
         usleep(1000);
     }

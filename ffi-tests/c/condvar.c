@@ -15,7 +15,7 @@ static int ready; /* with the mutex */
 
 static void expect_waiting(unsigned count) {
     uint32_t waiting = 99;
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 60000; i++) {
         OK(rf_condvar_waiting(condvar, &waiting));
         if (waiting == count) return;
         usleep(1000);
@@ -222,7 +222,7 @@ static void deaths(void) {
 
 int main(int argc, char **argv) {
     TRUE(argc == 2);
-    alarm(60);
+    alarm(300);
     rf_segment *segment;
     OK(rf_segment_open(argv[1], RF_CREATE, 1 << 16, NULL, &segment));
     OK(rf_mutex_open(segment, "mutex", RF_CREATE, &mutex));

@@ -449,7 +449,7 @@ static rf_segment *between_fences(pthread_t *thread, uint64_t *seed) {
 }
 
 int main(int argc, char **argv) {
-    alarm(100); /* then it hangs */
+    alarm(300); /* then it hangs */
     pthread_t thread;
     rf_segment *segment, *again;
     const char *given = getenv("RINGFENCE_SEED");
