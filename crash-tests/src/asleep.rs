@@ -166,7 +166,7 @@ fn staged<F: Fifo>(point: &mut Point<'_>, case: Case, cap: bool) -> Option<()> {
     if woken {
         // Both wake up and the other is faster, so there is something for two.
         once::<F>(point, |joined| (0..2).for_each(|_| serve::<F>(joined, wants)))?;
-        if victim.awaken(Duration::from_millis(100)) != Stop::Trapped {
+        if victim.awaken() != Stop::Trapped {
             return None;
         }
     }

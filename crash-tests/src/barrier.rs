@@ -238,7 +238,7 @@ fn staged(point: &mut Point<'_>, case: Case, cap: bool, recovers: bool) -> Optio
             sleepers.push(sleeper(point, Role::Survivor)?);
             // The last one, which lets them through.
             once(point, |joined| assert!(joined.barrier.wait().is_ok()))?;
-            (victim.awaken(Duration::from_millis(100)) == Stop::Trapped).then_some(())?;
+            (victim.awaken() == Stop::Trapped).then_some(())?;
         }
         point.walk(nth, &mut victim, done);
         killed_at = point.bury(role, victim);

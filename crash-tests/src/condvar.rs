@@ -356,7 +356,7 @@ fn out(cue: &Cue) -> bool {
 }
 
 fn awaken(victim: &mut Victim) -> Option<()> {
-    (victim.awaken(Duration::from_millis(100)) == Stop::Trapped).then_some(())
+    (victim.awaken() == Stop::Trapped).then_some(())
 }
 
 fn stage(point: &mut Point<'_>, case: Case, cap: bool, attendant: &Attendant) -> Option<Staged> {

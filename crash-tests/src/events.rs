@@ -261,7 +261,7 @@ fn staged<B: Bell>(point: &mut Point<'_>, case: Case, cap: bool) -> Option<()> {
                 }
             })?;
             // The kernel wakes the oldest sleeper, unless a capped survivor was just about.
-            if victim.awaken(Duration::from_millis(100)) != Stop::Trapped {
+            if victim.awaken() != Stop::Trapped {
                 return None;
             }
             if case == Case::Barger {

@@ -407,7 +407,7 @@ fn woken<K: LockKind>(point: &mut Point<'_>, case: Case) -> Option<Staged> {
         holder_cue.done.pass(point.limit).then_some(())?;
     }
     // The kernel wakes the oldest sleeper, and that is the victim, unless a capped survivor was just about.
-    if victim.awaken(Duration::from_millis(100)) != Stop::Trapped {
+    if victim.awaken() != Stop::Trapped {
         return None;
     }
     let mut cast = vec![holder_child];

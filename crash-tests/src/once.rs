@@ -17,7 +17,6 @@
 //! it was killed, it was told.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::time::Duration;
 
 use ringfence::layout::once::OnceHeader;
 use ringfence::layout::segment::Geometry;
@@ -363,7 +362,7 @@ fn woken<K: OnceKind>(point: &mut Point<'_>, case: Case) -> Option<Staged> {
     board.cue(Role::Holder).go.open();
     board.cue(Role::Holder).done.pass(point.limit).then_some(())?;
     // The kernel wakes the oldest sleeper, and that is the victim, unless a capped survivor was just about.
-    if victim.awaken(Duration::from_millis(100)) != Stop::Trapped {
+    if victim.awaken() != Stop::Trapped {
         return None;
     }
     if case == Case::Barger {

@@ -8,7 +8,6 @@
 //! If it is not killed, nobody recovers anybody: the survivor has the lock because the wake-up was handed on to it.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::time::Duration;
 
 use ringfence::layout::mutex::LockWord;
 use ringfence::raw::eventcount::Announced;
@@ -212,7 +211,7 @@ fn staged<K: Looks>(point: &mut Point<'_>, cap: bool) -> Option<()> {
     holder_cue.go.open();
     holder_cue.done.pass(point.limit).then_some(())?;
     // The kernel wakes the oldest sleeper, and that is the victim, unless a capped survivor was just about.
-    if victim.awaken(Duration::from_millis(100)) != Stop::Trapped {
+    if victim.awaken() != Stop::Trapped {
         return None;
     }
     let mut staged = Staged {

@@ -8,7 +8,7 @@ mod filter;
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use filter::{Rule, errno};
 use ringfence::layout::queue::QueueHeader;
@@ -21,6 +21,7 @@ use ringfence_crash_tests::os::{Child, Ended, share, supervise};
 use ringfence_crash_tests::queue::Shipped;
 use ringfence_crash_tests::step::{Stop, Victim, marker};
 
+/// How long anything may stand still.
 const LIMIT: Duration = Duration::from_secs(60);
 const ROUNDS: u64 = 20_000;
 
@@ -146,6 +147,24 @@ fn locked_instructions() {
     }
 }
 
+/// Waits for the end of all sides, as long as `progress` changes: a loaded machine may take its time.
+fn ends(sides: &mut [Child], progress: &AtomicU64) {
+    for side in sides {
+        let (mut since, mut before) = (Instant::now(), progress.load(Relaxed));
+        let ended = loop {
+            if let Some(ended) = side.wait(LIMIT / 60) {
+                break ended;
+            }
+            let now = progress.load(Relaxed);
+            if now != before {
+                (since, before) = (Instant::now(), now);
+            }
+            assert!(since.elapsed() < LIMIT, "a wake-up was lost");
+        };
+        assert_eq!(ended, Ended::Exit(0));
+    }
+}
+
 /// Three processes change a counter under one lock, which each holds so long that the others go to sleep.
 fn pass(forbidden: &[bool; 3]) {
     let board = Board::new();
@@ -173,9 +192,7 @@ fn pass(forbidden: &[bool; 3]) {
                 }
             })
         });
-        for side in &mut sides {
-            assert_eq!(side.wait(LIMIT), Some(Ended::Exit(0)), "a wake-up was lost");
-        }
+        ends(&mut sides, counter);
     };
     // As in `talk`: whoever sleeps first and cannot issue the barrier may be missed once.
     let waiters = &Locked::word(board).waiters.word;
@@ -207,6 +224,7 @@ fn talk(forbidden: &[bool; 2]) {
                 if me == 0 {
                     Shipped::push(&mut queues[0], round, FOREVER).expect("room");
                     assert_eq!(Shipped::pop(&mut queues[1], FOREVER), Ok(round));
+                    boards[0].pair[0].fetch_add(1, Relaxed);
                 } else {
                     assert_eq!(Shipped::pop(&mut queues[0], FOREVER), Ok(round));
                     Shipped::push(&mut queues[1], round, FOREVER).expect("room");
@@ -217,9 +235,7 @@ fn talk(forbidden: &[bool; 2]) {
     let meet = |cap: bool, rounds: u64| {
         let mut second = side(1, forbidden[1], cap, rounds);
         assert!(second.settles(LIMIT), "there is nothing for it, and it does not sleep");
-        for side in &mut [side(0, forbidden[0], cap, rounds), second] {
-            assert_eq!(side.wait(LIMIT), Some(Ended::Exit(0)), "a wake-up was lost");
-        }
+        ends(&mut [side(0, forbidden[0], cap, rounds), second], &boards[0].pair[0]);
     };
     // The first sleeper that cannot issue the barrier may be missed once, and its cap covers that: not counted here.
     meet(true, 100);
