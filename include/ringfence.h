@@ -71,7 +71,7 @@
  * ## Threads
  *
  * Every function may be called from any thread, at any time, on the same handle too: where a handle is `const` the call
- * excludes no other. What is not `const` (`_close`) needs the handle for itself. No function but `rf_status_str` may be
+ * excludes no other. What is not `const` (`_close`, and all calls of an end of a ring) needs the handle for itself. No function but `rf_status_str` may be
  * called from a signal handler.
  *
  * Locks belong to *threads*: the thread that locked unlocks. A thread that ends while holding a lock counts as dead for
@@ -231,7 +231,10 @@ typedef enum rf_status {
     RF_E_BUSY = -22,
     /** An unlock of something that nobody holds. */
     RF_E_NOT_LOCKED = -30,
-    /** The calling thread does not hold the lock, and only its owner may do this. */
+    /**
+     * The calling thread does not hold the lock, and only its owner may do this; or the process is a forked child of the one
+     * that is at this end of a ring.
+     */
     RF_E_NOT_OWNER = -31,
     /** The calling thread holds the lock already and would wait for itself. */
     RF_E_WOULD_DEADLOCK = -32,
@@ -271,6 +274,10 @@ typedef enum rf_status {
     RF_E_NOT_LEASED = -47,
     /** One message more was reported done than was taken. */
     RF_E_TOO_MANY_DONE = -48,
+    /** A ring has a living producer, or consumer, already. */
+    RF_E_ROLE_TAKEN = -49,
+    /** A ring is full, or empty, and nobody is at its other end to change that; the handle asked to be told. */
+    RF_E_ALONE = -50,
     /** The result, or the value, is not there yet. */
     RF_E_NOT_READY = -60,
     /** The process that worked on it died. */
@@ -2523,10 +2530,587 @@ int rf_channel_is_shut_down(const struct rf_channel *channel, int *is);
  */
 int rf_channel_close(struct rf_channel *channel);
 
+/* # Rings for one producer and one consumer
+ *
+ * A spsc carries items of one fixed size from one producer to one consumer, in two processes or one: the fastest way from
+ * one to another. Each item arrives in order, whole, and at most once.
+ *
+ * `rf_spsc_open` opens the ring, `rf_spsc_producer` and `rf_spsc_consumer` make the calling process the one at an end. An
+ * end belongs to the *process* until its handle is closed, or the process dies; a second one beside a living one is refused
+ * with `RF_E_ROLE_TAKEN`. Then the next one to ask has it, and goes on where the last one stopped: an item whose push has
+ * returned is there even if the producer is killed the next moment; an item whose pop has begun to return dies with the
+ * process that popped it. A ring that is empty because its producer died waits for the next one, unless the handle was told
+ * otherwise by `rf_consumer_tell_if_alone`.
+ *
+ * The handle of an end is used by one thread at a time: its calls are not `const`. Items are plain bytes; the Rust side is
+ * `Spsc<T>`. Neither end makes a system call unless it has to sleep or the other sleeps.
+ *
+ *     rf_spsc *ring; rf_producer *out; double sample = 0.5;
+ *     if (rf_spsc_open(segment, "samples", RF_CREATE, sizeof sample, _Alignof(double), NULL, 1024, &ring) == RF_OK
+ *         && rf_spsc_producer(ring, &out) == RF_OK)
+ *         status = rf_producer_push(out, &sample, RF_FOREVER);
+ */
+
+/** The consumer's end of a ring. */
+typedef struct rf_consumer rf_consumer;
+
+/** The producer's end of a ring. */
+typedef struct rf_producer rf_producer;
+
+/** A handle to a ring for one producer and one consumer. */
+typedef struct rf_spsc rf_spsc;
+
+/**
+ * Opens the ring of that name, or makes it. That takes neither of its ends.
+ *
+ * @param segment     where it lives
+ * @param name        its name in the segment
+ * @param flags       of `rf_flags`; RF_INTERRUPTIBLE is for the ends that are taken through this handle
+ * @param item_size   bytes of an item; 0 for items that only count
+ * @param item_align  alignment of an item (`_Alignof`): a power of two
+ * @param tag         a name for the type of the items that both sides must use; NULL or "" for none
+ * @param capacity    how many items it holds, exactly: at least 1; 0 without `RF_CREATE` takes what is there
+ * @param out         the handle; `rf_spsc_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another item or
+ * capacity), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
+ *
+ * Crash: killed in the middle, nobody ever sees half a ring.
+ */
+int rf_spsc_open(const rf_segment *segment,
+                 const char *name,
+                 int flags,
+                 size_t item_size,
+                 size_t item_align,
+                 const char *tag,
+                 size_t capacity,
+                 struct rf_spsc **out);
+
+/**
+ * Makes this process the producer of a ring, which goes on where the last one stopped.
+ *
+ * @param spsc  the ring
+ * @param out   the handle of that end; `rf_producer_close` gives it back, and frees the end
+ * @return RF_OK; RF_E_ROLE_TAKEN (there is a living one, in this process or another), RF_E_CORRUPTED, RF_E_STALE,
+ * RF_E_INVALID
+ *
+ * Threads: the end is the process's; its handle may go from thread to thread, but one at a time uses it. fork: in a child
+ * the handle is the parent's end, its calls fail with RF_E_NOT_OWNER, and closing it frees nothing.
+ * Crash: when the process dies, the next one to ask has the end.
+ */
+int rf_spsc_producer(const struct rf_spsc *spsc,
+                     struct rf_producer **out);
+
+/**
+ * Makes this process the consumer of a ring, which goes on where the last one stopped.
+ *
+ * @param spsc  the ring
+ * @param out   the handle of that end; `rf_consumer_close` gives it back, and frees the end
+ * @return RF_OK; RF_E_ROLE_TAKEN (there is a living one, in this process or another), RF_E_CORRUPTED, RF_E_STALE,
+ * RF_E_INVALID
+ *
+ * Threads: the end is the process's; its handle may go from thread to thread, but one at a time uses it. fork: in a child
+ * the handle is the parent's end, its calls fail with RF_E_NOT_OWNER, and closing it frees nothing.
+ * Crash: when the process dies, the next one to ask has the end.
+ */
+int rf_spsc_consumer(const struct rf_spsc *spsc,
+                     struct rf_consumer **out);
+
+/**
+ * How many items are in the ring at this moment.
+ *
+ * @param spsc  the ring
+ * @param len  between 0 and the capacity; exact if nobody pushes or pops meanwhile
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_spsc_len(const struct rf_spsc *spsc, size_t *len);
+
+/**
+ * How many items the ring holds when it is full.
+ *
+ * @param spsc  the ring
+ * @param capacity  the number
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_spsc_capacity(const struct rf_spsc *spsc, size_t *capacity);
+
+/**
+ * Whether the ring has a living producer; it may go the next moment.
+ *
+ * @param spsc  the ring
+ * @param is  1 if it has, else 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_spsc_has_producer(const struct rf_spsc *spsc, int *is);
+
+/**
+ * Whether the ring has a living consumer; it may go the next moment.
+ *
+ * @param spsc  the ring
+ * @param is  1 if it has, else 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_spsc_has_consumer(const struct rf_spsc *spsc, int *is);
+
+/**
+ * Whether the ring was shut down.
+ *
+ * @param spsc  the ring
+ * @param is  1 if it was, else 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_spsc_is_shut_down(const struct rf_spsc *spsc, int *is);
+
+/**
+ * Ends the ring for everybody: pushes fail with `RF_E_CLOSED` from now on, pops take what is there and then fail so too.
+ * Every push that has succeeded is delivered before that, and nothing comes after it. Sleepers wake up. Shutting down twice
+ * is fine; there is no way back but `rf_segment_remove`.
+ *
+ * @param spsc  the ring
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_spsc_shutdown(const struct rf_spsc *spsc);
+
+/**
+ * Gives the handle back. The ring and what is in it stay, and so do ends that were taken through it.
+ *
+ * @param spsc  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_spsc_close(struct rf_spsc *spsc);
+
+/**
+ * Puts an item at the end of the ring.
+ *
+ * @param producer    the end
+ * @param item        `item_size` bytes, copied
+ * @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_FULL (no room, and not to wait), RF_E_TIMED_OUT, RF_E_CLOSED (shut down), RF_E_INTERRUPTED,
+ * RF_E_ALONE (no room and no consumer, if asked for), RF_E_NOT_OWNER (a forked child), RF_E_CORRUPTED
+ *
+ * Threads: one at a time. Crash: killed before it returns, the item is there whole, or not at all.
+ */
+int rf_producer_push(struct rf_producer *producer, const void *item, int64_t timeout_ns);
+
+/**
+ * Puts as many of these items at the end of the ring as there is room for, from the first on; waits for room for one.
+ *
+ * @param producer    the end
+ * @param items       `count` times `item_size` bytes, one after another, copied
+ * @param count       how many
+ * @param pushed      how many were pushed: at least 1, unless `count` is 0
+ * @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+ * @return as rf_producer_push
+ *
+ * Threads: one at a time. Crash: killed in the middle, the first of them are there, each whole.
+ */
+int rf_producer_push_many(struct rf_producer *producer,
+                          const void *items,
+                          size_t count,
+                          size_t *pushed,
+                          int64_t timeout_ns);
+
+/**
+ * Says whether a push that waits for room ends with RF_E_ALONE when there is no living consumer. At first it does not: one
+ * may come.
+ *
+ * @param producer  the end
+ * @param tell      1 or 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_producer_tell_if_alone(struct rf_producer *producer,
+                              int tell);
+
+/**
+ * Gives the end back: the next one to ask for it has it. What was pushed stays.
+ *
+ * @param producer  the handle, or NULL
+ * @return RF_OK
+ */
+int rf_producer_close(struct rf_producer *producer);
+
+/**
+ * Takes the first item of the ring.
+ *
+ * @param consumer    the end
+ * @param item        room for `item_size` bytes
+ * @param timeout_ns  how long to wait for an item; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_EMPTY (nothing there, and not to wait), RF_E_TIMED_OUT, RF_E_CLOSED (shut down and drained),
+ * RF_E_INTERRUPTED, RF_E_ALONE (nothing there and no producer, if asked for), RF_E_NOT_OWNER (a forked child),
+ * RF_E_CORRUPTED
+ *
+ * Threads: one at a time. Crash: killed in the middle, the item stays for the next consumer, or is gone with the killed one;
+ * it is never delivered twice.
+ */
+int rf_consumer_pop(struct rf_consumer *consumer,
+                    void *item,
+                    int64_t timeout_ns);
+
+/**
+ * Takes as many items as there are and there is room for, waiting for one.
+ *
+ * @param consumer    the end
+ * @param items       room for `count` times `item_size` bytes, which are filled one after another
+ * @param count       how many at the most
+ * @param popped      how many were taken: at least 1, unless `count` is 0
+ * @param timeout_ns  how long to wait for an item; RF_FOREVER, 0 to try
+ * @return as rf_consumer_pop
+ *
+ * Threads: one at a time. Crash: all are taken by one store; killed before it, none is.
+ */
+int rf_consumer_pop_many(struct rf_consumer *consumer, void *items, size_t count, size_t *popped, int64_t timeout_ns);
+
+/**
+ * Says whether a pop that waits for an item ends with RF_E_ALONE when there is no living producer. At first it does not:
+ * one may come. What it has pushed is taken first; its death shows within a tenth of a second.
+ *
+ * @param consumer  the end
+ * @param tell      1 or 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_consumer_tell_if_alone(struct rf_consumer *consumer,
+                              int tell);
+
+/**
+ * Gives the end back: the next one to ask for it has it, and goes on where this one stopped.
+ *
+ * @param consumer  the handle, or NULL
+ * @return RF_OK
+ */
+int rf_consumer_close(struct rf_consumer *consumer);
+
+/* # Rings of records and bytes
+ *
+ * A byte ring carries records of any length from one producer to one consumer. Each is written and read where it lies: reserve
+ * and commit, peek and release, with no copy on either side; or it is copied by a push and a pop. Or the ring carries a stream
+ * of bytes without borders, by a write and a read. Records arrive in order, whole, and at most once; the Rust side is
+ * `ByteRing`.
+ *
+ * The ends are taken and given back as those of a spsc: `RF_E_ROLE_TAKEN` beside a living one, and a successor goes on where a
+ * dead one stopped. What was reserved and not committed was never there; what was looked at and not released stays.
+ *
+ * A record takes 8 bytes and its length rounded up to 8, in one piece, and so at most half of the ring:
+ * `rf_byte_ring_max_record`. What lies in place can be read and written by every participant: a faulty one changes bytes while
+ * they are looked at, so copy what has to be checked, and check the copy.
+ *
+ *     void *room; const void *record; size_t len;
+ *     if (rf_byte_producer_reserve(out, 1 << 20, &room, RF_FOREVER) == RF_OK)
+ *         status = rf_byte_producer_commit(out, draw(room));          (in one process)
+ *     if (rf_byte_consumer_peek(in, &record, &len, RF_FOREVER) == RF_OK) {
+ *         show(record, len);                                          (in another)
+ *         status = rf_byte_consumer_release(in);
+ *     }
+ */
+
+/** The consumer's end of a ring of records and bytes. */
+typedef struct rf_byte_consumer rf_byte_consumer;
+
+/** The producer's end of a ring of records and bytes. */
+typedef struct rf_byte_producer rf_byte_producer;
+
+/** A handle to a ring of records and bytes. */
+typedef struct rf_byte_ring rf_byte_ring;
+
+/**
+ * Opens the ring of that name, or makes it. That takes neither of its ends.
+ *
+ * @param segment  where it lives
+ * @param name     its name in the segment
+ * @param flags    of `rf_flags`; RF_INTERRUPTIBLE is for the ends that are taken through this handle
+ * @param bytes    its size, rounded up to a power of two of at least 64; at most 8 GiB; 0 without `RF_CREATE` takes what is
+ *                 there
+ * @param out      the handle; `rf_byte_ring_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another size),
+ * RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
+ *
+ * Crash: killed in the middle, nobody ever sees half a ring.
+ */
+int rf_byte_ring_open(const rf_segment *segment,
+                      const char *name,
+                      int flags,
+                      size_t bytes,
+                      struct rf_byte_ring **out);
+
+/**
+ * Makes this process the producer of a ring, which goes on where the last one stopped.
+ *
+ * @param ring  the ring
+ * @param out   the handle of that end; `rf_byte_producer_close` gives it back, and frees the end
+ * @return RF_OK; RF_E_ROLE_TAKEN (there is a living one, in this process or another), RF_E_CORRUPTED, RF_E_STALE,
+ * RF_E_INVALID
+ *
+ * Threads, fork, crash: as rf_spsc_producer.
+ */
+int rf_byte_ring_producer(const struct rf_byte_ring *ring, struct rf_byte_producer **out);
+
+/**
+ * Makes this process the consumer of a ring, which goes on where the last one stopped.
+ *
+ * @param ring  the ring
+ * @param out   the handle of that end; `rf_byte_consumer_close` gives it back, and frees the end
+ * @return RF_OK; RF_E_ROLE_TAKEN (there is a living one, in this process or another), RF_E_CORRUPTED, RF_E_STALE,
+ * RF_E_INVALID
+ *
+ * Threads, fork, crash: as rf_spsc_consumer.
+ */
+int rf_byte_ring_consumer(const struct rf_byte_ring *ring, struct rf_byte_consumer **out);
+
+/**
+ * How many bytes of the ring are in use at this moment, headers and what was left out at its end included.
+ *
+ * @param ring  the ring
+ * @param bytes  between 0 and the capacity; 0 if it holds nothing
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_byte_ring_used(const struct rf_byte_ring *ring, size_t *bytes);
+
+/**
+ * How many bytes the ring has.
+ *
+ * @param ring  the ring
+ * @param bytes  the number
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_byte_ring_capacity(const struct rf_byte_ring *ring, size_t *bytes);
+
+/**
+ * How long a record may be.
+ *
+ * @param ring  the ring
+ * @param bytes  the number of bytes
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_byte_ring_max_record(const struct rf_byte_ring *ring, size_t *bytes);
+
+/**
+ * Whether the ring has a living producer; it may go the next moment.
+ *
+ * @param ring  the ring
+ * @param is  1 if it has, else 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_byte_ring_has_producer(const struct rf_byte_ring *ring, int *is);
+
+/**
+ * Whether the ring has a living consumer; it may go the next moment.
+ *
+ * @param ring  the ring
+ * @param is  1 if it has, else 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_byte_ring_has_consumer(const struct rf_byte_ring *ring, int *is);
+
+/**
+ * Whether the ring was shut down.
+ *
+ * @param ring  the ring
+ * @param is  1 if it was, else 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_byte_ring_is_shut_down(const struct rf_byte_ring *ring, int *is);
+
+/**
+ * Ends the ring for everybody: pushes fail with `RF_E_CLOSED` from now on, pops take what is there and then fail so too. What
+ * was committed is delivered before that, and nothing comes after it. Sleepers wake up. Shutting down twice is fine.
+ *
+ * @param ring  the ring
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_byte_ring_shutdown(const struct rf_byte_ring *ring);
+
+/**
+ * Gives the handle back. The ring and what is in it stay, and so do ends that were taken through it.
+ *
+ * @param ring  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_byte_ring_close(struct rf_byte_ring *ring);
+
+/**
+ * Copies a record into the ring. What was reserved before is given up.
+ *
+ * @param producer    the end
+ * @param record      its bytes
+ * @param len         how many; 0 is a record too
+ * @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_FULL (no room, and not to wait), RF_E_TIMED_OUT, RF_E_MESSAGE_TOO_LONG (it never fits),
+ * RF_E_CLOSED (shut down), RF_E_INTERRUPTED, RF_E_ALONE (no room and no consumer, if asked for), RF_E_NOT_OWNER (a forked
+ * child), RF_E_CORRUPTED
+ *
+ * Threads: one at a time. Crash: killed before it returns, the record is there whole, or not at all.
+ */
+int rf_byte_producer_push(struct rf_byte_producer *producer,
+                          const void *record,
+                          size_t len,
+                          int64_t timeout_ns);
+
+/**
+ * Reserves room for a record, to be written in place. What was reserved before and not committed is given up.
+ *
+ * @param producer    the end
+ * @param len         how many bytes at the most
+ * @param room        where to write: `len` bytes, aligned to 8; what is in them is arbitrary. Valid until it is committed or given
+ *                    up, or the end is closed
+ * @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+ * @return as rf_byte_producer_push
+ *
+ * Threads: one at a time. Crash: what was reserved was never there.
+ */
+int rf_byte_producer_reserve(struct rf_byte_producer *producer,
+                             size_t len,
+                             void **room,
+                             int64_t timeout_ns);
+
+/**
+ * Makes a record of the first bytes of what was reserved.
+ *
+ * @param producer  the end
+ * @param len       how many of them; not more than were reserved
+ * @return RF_OK; RF_E_INVALID (nothing is reserved, or not so many), RF_E_CLOSED (shut down meanwhile, and nothing was
+ * committed), RF_E_NOT_OWNER (a forked child), RF_E_CORRUPTED
+ *
+ * Threads: one at a time. Crash: one store commits; before it there is nothing, after it the whole record.
+ */
+int rf_byte_producer_commit(struct rf_byte_producer *producer, size_t len);
+
+/**
+ * Gives up what was reserved; nothing, if nothing is.
+ *
+ * @param producer  the end
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_byte_producer_abort(struct rf_byte_producer *producer);
+
+/**
+ * Writes bytes of a stream: as many as there is room for in one piece, waiting for room for some. What was reserved before is
+ * given up.
+ *
+ * @param producer    the end
+ * @param bytes       the bytes
+ * @param len         how many
+ * @param written     how many were written: at least 1, unless `len` is 0
+ * @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+ * @return as rf_byte_producer_push
+ *
+ * Threads: one at a time. Crash: killed before it returns, they are written, or none is.
+ */
+int rf_byte_producer_write(struct rf_byte_producer *producer,
+                           const void *bytes,
+                           size_t len,
+                           size_t *written,
+                           int64_t timeout_ns);
+
+/**
+ * Says whether a call that waits for room ends with RF_E_ALONE when there is no living consumer. At first it does not: one may
+ * come.
+ *
+ * @param producer  the end
+ * @param tell      1 or 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_byte_producer_tell_if_alone(struct rf_byte_producer *producer,
+                                   int tell);
+
+/**
+ * Gives the end back: the next one to ask for it has it. What was committed stays.
+ *
+ * @param producer  the handle, or NULL
+ * @return RF_OK
+ */
+int rf_byte_producer_close(struct rf_byte_producer *producer);
+
+/**
+ * Copies the first record out of the ring and takes it.
+ *
+ * @param consumer    the end
+ * @param buffer      room for it
+ * @param size        how many bytes
+ * @param len         its length; with RF_E_BUFFER_TOO_SHORT the length that is needed
+ * @param timeout_ns  how long to wait for a record; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_EMPTY (nothing there, and not to wait), RF_E_TIMED_OUT, RF_E_BUFFER_TOO_SHORT (the record stays),
+ * RF_E_CLOSED (shut down and drained), RF_E_INTERRUPTED, RF_E_ALONE (nothing there and no producer, if asked for),
+ * RF_E_NOT_OWNER (a forked child), RF_E_CORRUPTED
+ *
+ * Threads: one at a time. Crash: killed in the middle, the record stays for the next consumer, or is gone with the killed one;
+ * it is never delivered twice.
+ */
+int rf_byte_consumer_pop(struct rf_byte_consumer *consumer,
+                         void *buffer,
+                         size_t size,
+                         size_t *len,
+                         int64_t timeout_ns);
+
+/**
+ * Looks at the first record where it lies.
+ *
+ * @param consumer    the end
+ * @param record      where it lies: aligned to 8, unless a read of the stream has taken a part of it. Valid until it is
+ *                    released, or the end is closed
+ * @param len         its length
+ * @param timeout_ns  how long to wait for a record; RF_FOREVER, 0 to try
+ * @return as rf_byte_consumer_pop, but for RF_E_BUFFER_TOO_SHORT
+ *
+ * Threads: one at a time. Crash: it stays for the next consumer.
+ */
+int rf_byte_consumer_peek(struct rf_byte_consumer *consumer, const void **record, size_t *len, int64_t timeout_ns);
+
+/**
+ * Takes the record that was looked at: its bytes are the producer's again.
+ *
+ * @param consumer  the end
+ * @return RF_OK; RF_E_INVALID (none was looked at, or another call came between), RF_E_NOT_OWNER (a forked child)
+ *
+ * Threads: one at a time. Crash: one store; before it the record stays, after it it is gone.
+ */
+int rf_byte_consumer_release(struct rf_byte_consumer *consumer);
+
+/**
+ * Reads what there is of the next piece of a stream, waiting for some.
+ *
+ * @param consumer    the end
+ * @param buffer      where to
+ * @param size        how many bytes at the most
+ * @param count       how many were read: at least 1, unless `size` is 0
+ * @param timeout_ns  how long to wait; RF_FOREVER, 0 to try
+ * @return as rf_byte_consumer_peek; RF_E_CLOSED is the end of the stream
+ *
+ * Threads: one at a time. Crash: killed in the middle, they stay for the next consumer, or are gone; each byte is delivered at
+ * most once.
+ */
+int rf_byte_consumer_read(struct rf_byte_consumer *consumer,
+                          void *buffer,
+                          size_t size,
+                          size_t *count,
+                          int64_t timeout_ns);
+
+/**
+ * Says whether a call that waits for a record ends with RF_E_ALONE when there is no living producer. At first it does not: one
+ * may come. What it has committed is taken first; its death shows within a tenth of a second.
+ *
+ * @param consumer  the end
+ * @param tell      1 or 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_byte_consumer_tell_if_alone(struct rf_byte_consumer *consumer,
+                                   int tell);
+
+/**
+ * Gives the end back: the next one to ask for it has it, and goes on where this one stopped.
+ *
+ * @param consumer  the handle, or NULL
+ * @return RF_OK
+ */
+int rf_byte_consumer_close(struct rf_byte_consumer *consumer);
+
 /* # Waiting for one of several
  *
  * `rf_wait_any` waits until the first of up to 64 things is ready: a lock is free, permits are there, an event is
- * set, a queue or a channel has a message or room, something that is done once is done, a process is gone. They may be
+ * set, a queue, a channel or a ring has a message or room, something that is done once is done, a process is gone. They may be
  * of any kinds and in any segments.
  *
  * *Ready* means that the call which does not wait (`rf_mutex_lock(m, 0)`, `rf_queue_pop(q, &item, 0)`) would not come back
@@ -2568,6 +3152,14 @@ typedef enum rf_await {
     RF_AWAIT_ONCE = 10,
     /** `handle` is a `rf_once_value`: there is a value. */
     RF_AWAIT_ONCE_VALUE = 11,
+    /** `handle` is a `rf_spsc`: there is an item, or it is shut down. */
+    RF_AWAIT_READABLE_SPSC = 12,
+    /** `handle` is a `rf_spsc`: there is room, or it is shut down. */
+    RF_AWAIT_WRITABLE_SPSC = 13,
+    /** `handle` is a `rf_byte_ring`: there is a record, or it is shut down. */
+    RF_AWAIT_READABLE_BYTE_RING = 14,
+    /** `handle` is a `rf_byte_ring`: there is room for a record of `count` bytes, or there never will be. */
+    RF_AWAIT_WRITABLE_BYTE_RING = 15,
 } rf_await;
 
 /** One of the things to wait for. Its handle stays open, and is not closed, during the call. */

@@ -55,6 +55,13 @@ pub enum Error {
     NotSupported(&'static str),
     /// The process, or the machine, has no file descriptor left.
     NoDescriptors,
+    /// A ring has a living producer, or consumer, already.
+    RoleTaken {
+        /// Which of them.
+        role: &'static str,
+        /// Its process, for people.
+        pid: Option<u32>,
+    },
     /// An object that a forked child inherited was removed before the child's first call.
     Stale,
     /// A signal handler ran during a wait, on a handle that asked to be told.
@@ -84,6 +91,12 @@ impl fmt::Display for Error {
             Self::InvalidArgument(what) => write!(f, "invalid argument: {what}"),
             Self::NotSupported(what) => write!(f, "not supported: {what}"),
             Self::NoDescriptors => f.write_str("no file descriptor left; raise the limit or close some"),
+            Self::RoleTaken { role, pid: Some(pid) } => {
+                write!(f, "the ring has a {role} already, process {pid}: it has to drop its handle first")
+            }
+            Self::RoleTaken { role, pid: None } => {
+                write!(f, "the ring has a {role} already, which has to drop its handle first")
+            }
             Self::Stale => f.write_str("an inherited object was removed before the forked child first used it"),
             Self::Interrupted => f.write_str("a signal interrupted the wait"),
             Self::Os(errno) => write!(f, "{}", std::io::Error::from_raw_os_error(*errno)),

@@ -108,6 +108,7 @@ pub mod primitive;
 mod queue;
 #[doc(hidden)]
 pub mod raw;
+mod ring;
 #[cfg_attr(ringfence_loom, path = "segment/modelled/mod.rs")]
 mod segment;
 mod sync;
@@ -119,6 +120,9 @@ pub use cell::{Array, ArrayGuard, ElementError, Integer, OutOfRange, RawArray, R
 pub use error::Error;
 pub use plain::{CChar, Element, Plain};
 pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
+pub use ring::{
+    ByteConsumer, ByteProducer, ByteRing, Consumer, Producer, Record, Reservation, RingPopError, RingPushError, Spsc,
+};
 #[cfg(not(ringfence_loom))]
 pub use segment::{CloseError, ObjectInfo, SegmentInfo, SweepReport};
 pub use segment::{ParticipantInfo, Segment, SegmentOptions, Unlink};

@@ -7,6 +7,7 @@
 mod common;
 mod fenced;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,13 +15,14 @@ use std::time::Duration;
 use common::{Parts, Role, fork, kill, reap, role, until};
 use fenced::{Fenced, Random, report_signals, working_at};
 use ringfence::{
-    Array, Arrived, Barrier, Channel, Condvar, CondvarError, Error, Event, LockError, Mutex, ObjectInfo, OnceValue,
-    PopError, Queue, RecvError, Reset, RwLock, Segment, SegmentOptions, Value, WaitAny,
+    Array, Arrived, Barrier, ByteConsumer, ByteProducer, ByteRing, Channel, Condvar, CondvarError, Consumer, Error,
+    Event, LockError, Mutex, ObjectInfo, OnceValue, PopError, Producer, Queue, RecvError, Reset, RwLock, Segment,
+    SegmentOptions, Spsc, Value, WaitAny,
 };
 
 /// So many that the records of an event, one for each, end where it ends.
 const PARTICIPANTS: u64 = 16;
-const OBJECTS: u64 = 15;
+const OBJECTS: u64 = 17;
 const LEN: usize = 4 * 4096;
 const CAPACITY: usize = 12;
 const RING: usize = 256;
@@ -38,8 +40,10 @@ const DIRECTORY_LOCK: usize = 152;
 /// The objects, in the order in which they lie in the heap but that the one under test comes last. All but the array of
 /// bytes in front fill what they take up, so that the last one's last byte is the segment's (of the rwlock the last word but
 /// one).
-const KINDS: [&str; 12] =
-    ["mutex", "value", "array", "rows", "queue", "channel", "rwlock", "flag", "bell", "condvar", "barrier", "once"];
+const KINDS: [&str; 14] = [
+    "mutex", "value", "array", "rows", "queue", "channel", "rwlock", "flag", "bell", "condvar", "barrier", "once",
+    "spsc", "bytes",
+];
 
 #[test]
 fn role_entry() {
@@ -77,7 +81,7 @@ macro_rules! tests {
     )*};
 }
 
-tests!(mutex value array rows queue channel rwlock flag bell condvar barrier once);
+tests!(mutex value array rows queue channel rwlock flag bell condvar barrier once spsc bytes);
 
 type Wide = [u64; 7];
 /// Ends where its object does.
@@ -100,6 +104,11 @@ struct Handles {
     condvar: Condvar,
     barrier: Barrier,
     once: OnceValue<Settled>,
+    spsc: Spsc<Row>,
+    /// Of the ring, if they were taken before the garbage came.
+    ends: RefCell<Option<(Producer<Row>, Consumer<Row>)>>,
+    bytes: ByteRing,
+    byte_ends: RefCell<Option<(ByteProducer, ByteConsumer)>>,
 }
 
 impl Handles {
@@ -118,7 +127,18 @@ impl Handles {
             condvar: Condvar::open(segment, "condvar")?,
             barrier: Barrier::open(segment, "barrier")?,
             once: OnceValue::open(segment, "once")?,
+            spsc: Spsc::open(segment, "spsc")?,
+            ends: RefCell::default(),
+            bytes: ByteRing::open(segment, "bytes")?,
+            byte_ends: RefCell::default(),
         })
+    }
+
+    /// The ends of the rings, for good.
+    fn take_ends(self) -> Self {
+        *self.ends.borrow_mut() = Some((self.spsc.producer().unwrap(), self.spsc.consumer().unwrap()));
+        *self.byte_ends.borrow_mut() = Some((self.bytes.producer().unwrap(), self.bytes.consumer().unwrap()));
+        self
     }
 }
 
@@ -136,6 +156,8 @@ fn create(segment: &Segment, kind: &str) -> Result<(), Error> {
         "condvar" => Condvar::create(segment, kind, 4).map(drop),
         "barrier" => Barrier::create(segment, kind, 2).map(drop),
         "once" => OnceValue::<Settled>::create(segment, kind).map(drop),
+        "spsc" => Spsc::<Row>::create(segment, kind, CAPACITY).map(drop),
+        "bytes" => ByteRing::create(segment, kind, RING).map(drop),
         _ => unreachable!("{kind}"),
     }
 }
@@ -290,6 +312,40 @@ fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
     }
     tally.count("wait for a value", open.once.wait_timeout(short));
 
+    let ring = &open.spsc;
+    assert!(ring.len() <= ring.capacity());
+    let _ = (ring.has_producer(), ring.has_consumer(), ring.is_shut_down());
+    match &mut *open.ends.borrow_mut() {
+        Some((producer, consumer)) => {
+            produce(producer, tally, short);
+            consume(consumer, tally, short);
+        }
+        None => {
+            tally.count("produce", ring.producer()).into_iter().for_each(|mut end| produce(&mut end, tally, short));
+            tally.count("consume", ring.consumer()).into_iter().for_each(|mut end| consume(&mut end, tally, short));
+        }
+    }
+
+    let bytes = &open.bytes;
+    assert!(bytes.used() <= bytes.capacity());
+    let _ = (bytes.has_producer(), bytes.has_consumer(), bytes.is_shut_down());
+    match &mut *open.byte_ends.borrow_mut() {
+        Some((producer, consumer)) => {
+            write_records(producer, tally, short);
+            read_records(consumer, tally, short);
+        }
+        None => {
+            tally
+                .count("produce", bytes.producer())
+                .into_iter()
+                .for_each(|mut end| write_records(&mut end, tally, short));
+            tally
+                .count("consume", bytes.consumer())
+                .into_iter()
+                .for_each(|mut end| read_records(&mut end, tally, short));
+        }
+    }
+
     let (queue, channel) = (&open.queue, &open.channel);
     let items = [
         open.mutex.unlocked(),
@@ -300,9 +356,69 @@ fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
         channel.readable(),
         channel.writable(max / 2),
         open.once.completed(),
+        ring.readable(),
+        ring.writable(),
+        bytes.readable(),
+        bytes.writable(20),
     ];
     let ready = tally.count("wait", WaitAny::new(items).unwrap().wait_timeout(short));
-    assert!(ready.is_none_or(|ready| ready.bits() != 0 && ready.bits() >> 8 == 0));
+    assert!(ready.is_none_or(|ready| ready.bits() != 0 && ready.bits() >> 12 == 0));
+}
+
+fn produce(producer: &mut Producer<Row>, tally: &mut Tally, short: Duration) {
+    for item in [[1; 3], [2; 3]] {
+        tally.count("push one", producer.push_timeout(item, short));
+    }
+    let pushed = tally.count("push many", producer.push_slice_timeout(&[[3; 3]; CAPACITY + 2], short));
+    assert!(pushed.is_none_or(|pushed| (1..=CAPACITY).contains(&pushed)));
+}
+
+fn consume(consumer: &mut Consumer<Row>, tally: &mut Tally, short: Duration) {
+    tally.count("pop one", consumer.pop_timeout(short));
+    let popped = tally.count("pop many", consumer.pop_slice_timeout(&mut [[0; 3]; CAPACITY + 2], short));
+    assert!(popped.is_none_or(|popped| (1..=CAPACITY).contains(&popped)));
+    tally.count("pop one", consumer.pop_timeout(short));
+}
+
+fn write_records(producer: &mut ByteProducer, tally: &mut Tally, short: Duration) {
+    for len in [0, 20, producer.max_record()] {
+        tally.count("write one", producer.push_timeout(&[7; RING][..len.min(RING)], short));
+    }
+    assert!(producer.try_push(&vec![0; producer.max_record() + 1]).is_err(), "a record longer than the longest");
+    match producer.reserve_timeout(50.min(producer.max_record()), short) {
+        Ok(mut room) => {
+            let len = room.len();
+            room.write_at(0, &[9; 50][..len]);
+            // SAFETY: what others write there meanwhile is garbage, and bytes may have any value.
+            unsafe { room.as_mut_ptr().add(len.saturating_sub(1)).write_volatile(1) };
+            tally.count("commit", room.commit(len));
+        }
+        Err(error) => drop(tally.count::<(), _>("commit", Err(error))),
+    }
+    let written = tally.count("stream in", producer.write_some_timeout(&[5; RING], short));
+    assert!(written.is_none_or(|written| (1..=RING).contains(&written)));
+}
+
+fn read_records(consumer: &mut ByteConsumer, tally: &mut Tally, short: Duration) {
+    let max = consumer.capacity();
+    match consumer.peek_timeout(short) {
+        Ok(record) => {
+            assert!(record.len() <= max);
+            let bytes = record.to_vec();
+            if !bytes.is_empty() {
+                // SAFETY: mapped memory, whatever is in it.
+                let _ = unsafe { record.as_ptr().add(bytes.len() - 1).read_volatile() };
+            }
+            record.release();
+            tally.count::<_, Error>("peek", Ok(()));
+        }
+        Err(error) => drop(tally.count::<(), _>("peek", Err(error))),
+    }
+    let mut buffer = [0x5a; 40];
+    let read = tally.count("stream out", consumer.read_some_timeout(&mut buffer[..9], short));
+    assert!(read.is_none_or(|read| (1..=9).contains(&read)) && buffer[9..].iter().all(|byte| *byte == 0x5a));
+    tally.count("read one", consumer.pop_into_timeout(&mut buffer, short));
+    let _ = tally.count("read one", consumer.pop_timeout(short)).map(|record| assert!(record.len() <= max));
 }
 
 struct Scene {
@@ -341,16 +457,23 @@ impl Scene {
 
         // A state worth spoiling: items and messages on both sides of the wrap, a place that a dead process had.
         let open = Handles::open(&segment).unwrap();
+        let (mut producer, mut consumer) = (open.spsc.producer().unwrap(), open.spsc.consumer().unwrap());
+        let (mut writer, mut reader) = (open.bytes.producer().unwrap(), open.bytes.consumer().unwrap());
         for round in 0..CAPACITY as u64 + 5 {
+            producer.try_push([round; 3]).unwrap();
+            writer.try_push(&[round as u8; 20]).unwrap();
             open.queue.try_push([round; 3]).unwrap();
             open.channel.try_send(&[round as u8; 20]).unwrap();
             open.flag.set().unwrap();
             open.bell.set().unwrap();
             if round >= 4 {
+                consumer.try_pop().unwrap();
+                reader.try_pop().unwrap();
                 open.queue.try_pop().unwrap();
                 open.channel.try_recv().unwrap();
             }
         }
+        drop((producer, consumer, writer, reader));
         drop(open.rwlock.read().unwrap());
         let child = fork(|| {
             std::thread::scope(|scope| {
@@ -358,7 +481,12 @@ impl Scene {
                 until("the waiter", || open.condvar.waiting() == 1);
                 scope.spawn(|| open.barrier.wait().is_ok());
                 until("the party", || open.barrier.waiting() == 1);
-                std::mem::forget((open.mutex.lock(), open.rwlock.read(), open.barrier.register()));
+                std::mem::forget((
+                    open.mutex.lock(),
+                    open.rwlock.read(),
+                    open.barrier.register(),
+                    open.spsc.producer(),
+                ));
                 let _ = open.once.get_or_init(|_| {
                     kill(std::process::id() as i32);
                     [0; 14]
@@ -397,6 +525,8 @@ impl Scene {
         }
         if turn % 16 == 1 {
             tally.count("shut down", before.queue.shutdown());
+            before.spsc.shutdown();
+            before.bytes.shutdown();
             // Waits without end for a sender that lives, which nobody here is: a forged one is overwritten, or left out.
             tally.count("shut down", before.channel.shutdown());
             work(before, tally, waits);
@@ -423,7 +553,7 @@ impl Scene {
             _ => vec![entry(own), (object, LEN)],
         };
         let mut tally = Tally::default();
-        let before = Handles::open(&self.segment).unwrap();
+        let before = Handles::open(&self.segment).unwrap().take_ends();
         let mut turn = 0;
         for (first, end) in ranges {
             for at in (first..end).step_by(8) {
@@ -445,6 +575,8 @@ impl Scene {
         println!("{last}: {turn} values: {:?}", tally.0);
         tally.expect(&["lock", "push", "pop", "send", "recv", "open", "create", "Corrupted", "rows", "flag", "bell"]);
         tally.expect(&["wait for a value", "make a value", "Failed"]);
+        tally.expect(&["produce", "consume", "push one", "push many", "pop one", "pop many", "NotOwner"]);
+        tally.expect(&["write one", "commit", "stream in", "peek", "stream out", "read one"]);
         tally.expect(&["read", "write", "upgradable", "upgrade", "downgrade"]);
     }
 
@@ -466,7 +598,7 @@ impl Scene {
     /// A thread writes anything anywhere, also what it finds elsewhere, and puts back what was there now and then.
     fn any_word(&self, seed: u64) {
         let mut tally = Tally::default();
-        let before = Handles::open(&self.segment).unwrap();
+        let before = Handles::open(&self.segment).unwrap().take_ends();
         let stop = AtomicBool::new(false);
         let written = AtomicU64::new(0);
         let heap = Parts::of(PARTICIPANTS, OBJECTS).heap;

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["raw"],
     &["segment"],
     &["sync"],
-    &["queue", "cell"],
+    &["queue", "ring", "cell"],
     &["ffi"],
 ];
 

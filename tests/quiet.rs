@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use common::{Memory, die_with_parent, fork, kill, reap};
 use filter::{ALLOW, KILL, Rule};
-use ringfence::{Array, Channel, Mutex, Once, OnceValue, Queue, RawValue, Segment, SegmentOptions, Value};
+use ringfence::{
+    Array, ByteRing, Channel, Mutex, Once, OnceValue, Queue, RawValue, Segment, SegmentOptions, Spsc, Value,
+};
 
 const OPERATIONS: u32 = 1000;
 
@@ -61,6 +63,32 @@ fn nobody_waits_and_nobody_calls_the_system() {
         assert!(channel.try_recv_into(&mut [0; 64]).is_err(), "empty");
     };
     assert!(is_quiet(round), "send and receive");
+
+    // The child that is looked at takes the ends: it has none that it inherited.
+    let ring = Spsc::<u64>::create(&segment, "ring", 3).unwrap();
+    let mut ends = None;
+    let round = || {
+        let (producer, consumer) = ends.get_or_insert_with(|| (ring.producer().unwrap(), ring.consumer().unwrap()));
+        producer.push(7).unwrap();
+        assert_eq!((producer.push_slice(&[8, 9, 10]), ring.len()), (Ok(2), 3));
+        assert!(producer.try_push(11).is_err(), "full");
+        assert_eq!((consumer.pop(), consumer.pop_slice(&mut [0; 3])), (Ok(7), Ok(2)));
+        assert!(consumer.try_pop().is_err(), "empty");
+    };
+    assert!(is_quiet(round), "a ring");
+
+    let ring = ByteRing::create(&segment, "bytes", 4096).unwrap();
+    let mut ends = None;
+    let round = || {
+        let (producer, consumer) = ends.get_or_insert_with(|| (ring.producer().unwrap(), ring.consumer().unwrap()));
+        producer.push(&[7; 100]).unwrap();
+        producer.reserve(500).unwrap().commit(3).unwrap();
+        assert_eq!((consumer.pop_into(&mut [0; 100]), producer.write_some(&[8; 10])), (Ok(100), Ok(10)));
+        consumer.peek().unwrap().release();
+        assert_eq!(consumer.read_some(&mut [0; 20]), Ok(10));
+        assert!(consumer.try_peek().is_err() && ring.is_empty());
+    };
+    assert!(is_quiet(round), "a ring of records");
 
     let value = Value::create(&segment, "value", 0_u64).unwrap();
     let raw = RawValue::<u64>::open(&segment, "value").unwrap();
@@ -224,6 +252,13 @@ fn who_is_blocked_sleeps_by_the_schedule() {
     sleeps_by_the_schedule(|| drop(queue.pop()));
     queue.push(7).unwrap();
     sleeps_by_the_schedule(|| drop(queue.push(8)));
+    let ring = Spsc::<u64>::create(&segment, "ring", 1).unwrap();
+    sleeps_by_the_schedule(|| drop(ring.consumer().unwrap().pop()));
+    sleeps_by_the_schedule(|| {
+        let mut producer = ring.producer().unwrap();
+        producer.push(7).unwrap();
+        let _ = producer.push(8);
+    });
     let channel = Channel::create(&segment, "channel", 64).unwrap();
     sleeps_by_the_schedule(|| drop(channel.recv()));
     channel.send(&[7; 56]).unwrap();

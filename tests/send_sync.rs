@@ -2,15 +2,19 @@
 //! compiler. A wrong row does not build.
 
 use ringfence::{
-    Array, ArrayGuard, Arrived, Barrier, BarrierError, CChar, ChangeError, Channel, CloseError, Condvar, CondvarError,
-    Element, ElementError, Error, Event, InitError, Leader, LockError, LockFailure, Mutex, MutexGuard, ObjectInfo,
-    Once, OnceGuard, OnceState, OnceValue, OutOfRange, ParticipantInfo, Passed, Permits, PopError, PushError, Queue,
-    RawArray, RawValue, Ready, ReadyFd, RecvError, ReentrantMutex, ReentrantMutexGuard, Registration, Reset, RwLock,
-    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo, SegmentOptions, Semaphore,
-    SemaphoreOptions, SendError, SetError, SweepReport, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable, Woken,
+    Array, ArrayGuard, Arrived, Barrier, BarrierError, ByteConsumer, ByteProducer, ByteRing, CChar, ChangeError,
+    Channel, CloseError, Condvar, CondvarError, Consumer, Element, ElementError, Error, Event, InitError, Leader,
+    LockError, LockFailure, Mutex, MutexGuard, ObjectInfo, Once, OnceGuard, OnceState, OnceValue, OutOfRange,
+    ParticipantInfo, Passed, Permits, PopError, Producer, PushError, Queue, RawArray, RawValue, Ready, ReadyFd, Record,
+    RecvError, ReentrantMutex, ReentrantMutexGuard, Registration, Reservation, Reset, RingPopError, RingPushError,
+    RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo, SegmentOptions, Semaphore,
+    SemaphoreOptions, SendError, SetError, Spsc, SweepReport, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable,
+    Woken,
 };
 
 const fn send_and_sync<T: Send + Sync>() {}
+
+const fn send<T: Send>() {}
 
 /// Fails to build if a type has the trait: then both implementations fit, and the call is ambiguous.
 macro_rules! not {
@@ -32,6 +36,8 @@ const _: () = {
     send_and_sync::<(Mutex<u64>, Queue<u64>, Channel)>();
     send_and_sync::<(Value<u64>, RawValue<[u64; 3]>, Array<u64>, RawArray<[u64; 3]>)>();
     send_and_sync::<(RwLock<u64>, ReentrantMutex, Semaphore, Permits<'static>, SemaphoreOptions)>();
+    send_and_sync::<(Spsc<u64>, ByteRing, RingPushError<u64>, RingPopError)>();
+    send::<(Producer<u64>, Consumer<u64>, ByteProducer, ByteConsumer, Reservation<'static>, Record<'static>)>();
     send_and_sync::<(Event, Reset)>();
     send_and_sync::<(Condvar, CondvarError<()>, Woken)>();
     send_and_sync::<(Once, OnceState, OnceValue<u64>, InitError<()>, SetError<u64>)>();
@@ -55,6 +61,7 @@ not!(Send: MutexGuard<'static, u64>, ReentrantMutexGuard<'static>, ValueGuard<'s
 not!(Sync: MutexGuard<'static, u64>, ReentrantMutexGuard<'static>, ValueGuard<'static, u64>, ArrayGuard<'static>);
 not!(Send: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
 not!(Sync: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
+not!(Sync: Producer<u64>, Consumer<u64>, ByteProducer, ByteConsumer, Reservation<'static>, Record<'static>);
 not!(Send: OnceGuard<'static>);
 not!(Sync: OnceGuard<'static>);
 not!(Send: Leader<'static>, Arrived<'static>);

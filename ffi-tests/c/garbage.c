@@ -103,7 +103,9 @@ static void waits(rf_segment *segment, int round) {
     rf_channel *channel = NULL;
     rf_once *once = NULL;
     rf_once_value *settled = NULL;
-    rf_awaited items[13];
+    rf_awaited items[17];
+    rf_byte_ring *bytes = NULL;
+    rf_spsc *ring = NULL;
     size_t count = 0;
     uint64_t ready = 0;
     if (DO(rf_mutex_open(segment, "mutex", 0, &mutex)) >= 0)
@@ -125,6 +127,14 @@ static void waits(rf_segment *segment, int round) {
     if (DO(rf_channel_open(segment, "channel", 0, 0, &channel)) >= 0) {
         items[count++] = (rf_awaited){.what = RF_AWAIT_READABLE_CHANNEL, .handle = channel};
         items[count++] = (rf_awaited){.what = RF_AWAIT_WRITABLE_CHANNEL, .handle = channel, .count = 200};
+    }
+    if (DO(rf_spsc_open(segment, "ring", 0, sizeof(row), 8, NULL, 0, &ring)) >= 0) {
+        items[count++] = (rf_awaited){.what = RF_AWAIT_READABLE_SPSC, .handle = ring};
+        items[count++] = (rf_awaited){.what = RF_AWAIT_WRITABLE_SPSC, .handle = ring};
+    }
+    if (DO(rf_byte_ring_open(segment, "bytes", 0, 0, &bytes)) >= 0) {
+        items[count++] = (rf_awaited){.what = RF_AWAIT_READABLE_BYTE_RING, .handle = bytes};
+        items[count++] = (rf_awaited){.what = RF_AWAIT_WRITABLE_BYTE_RING, .handle = bytes, .count = 20};
     }
     if (DO(rf_once_open(segment, "once", 0, &once)) >= 0)
         items[count++] = (rf_awaited){.what = RF_AWAIT_ONCE, .handle = once};
@@ -149,6 +159,74 @@ static void waits(rf_segment *segment, int round) {
     OK(rf_semaphore_close(signals));
     OK(rf_queue_close(queue));
     OK(rf_channel_close(channel));
+    OK(rf_spsc_close(ring));
+    OK(rf_byte_ring_close(bytes));
+}
+
+static void rings(rf_segment *segment) {
+    rf_spsc *ring;
+    rf_producer *producer;
+    rf_consumer *consumer;
+    row rows[7] = {{{1, 2, 3, 4, 5}}}, found[7];
+    size_t n;
+    int is;
+    if (DO(rf_spsc_open(segment, "ring", RF_CREATE, sizeof(row), 8, NULL, CAPACITY, &ring)) < 0) return;
+    DO(rf_spsc_len(ring, &n));
+    DO(rf_spsc_has_producer(ring, &is));
+    DO(rf_spsc_is_shut_down(ring, &is));
+    if (DO(rf_spsc_producer(ring, &producer)) >= 0) {
+        DO(rf_producer_push(producer, &rows[0], 0));
+        DO(rf_producer_push_many(producer, rows, 7, &n, 0));
+        DO(rf_producer_push(producer, &rows[0], SHORT));
+        OK(rf_producer_close(producer));
+    }
+    if (DO(rf_spsc_consumer(ring, &consumer)) >= 0) {
+        DO(rf_consumer_pop(consumer, &found[0], 0));
+        DO(rf_consumer_pop_many(consumer, found, 2, &n, SHORT));
+        DO(rf_consumer_tell_if_alone(consumer, 1));
+        for (int i = 0; i < 4; i++) DO(rf_consumer_pop(consumer, &found[0], SHORT));
+        OK(rf_consumer_close(consumer));
+    }
+    OK(rf_spsc_close(ring));
+}
+
+/* In place only as far as this program has it for itself: what is read there may be anything. */
+static void byte_rings(rf_segment *segment) {
+    rf_byte_ring *ring;
+    rf_byte_producer *producer;
+    rf_byte_consumer *consumer;
+    char buffer[300];
+    void *room;
+    const void *record;
+    size_t n, max;
+    int is;
+    if (DO(rf_byte_ring_open(segment, "bytes", RF_CREATE, 256, &ring)) < 0) return;
+    DO(rf_byte_ring_used(ring, &n));
+    DO(rf_byte_ring_max_record(ring, &max));
+    DO(rf_byte_ring_has_consumer(ring, &is));
+    if (DO(rf_byte_ring_producer(ring, &producer)) >= 0) {
+        memset(buffer, 7, sizeof buffer);
+        DO(rf_byte_producer_push(producer, buffer, 20, 0));
+        DO(rf_byte_producer_push(producer, buffer, max < sizeof buffer ? max : sizeof buffer, SHORT));
+        if (DO(rf_byte_producer_reserve(producer, 50, &room, 0)) >= 0) {
+            memset(room, 9, 50);
+            DO(rf_byte_producer_commit(producer, 40));
+        }
+        DO(rf_byte_producer_write(producer, buffer, sizeof buffer, &n, 0));
+        OK(rf_byte_producer_close(producer));
+    }
+    if (DO(rf_byte_ring_consumer(ring, &consumer)) >= 0) {
+        if (DO(rf_byte_consumer_pop(consumer, buffer, 30, &n, 0)) >= 0) TRUE(n <= 30);
+        if (DO(rf_byte_consumer_peek(consumer, &record, &n, SHORT)) >= 0) {
+            for (size_t at = 0; at < n; at++) buffer[at % sizeof buffer] = ((const volatile char *)record)[at];
+            DO(rf_byte_consumer_release(consumer));
+        }
+        if (DO(rf_byte_consumer_read(consumer, buffer, 9, &n, SHORT)) >= 0) TRUE(n >= 1 && n <= 9);
+        DO(rf_byte_consumer_tell_if_alone(consumer, 1));
+        for (int i = 0; i < 4; i++) DO(rf_byte_consumer_pop(consumer, buffer, sizeof buffer, &n, SHORT));
+        OK(rf_byte_consumer_close(consumer));
+    }
+    OK(rf_byte_ring_close(ring));
 }
 
 static void rwlocks(rf_segment *segment) {
@@ -409,6 +487,8 @@ static void make(rf_segment *segment) {
     OK(rf_queue_close(queue));
     OK(rf_channel_close(channel));
     arrays(segment);
+    rings(segment);
+    byte_rings(segment);
 }
 
 static _Atomic uint64_t *words;
@@ -437,7 +517,7 @@ static void *spoil(void *seed) {
 
 static rf_segment *between_fences(pthread_t *thread, uint64_t *seed) {
     rf_segment *segment;
-    rf_segment_options options = {.size_of = sizeof options, .participants = 4, .objects = 16};
+    rf_segment_options options = {.size_of = sizeof options, .participants = 4, .objects = 20};
     char *memory = mmap(NULL, LEN + 2 * PAGE, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     TRUE(memory != MAP_FAILED && mprotect(memory + PAGE, LEN, PROT_READ | PROT_WRITE) == 0);
     words = (void *)(memory + PAGE);
@@ -474,6 +554,8 @@ int main(int argc, char **argv) {
         arrays(segment);
         queues(segment, round);
         channels(segment, round);
+        rings(segment);
+        byte_rings(segment);
         waits(segment, round);
         if (round % 4 == 0) around(segment);
         if (round % 8 == 0) {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 21] = [
+const CHAPTERS: [&str; 23] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -25,6 +25,8 @@ const CHAPTERS: [&str; 21] = [
     "array.rs",
     "queue.rs",
     "channel.rs",
+    "spsc.rs",
+    "byte_ring.rs",
     "wait_any.rs",
     "ready_fd.rs",
 ];

@@ -71,6 +71,16 @@ fn channels_in_c() {
 }
 
 #[test]
+fn rings_for_two_in_c() {
+    program("c/spsc.c", "spsc", "spsc: ok\n");
+}
+
+#[test]
+fn rings_of_records_in_c() {
+    program("c/byte_ring.c", "byte-ring", "byte_ring: ok\n");
+}
+
+#[test]
 fn waits_for_one_of_several_in_c() {
     program("c/wait_any.c", "wait-any", "wait_any: ok\n");
 }

@@ -13,7 +13,7 @@ unsafe extern "C" {
 }
 
 /// The numbers as they were given. Lines are added, never changed.
-const GIVEN: [(&str, c_int); 50] = [
+const GIVEN: [(&str, c_int); 52] = [
     ("RF_OK", 0),
     ("RF_OWNER_DIED", 1),
     ("RF_DIFFERENT", 2),
@@ -59,6 +59,8 @@ const GIVEN: [(&str, c_int); 50] = [
     ("RF_E_BUFFER_TOO_SHORT", -46),
     ("RF_E_NOT_LEASED", -47),
     ("RF_E_TOO_MANY_DONE", -48),
+    ("RF_E_ROLE_TAKEN", -49),
+    ("RF_E_ALONE", -50),
     ("RF_E_NOT_READY", -60),
     ("RF_E_WORKER_DIED", -61),
     // Not statuses, but as frozen as they are.
@@ -69,7 +71,7 @@ const GIVEN: [(&str, c_int); 50] = [
 
 /// The lines of `docs/semantics.md` that speak of an outcome, and the statuses by which a C caller (or a wrapper that has
 /// to give another language's errors) tells it from the others of the same call.
-const LINES: [(u32, &[&str]); 54] = [
+const LINES: [(u32, &[&str]); 60] = [
     (2, &["RF_E_NOT_LOCKED", "RF_E_NOT_OWNER"]),
     (3, &["RF_E_BUSY", "RF_E_NOT_OWNER"]),
     (4, &["RF_E_BUSY", "RF_E_TIMED_OUT"]),
@@ -124,6 +126,12 @@ const LINES: [(u32, &[&str]); 54] = [
     (111, &["RF_E_PARTY_DIED", "RF_E_BROKEN"]),
     (112, &["RF_E_PARTY_DIED", "RF_E_NOT_OWNER"]),
     (113, &["RF_E_INTERRUPTED"]),
+    (120, &["RF_E_ROLE_TAKEN"]),
+    (123, &["RF_E_FULL", "RF_E_EMPTY"]),
+    (124, &["RF_E_CLOSED"]),
+    (125, &["RF_E_ALONE", "RF_E_TIMED_OUT"]),
+    (126, &["RF_E_NOT_OWNER"]),
+    (127, &["RF_E_MESSAGE_TOO_LONG", "RF_E_BUFFER_TOO_SHORT"]),
 ];
 
 fn in_header() -> BTreeMap<String, c_int> {

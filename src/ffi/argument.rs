@@ -32,6 +32,17 @@ pub(super) unsafe fn reference<'a, T>(pointer: *const T, what: &str) -> Result<&
     Ok(unsafe { &*pointer })
 }
 
+/// The handle behind a pointer, for a call that excludes all others on it.
+///
+/// # Safety
+/// `pointer` is NULL or points to a live `T` that nobody else uses for `'a`.
+pub(super) unsafe fn exclusive<'a, T>(pointer: *mut T, what: &str) -> Result<&'a mut T, Failure> {
+    // SAFETY: the caller's promise.
+    unsafe { reference(pointer, what)? };
+    // SAFETY: not NULL and aligned; the rest is the caller's promise.
+    Ok(unsafe { &mut *pointer })
+}
+
 /// An out-parameter, to be written when the call has succeeded.
 #[derive(Debug)]
 pub(super) struct Out<T>(*mut T);
@@ -225,6 +236,15 @@ pub(super) fn flags(flags: c_int) -> Result<Flags, Failure> {
         (true, true) => Mode::Create,
     };
     Ok(Flags { mode, interruptible: has(rf_flags::RF_INTERRUPTIBLE) })
+}
+
+/// A truth value that comes as 0 or 1.
+pub(super) fn truth(value: c_int) -> Result<bool, Failure> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(invalid(format!("{other} is neither 0 nor 1"))),
+    }
 }
 
 /// When a call with this time-out gives up.

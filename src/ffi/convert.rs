@@ -5,6 +5,7 @@ use super::status::rf_status::{self, *};
 use crate::cell::{ElementError, OutOfRange};
 use crate::error::Error;
 use crate::raw::mutex::Acquired;
+use crate::ring::{RingPopError, RingPushError};
 use crate::sync::LockFailure;
 
 impl From<Error> for Failure {
@@ -27,6 +28,7 @@ impl From<Error> for Failure {
             Error::InvalidArgument(_) => RF_E_INVALID,
             Error::NotSupported(_) => RF_E_NOT_SUPPORTED,
             Error::NoDescriptors => RF_E_NO_DESCRIPTORS,
+            Error::RoleTaken { .. } => RF_E_ROLE_TAKEN,
             Error::Stale => RF_E_STALE,
             Error::Interrupted => RF_E_INTERRUPTED,
             Error::Os(_) => RF_E_SYSTEM,
@@ -60,6 +62,38 @@ impl From<LockFailure> for Failure {
             LockFailure::NotOwner => RF_E_NOT_OWNER.into(),
             LockFailure::Corrupted => RF_E_CORRUPTED.into(),
             LockFailure::Segment(error) => error.into(),
+        }
+    }
+}
+
+impl From<RingPushError> for Failure {
+    fn from(error: RingPushError) -> Self {
+        match error {
+            RingPushError::Full(()) => RF_E_FULL.into(),
+            RingPushError::TimedOut(()) => RF_E_TIMED_OUT.into(),
+            RingPushError::Closed(()) => RF_E_CLOSED.into(),
+            RingPushError::Interrupted(()) => RF_E_INTERRUPTED.into(),
+            RingPushError::NoConsumer(()) => RF_E_ALONE.into(),
+            RingPushError::NotOwner(()) => Self::new(RF_E_NOT_OWNER, error.to_string()),
+            RingPushError::TooLong { .. } => Self::new(RF_E_MESSAGE_TOO_LONG, error.to_string()),
+            RingPushError::Corrupted(()) => RF_E_CORRUPTED.into(),
+            RingPushError::Segment((), error) => error.into(),
+        }
+    }
+}
+
+impl From<RingPopError> for Failure {
+    fn from(error: RingPopError) -> Self {
+        match error {
+            RingPopError::Empty => RF_E_EMPTY.into(),
+            RingPopError::TimedOut => RF_E_TIMED_OUT.into(),
+            RingPopError::Closed => RF_E_CLOSED.into(),
+            RingPopError::Interrupted => RF_E_INTERRUPTED.into(),
+            RingPopError::NoProducer => RF_E_ALONE.into(),
+            RingPopError::NotOwner => Self::new(RF_E_NOT_OWNER, error.to_string()),
+            RingPopError::BufferTooShort { .. } => Self::new(RF_E_BUFFER_TOO_SHORT, error.to_string()),
+            RingPopError::Corrupted => RF_E_CORRUPTED.into(),
+            RingPopError::Segment(error) => error.into(),
         }
     }
 }

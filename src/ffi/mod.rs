@@ -68,7 +68,7 @@
 //! ## Threads
 //!
 //! Every function may be called from any thread, at any time, on the same handle too: where a handle is `const` the call
-//! excludes no other. What is not `const` (`_close`) needs the handle for itself. No function but `rf_status_str` may be
+//! excludes no other. What is not `const` (`_close`, and all calls of an end of a ring) needs the handle for itself. No function but `rf_status_str` may be
 //! called from a signal handler.
 //!
 //! Locks belong to *threads*: the thread that locked unlocks. A thread that ends while holding a lock counts as dead for
@@ -103,6 +103,7 @@ mod argument;
 mod array;
 mod barrier;
 mod boundary;
+mod byte_ring;
 mod channel;
 mod condvar;
 mod convert;
@@ -120,6 +121,7 @@ mod reentrant_mutex;
 mod rwlock;
 mod segment;
 mod semaphore;
+mod spsc;
 mod status;
 mod value;
 mod version;

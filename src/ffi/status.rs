@@ -77,7 +77,8 @@ pub enum rf_status {
     RF_E_BUSY = -22,
     /// An unlock of something that nobody holds.
     RF_E_NOT_LOCKED = -30,
-    /// The calling thread does not hold the lock, and only its owner may do this.
+    /// The calling thread does not hold the lock, and only its owner may do this; or the process is a forked child of the one
+    /// that is at this end of a ring.
     RF_E_NOT_OWNER = -31,
     /// The calling thread holds the lock already and would wait for itself.
     RF_E_WOULD_DEADLOCK = -32,
@@ -113,6 +114,10 @@ pub enum rf_status {
     RF_E_NOT_LEASED = -47,
     /// One message more was reported done than was taken.
     RF_E_TOO_MANY_DONE = -48,
+    /// A ring has a living producer, or consumer, already.
+    RF_E_ROLE_TAKEN = -49,
+    /// A ring is full, or empty, and nobody is at its other end to change that; the handle asked to be told.
+    RF_E_ALONE = -50,
     /// The result, or the value, is not there yet.
     RF_E_NOT_READY = -60,
     /// The process that worked on it died.
@@ -151,7 +156,7 @@ const TABLE: &[(rf_status, &CStr)] = &[
     (RF_E_INTERRUPTED, c"interrupted by a signal"),
     (RF_E_BUSY, c"busy"),
     (RF_E_NOT_LOCKED, c"not locked"),
-    (RF_E_NOT_OWNER, c"the calling thread does not hold the lock"),
+    (RF_E_NOT_OWNER, c"the caller does not own it"),
     (RF_E_WOULD_DEADLOCK, c"the calling thread already holds the lock"),
     (RF_E_NOT_RECOVERABLE, c"the lock was given up after its owner died"),
     (RF_E_MAXIMUM_REACHED, c"the maximum is reached"),
@@ -168,6 +173,8 @@ const TABLE: &[(rf_status, &CStr)] = &[
     (RF_E_BUFFER_TOO_SHORT, c"buffer too short; the message is still there"),
     (RF_E_NOT_LEASED, c"not leased"),
     (RF_E_TOO_MANY_DONE, c"more messages done than taken"),
+    (RF_E_ROLE_TAKEN, c"the ring has one already"),
+    (RF_E_ALONE, c"nobody is at the other end"),
     (RF_E_NOT_READY, c"not ready"),
     (RF_E_WORKER_DIED, c"the worker died"),
 ];

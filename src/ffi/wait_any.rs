@@ -1,7 +1,7 @@
 //! # Waiting for one of several
 //!
 //! `rf_wait_any` waits until the first of up to 64 things is ready: a lock is free, permits are there, an event is
-//! set, a queue or a channel has a message or room, something that is done once is done, a process is gone. They may be
+//! set, a queue, a channel or a ring has a message or room, something that is done once is done, a process is gone. They may be
 //! of any kinds and in any segments.
 //!
 //! *Ready* means that the call which does not wait (`rf_mutex_lock(m, 0)`, `rf_queue_pop(q, &item, 0)`) would not come back
@@ -18,6 +18,7 @@ use core::ffi::{c_int, c_void};
 
 use super::argument::{self, Out, reference};
 use super::boundary::{Failure, boundary};
+use super::byte_ring::rf_byte_ring;
 use super::channel::rf_channel;
 use super::event::rf_event;
 use super::flag::rf_flags;
@@ -28,6 +29,7 @@ use super::queue::rf_queue;
 use super::reentrant_mutex::rf_reentrant_mutex;
 use super::segment::rf_segment;
 use super::semaphore::rf_semaphore;
+use super::spsc::rf_spsc;
 use super::status::rf_status::*;
 use crate::sync::{WaitAny, WaitError, Waitable};
 
@@ -59,6 +61,14 @@ pub enum rf_await {
     RF_AWAIT_ONCE = 10,
     /// `handle` is a `rf_once_value`: there is a value.
     RF_AWAIT_ONCE_VALUE = 11,
+    /// `handle` is a `rf_spsc`: there is an item, or it is shut down.
+    RF_AWAIT_READABLE_SPSC = 12,
+    /// `handle` is a `rf_spsc`: there is room, or it is shut down.
+    RF_AWAIT_WRITABLE_SPSC = 13,
+    /// `handle` is a `rf_byte_ring`: there is a record, or it is shut down.
+    RF_AWAIT_READABLE_BYTE_RING = 14,
+    /// `handle` is a `rf_byte_ring`: there is room for a record of `count` bytes, or there never will be.
+    RF_AWAIT_WRITABLE_BYTE_RING = 15,
 }
 
 /// One of the things to wait for. Its handle stays open, and is not closed, during the call.
@@ -120,6 +130,19 @@ unsafe fn waitable<'a>(item: &rf_awaited) -> Result<Waitable<'a>, Failure> {
             _ if what(rf_await::RF_AWAIT_ONCE) => reference::<rf_once>(handle.cast(), "handle")?.core.completed(),
             _ if what(rf_await::RF_AWAIT_ONCE_VALUE) => {
                 reference::<rf_once_value>(handle.cast(), "handle")?.core.completed()
+            }
+            _ if what(rf_await::RF_AWAIT_READABLE_SPSC) => {
+                reference::<rf_spsc>(handle.cast(), "handle")?.core.readable()
+            }
+            _ if what(rf_await::RF_AWAIT_WRITABLE_SPSC) => {
+                reference::<rf_spsc>(handle.cast(), "handle")?.core.writable()
+            }
+            _ if what(rf_await::RF_AWAIT_READABLE_BYTE_RING) => {
+                reference::<rf_byte_ring>(handle.cast(), "handle")?.core.readable()
+            }
+            _ if what(rf_await::RF_AWAIT_WRITABLE_BYTE_RING) => {
+                let len = usize::try_from(item.count).map_err(|_| invalid(format!("{} bytes", item.count)))?;
+                reference::<rf_byte_ring>(handle.cast(), "handle")?.core.writable(len)
             }
             other => return Err(invalid(format!("unknown thing to wait for {other}"))),
         })

@@ -8,6 +8,7 @@ pub mod eventcount;
 pub mod mutex;
 pub mod once;
 pub mod queue;
+pub mod ring;
 pub mod rwlock;
 pub mod segment;
 pub mod semaphore;

@@ -100,6 +100,14 @@ pub fn after_marks(no_barrier: impl FnOnce()) {
     fence(Ordering::SeqCst);
 }
 
+/// Before a look that decides something for good: of that look and of whoever notifies here, one sees what the other did
+/// before. The waiter's half of invariant 2, without a wait.
+pub fn before_last_look(event: &EventCount) {
+    after_marks(|| {
+        ask_for_fences(&event.word, 0);
+    });
+}
+
 /// There is no barrier: whoever notifies at this word is to fence, for good. What to expect in the word now.
 fn ask_for_fences(word: &AtomicU32, expected: u32) -> u32 {
     word.fetch_or(FENCE, Ordering::Relaxed);

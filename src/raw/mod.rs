@@ -6,6 +6,7 @@
 pub mod auto_event;
 pub mod backoff;
 pub mod barrier;
+pub mod byte_ring;
 pub mod cell;
 pub mod channel;
 pub mod condvar;
@@ -15,8 +16,10 @@ pub mod mutex;
 pub mod once;
 pub mod queue;
 pub mod reentrant;
+pub mod ring;
 pub mod rwlock;
 pub mod semaphore;
+pub mod spsc;
 pub mod wait_any;
 pub mod words;
 

@@ -35,12 +35,14 @@
 //! Source: our own, on `futex_waitv` (Linux 5.16).
 
 use super::backoff::Backoff;
+use super::byte_ring::ByteRing;
 use super::channel::Channel;
 use super::event::Event;
 use super::eventcount::{self, Announced, Expired};
 use super::once::Once;
 use super::queue::Queue;
 use super::semaphore::Semaphore;
+use super::spsc::Spsc;
 use super::{Fate, Owner, ParticipantId, Peers, mutex};
 use crate::layout::mutex::LockWord;
 use crate::primitive::{AtomicU32, Ordering, fence};
@@ -219,6 +221,28 @@ pub enum Awaited<'a, P> {
         /// For a message of this length.
         len: usize,
     },
+    /// A ring has an item.
+    Filled {
+        /// The ring.
+        ring: Spsc<'a>,
+    },
+    /// A ring has room.
+    Free {
+        /// The ring.
+        ring: Spsc<'a>,
+    },
+    /// A ring of records has one.
+    Recorded {
+        /// The ring.
+        ring: ByteRing<'a>,
+    },
+    /// A ring of records has room.
+    Reservable {
+        /// The ring.
+        ring: ByteRing<'a>,
+        /// For a record of this length.
+        len: usize,
+    },
     /// Somebody has initialised it.
     Completed {
         /// What is initialised once.
@@ -278,6 +302,10 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Room { queue, .. } => queue.can_push(&Unasked),
             Self::Received { channel } => channel.can_recv(),
             Self::Sendable { channel, len } => channel.can_send(len),
+            Self::Filled { ring } => ring.can_pop(),
+            Self::Free { ring } => ring.can_push(),
+            Self::Recorded { ring } => ring.can_pop(),
+            Self::Reservable { ring, len } => ring.can_push(len),
             Self::Completed { once } => once.is_completed(),
             Self::Gone { state: word, value, .. } | Self::Changed { word, value } => {
                 word.load(Ordering::Acquire) != value
@@ -307,6 +335,10 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Room { queue, .. } => Some(Announced::at(queue.not_full())),
             Self::Received { channel } => Some(Announced::at(channel.not_empty())),
             Self::Sendable { channel, .. } => Some(Announced::at(channel.not_full())),
+            Self::Filled { ring } => Some(Announced::at(ring.not_empty())),
+            Self::Free { ring } => Some(Announced::at(ring.not_full())),
+            Self::Recorded { ring } => Some(Announced::at(ring.not_empty())),
+            Self::Reservable { ring, .. } => Some(Announced::at(ring.not_full())),
             Self::Completed { once } => Some(once.announce()),
             Self::Gone { state, value, watched, .. } => {
                 watched.store(1, Ordering::Relaxed);

@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 
 use super::view::StoredShape;
 use crate::layout::mutex::LockWord;
+use crate::layout::ring::RingHeader;
 use crate::layout::{barrier, channel, queue};
 use crate::raw::barrier::Barrier;
 use crate::raw::channel::Channel;
@@ -13,7 +14,7 @@ use crate::raw::once::Once;
 use crate::raw::queue::Queue;
 use crate::raw::rwlock::RwLock;
 use crate::raw::semaphore::Semaphore;
-use crate::raw::{MAX_PARTICIPANTS, ParticipantId, Peers, mutex};
+use crate::raw::{MAX_PARTICIPANTS, ParticipantId, Peers, mutex, ring};
 
 /// A kind of object. The numbers are part of the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +44,13 @@ pub enum Kind {
     RwLock = 11,
     /// Something that one of many initialises, with a value or without.
     Once = 12,
+    /// A ring of fixed-size items for one producer and one consumer.
+    Spsc = 13,
+    /// A ring of records and bytes for one producer and one consumer.
+    ByteRing = 14,
 }
 
-const ALL: [Kind; 12] = [
+const ALL: [Kind; 14] = [
     Kind::Mutex,
     Kind::Value,
     Kind::Array,
@@ -58,6 +63,8 @@ const ALL: [Kind; 12] = [
     Kind::Barrier,
     Kind::RwLock,
     Kind::Once,
+    Kind::Spsc,
+    Kind::ByteRing,
 ];
 
 impl Kind {
@@ -81,6 +88,8 @@ impl Kind {
             Self::Barrier => "barrier",
             Self::RwLock => "rwlock",
             Self::Once => "once",
+            Self::Spsc => "spsc",
+            Self::ByteRing => "byte ring",
         }
     }
 }
@@ -160,6 +169,13 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
             // SAFETY: mapped and long enough (just checked), aligned to 128.
             if let Some(queue) = unsafe { Queue::at(remains.base, geometry) } {
                 queue.recover(dead, peers);
+            }
+        }
+        Kind::Spsc | Kind::ByteRing => {
+            // What lies behind the header needs no recovery.
+            if remains.len >= size_of::<RingHeader>() as u64 {
+                // SAFETY: mapped and long enough (just checked), aligned to 128, accessed atomically only.
+                ring::recover(unsafe { remains.base.cast().as_ref() }, dead, peers);
             }
         }
         Kind::Channel => {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::layout::{channel, queue};
+use crate::layout::{channel, queue, ring};
+use crate::raw::byte_ring::ByteRing;
 use crate::raw::channel::Channel;
 use crate::raw::event::Event;
 use crate::raw::eventcount::Expired;
 use crate::raw::once::Once;
 use crate::raw::queue::Queue;
 use crate::raw::semaphore::Semaphore;
+use crate::raw::spsc::Spsc;
 use crate::raw::wait_any::{self, Awaited, MOST};
 use crate::raw::{Owner, ParticipantId};
 use crate::segment::attachment::Attachment;
@@ -25,6 +27,8 @@ use crate::sys::nap::{Deadline, Interruptible};
 /// [`ReentrantMutex::unlocked`](crate::ReentrantMutex::unlocked), [`Semaphore::available`](crate::Semaphore::available), [`Event::occurred`](crate::Event::occurred),
 /// [`Queue::readable`](crate::Queue::readable) and [`writable`](crate::Queue::writable),
 /// [`Channel::readable`](crate::Channel::readable) and [`writable`](crate::Channel::writable),
+/// [`Spsc::readable`](crate::Spsc::readable) and [`writable`](crate::Spsc::writable),
+/// [`ByteRing::readable`](crate::ByteRing::readable) and [`writable`](crate::ByteRing::writable),
 /// [`Once::completed`](crate::Once::completed), [`OnceValue::completed`](crate::OnceValue::completed); or by
 /// [`gone`](Self::gone).
 #[derive(Debug)]
@@ -54,6 +58,10 @@ enum What {
     Room(queue::Geometry),
     Received(channel::Geometry),
     Sendable(channel::Geometry, usize),
+    Filled(queue::Geometry),
+    Free(queue::Geometry),
+    Recorded(ring::Bytes),
+    Reservable(ring::Bytes, usize),
     Completed,
     Gone { participant: ParticipantId, life: u32 },
 }
@@ -86,6 +94,22 @@ impl<'a> Waitable<'a> {
 
     pub(crate) fn sendable(object: &'a Object, geometry: channel::Geometry, len: usize) -> Self {
         Self { of: Of::Handle(object), what: What::Sendable(geometry, len) }
+    }
+
+    pub(crate) fn filled(object: &'a Object, geometry: queue::Geometry) -> Self {
+        Self { of: Of::Handle(object), what: What::Filled(geometry) }
+    }
+
+    pub(crate) fn free(object: &'a Object, geometry: queue::Geometry) -> Self {
+        Self { of: Of::Handle(object), what: What::Free(geometry) }
+    }
+
+    pub(crate) fn recorded(object: &'a Object, size: ring::Bytes) -> Self {
+        Self { of: Of::Handle(object), what: What::Recorded(size) }
+    }
+
+    pub(crate) fn reservable(object: &'a Object, size: ring::Bytes, len: usize) -> Self {
+        Self { of: Of::Handle(object), what: What::Reservable(size, len) }
     }
 
     pub(super) fn completed(object: &'a Object) -> Self {
@@ -175,6 +199,10 @@ impl<'a> Waitable<'a> {
             What::Room(geometry) => Awaited::Room { queue: queue(object, geometry)?, peers },
             What::Received(geometry) => Awaited::Received { channel: channel(object, geometry)? },
             What::Sendable(geometry, len) => Awaited::Sendable { channel: channel(object, geometry)?, len },
+            What::Filled(geometry) => Awaited::Filled { ring: spsc(object, geometry) },
+            What::Free(geometry) => Awaited::Free { ring: spsc(object, geometry) },
+            What::Recorded(size) => Awaited::Recorded { ring: byte_ring(object, size) },
+            What::Reservable(size, len) => Awaited::Reservable { ring: byte_ring(object, size), len },
             // SAFETY: as for permits.
             What::Completed => Awaited::Completed { once: unsafe { Once::at(base, object.len(), 0) }? },
             What::Gone { .. } => return None,
@@ -201,6 +229,16 @@ fn queue(object: &Object, geometry: queue::Geometry) -> Option<Queue<'_>> {
 fn channel(object: &Object, geometry: channel::Geometry) -> Option<Channel<'_>> {
     // SAFETY: as in `queue`.
     unsafe { Channel::at(object.base(), geometry) }
+}
+
+fn spsc(object: &Object, geometry: queue::Geometry) -> Spsc<'_> {
+    // SAFETY: as in `queue`.
+    unsafe { Spsc::at(object.base(), geometry) }
+}
+
+fn byte_ring(object: &Object, size: ring::Bytes) -> ByteRing<'_> {
+    // SAFETY: as in `queue`.
+    unsafe { ByteRing::at(object.base(), size) }
 }
 
 /// Which of the objects are ready, by their places in the list that was waited for; at least one.

@@ -1,0 +1,396 @@
+//! A ring whose item type is known by size alone: what [`Spsc`](super::Spsc) and the C ABI are made of.
+
+use super::end::End;
+use super::errors::{RingPopError, RingPushError};
+use crate::error::Error;
+use crate::layout::ring::{Geometry, RingHeader};
+use crate::primitive::AtomicU64;
+use crate::raw::backoff::Backoff;
+use crate::raw::ring::{self, PopFailure, PushFailure, is_taken};
+use crate::raw::spsc::{Head, Spsc, Tail};
+use crate::segment::Segment;
+use crate::segment::directory::{Mode, Object, Shape, Tag};
+use crate::segment::kinds::Kind;
+use crate::sync::Waitable;
+use crate::sys::nap::Deadline;
+
+/// The size, alignment and tag of a ring's items.
+#[derive(Clone, Copy, Debug)]
+pub struct Item {
+    /// Bytes.
+    pub size: usize,
+    /// Alignment in the languages' own memory; items in the ring are copied, not referred to.
+    pub align: usize,
+    /// Type tag.
+    pub tag: Tag,
+}
+
+/// An open ring.
+#[derive(Debug)]
+pub struct AnySpsc {
+    object: Object,
+    geometry: Geometry,
+}
+
+fn raw(object: &Object, geometry: Geometry) -> Spsc<'_> {
+    // SAFETY: the object is mapped as long as it is open, and at least `bytes()` long (checked in `open`).
+    unsafe { Spsc::at(object.base(), geometry) }
+}
+
+impl AnySpsc {
+    /// Opens or creates the ring called `name`. Opening with capacity 0 takes whatever it has.
+    pub fn open(segment: &Segment, name: &str, mode: Mode, item: Item, capacity: usize) -> Result<Self, Error> {
+        let size = u32::try_from(item.size).map_err(|_| Error::InvalidArgument("an item is larger than 4 GiB"))?;
+        let align = u32::try_from(item.align).ok().filter(|align| align.is_power_of_two());
+        let align = align.ok_or(Error::InvalidArgument("an alignment is a power of two"))?;
+        let wanted = Geometry::new(capacity as u64, size.into());
+        if wanted.is_none() && (mode != Mode::Open || capacity != 0) {
+            return Err(Error::InvalidArgument("a ring's capacity is at least 1, and its bytes fit the address space"));
+        }
+        let shape = Shape {
+            kind: Kind::Spsc,
+            element: 0,
+            size,
+            align,
+            tag: item.tag,
+            capacity: capacity as u64,
+            bytes: wanted.map_or(0, |geometry| geometry.bytes() as u64),
+        };
+        let object = Object::open(segment, name, mode, &shape, |base| {
+            if let Some(geometry) = wanted {
+                let header = RingHeader::new(geometry.capacity(), size.into());
+                // SAFETY: `bytes` covers the header, the memory is aligned to 128, and nobody else sees it yet.
+                unsafe { base.cast::<RingHeader>().write(header) };
+            }
+        })?;
+        let geometry = Geometry::new(object.shape().capacity, object.shape().element_size.into())
+            .filter(|geometry| geometry.bytes() as u64 <= object.len())
+            .ok_or(Error::Corrupted("a ring does not fit its entry"))?;
+        Ok(Self { object, geometry })
+    }
+
+    fn raw(&self) -> Spsc<'_> {
+        raw(&self.object, self.geometry)
+    }
+
+    /// Makes this process the producer.
+    pub fn producer(&self) -> Result<AnyProducer, Error> {
+        let (end, tail) = End::claim(&self.object, "producer", |me, peers| self.raw().produce(me, peers))?;
+        Ok(AnyProducer { end, geometry: self.geometry, tail, full_at: 0 })
+    }
+
+    /// Makes this process the consumer.
+    pub fn consumer(&self) -> Result<AnyConsumer, Error> {
+        let (end, head) = End::claim(&self.object, "consumer", |me, peers| self.raw().consume(me, peers))?;
+        Ok(AnyConsumer { end, geometry: self.geometry, head, empty_at: 0 })
+    }
+
+    /// Whether there is a living producer.
+    pub fn has_producer(&self) -> bool {
+        is_taken(self.raw().producer(), self.object.peers())
+    }
+
+    /// Whether there is a living consumer.
+    pub fn has_consumer(&self) -> bool {
+        is_taken(self.raw().consumer(), self.object.peers())
+    }
+
+    /// Number of slots.
+    pub fn capacity(&self) -> usize {
+        self.geometry.capacity() as usize
+    }
+
+    /// Number of items; a snapshot.
+    pub fn len(&self) -> usize {
+        self.raw().len() as usize
+    }
+
+    /// Pushes fail from now on; pops drain what is there and then fail.
+    pub fn shutdown(&self) {
+        self.raw().shutdown();
+    }
+
+    /// Whether it is shut down.
+    pub fn is_shut_down(&self) -> bool {
+        self.raw().is_shut_down()
+    }
+
+    /// That there is an item.
+    pub fn readable(&self) -> Waitable<'_> {
+        Waitable::filled(&self.object, self.geometry)
+    }
+
+    /// That there is room.
+    pub fn writable(&self) -> Waitable<'_> {
+        Waitable::free(&self.object, self.geometry)
+    }
+}
+
+/// How to wait after a miss, given where this handle missed before: after a single item the next may come at once, and is
+/// wanted at once; in a stream more will come together.
+fn backoff(before: &mut u64, here: u64) -> Backoff {
+    let in_stream = here.wrapping_sub(core::mem::replace(before, here)) > 1;
+    if in_stream { Backoff::in_stream() } else { Backoff::new() }
+}
+
+/// The producer's end of a ring.
+#[derive(Debug)]
+pub struct AnyProducer {
+    end: End,
+    geometry: Geometry,
+    tail: Tail,
+    /// Where it last found no room.
+    full_at: u64,
+}
+
+impl AnyProducer {
+    #[inline(always)]
+    fn raw(&self) -> Spsc<'_> {
+        raw(&self.end.object, self.geometry)
+    }
+
+    /// Appends an item of exactly the item size. Always inline: where the caller's item has a constant size, its copy has
+    /// no loop.
+    #[inline(always)]
+    pub fn push(&mut self, item: &[u8], deadline: Deadline) -> Result<(), RingPushError> {
+        if self.end.is_here() {
+            let mut tail = self.tail;
+            let pushed = self.raw().try_push(&mut tail, item);
+            self.tail = tail;
+            match pushed {
+                Ok(()) => return Ok(()),
+                Err(PushFailure::Full) if deadline == Deadline::Now => return Err(RingPushError::Full(())),
+                Err(_) => {}
+            }
+        }
+        self.push_slow(item, deadline)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_slow(&mut self, item: &[u8], deadline: Deadline) -> Result<(), RingPushError> {
+        self.slowly(deadline, |ring, tail| ring.try_push(tail, item))
+    }
+
+    fn slowly<R>(
+        &mut self,
+        deadline: Deadline,
+        mut push: impl FnMut(&Spsc<'_>, &mut Tail) -> Result<R, PushFailure>,
+    ) -> Result<R, RingPushError> {
+        self.end.check(self.raw().producer())?;
+        let backoff = backoff(&mut self.full_at, self.tail.position());
+        let (ring, mut tail) = (raw(&self.end.object, self.geometry), self.tail);
+        let (wait, company) = (self.end.wait(deadline), self.end.company());
+        let pushed = ring::push_slow(ring.header(), wait, backoff, company, || push(&ring, &mut tail));
+        self.tail = tail;
+        if pushed.is_err() {
+            self.end.object.settle();
+        }
+        Ok(pushed?)
+    }
+
+    /// Appends as many of `count` items as there is room for, at least one; `write` writes each into the words of its
+    /// slot.
+    #[inline(always)]
+    pub fn push_many(
+        &mut self,
+        count: usize,
+        deadline: Deadline,
+        mut write: impl FnMut(usize, &[AtomicU64]),
+    ) -> Result<usize, RingPushError> {
+        if count == 0 {
+            return Ok(0);
+        }
+        let mut push = |ring: &Spsc<'_>, tail: &mut Tail| {
+            ring.try_push_many(tail, count as u64, |nth, words| write(nth as usize, words))
+        };
+        if self.end.is_here() {
+            let mut tail = self.tail;
+            let pushed = push(&self.raw(), &mut tail);
+            self.tail = tail;
+            if let Ok(pushed) = pushed {
+                return Ok(pushed as usize);
+            }
+        }
+        self.slowly(deadline, push).map(|pushed| pushed as usize)
+    }
+
+    /// Bytes of an item.
+    #[cfg(feature = "capi")]
+    pub fn item_size(&self) -> usize {
+        self.geometry.item_size()
+    }
+
+    /// Number of slots.
+    pub fn capacity(&self) -> usize {
+        self.geometry.capacity() as usize
+    }
+
+    /// Number of items; a snapshot.
+    pub fn len(&self) -> usize {
+        self.raw().len() as usize
+    }
+
+    /// As of the ring.
+    pub fn shutdown(&self) {
+        self.raw().shutdown();
+    }
+
+    /// As of the ring.
+    pub fn is_shut_down(&self) -> bool {
+        self.raw().is_shut_down()
+    }
+
+    /// Whether there is a living consumer.
+    pub fn has_consumer(&self) -> bool {
+        is_taken(self.raw().consumer(), self.end.object.peers())
+    }
+
+    /// Whether a signal handler that ran ends a blocked call.
+    pub fn set_interruptible(&self, interruptible: bool) {
+        self.end.set_interruptible(interruptible);
+    }
+
+    /// Whether a blocked call ends when there is no living consumer.
+    pub fn set_tell_if_alone(&mut self, tell: bool) {
+        self.end.set_tells(tell);
+    }
+}
+
+impl Drop for AnyProducer {
+    fn drop(&mut self) {
+        if self.end.is_ours() {
+            self.raw().leave_producer(self.end.owner());
+        }
+    }
+}
+
+/// The consumer's end of a ring.
+#[derive(Debug)]
+pub struct AnyConsumer {
+    end: End,
+    geometry: Geometry,
+    head: Head,
+    /// Where it last found nothing.
+    empty_at: u64,
+}
+
+impl AnyConsumer {
+    #[inline(always)]
+    fn raw(&self) -> Spsc<'_> {
+        raw(&self.end.object, self.geometry)
+    }
+
+    /// Takes the first item into `item`, of exactly the item size. Always inline, as a push.
+    #[inline(always)]
+    pub fn pop(&mut self, item: &mut [u8], deadline: Deadline) -> Result<(), RingPopError> {
+        if self.end.is_here() {
+            let mut head = self.head;
+            let popped = self.raw().try_pop(&mut head, item);
+            self.head = head;
+            match popped {
+                Ok(()) => return Ok(()),
+                Err(PopFailure::Empty) if deadline == Deadline::Now => return Err(RingPopError::Empty),
+                Err(_) => {}
+            }
+        }
+        self.pop_slow(item, deadline)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pop_slow(&mut self, item: &mut [u8], deadline: Deadline) -> Result<(), RingPopError> {
+        self.slowly(deadline, |ring, head| ring.try_pop(head, item))
+    }
+
+    fn slowly<R>(
+        &mut self,
+        deadline: Deadline,
+        mut pop: impl FnMut(&Spsc<'_>, &mut Head) -> Result<R, PopFailure>,
+    ) -> Result<R, RingPopError> {
+        self.end.check(self.raw().consumer())?;
+        let backoff = backoff(&mut self.empty_at, self.head.position());
+        let (ring, mut head) = (raw(&self.end.object, self.geometry), self.head);
+        let (wait, company) = (self.end.wait(deadline), self.end.company());
+        let popped = ring::pop_slow(ring.header(), wait, backoff, company, || pop(&ring, &mut head));
+        self.head = head;
+        if popped.is_err() {
+            self.end.object.settle();
+        }
+        Ok(popped?)
+    }
+
+    /// Takes up to `count` items, at least one; `read` reads each from the words of its slot.
+    #[inline(always)]
+    pub fn pop_many(
+        &mut self,
+        count: usize,
+        deadline: Deadline,
+        mut read: impl FnMut(usize, &[AtomicU64]),
+    ) -> Result<usize, RingPopError> {
+        if count == 0 {
+            return Ok(0);
+        }
+        let mut pop = |ring: &Spsc<'_>, head: &mut Head| {
+            ring.try_pop_many(head, count as u64, |nth, words| read(nth as usize, words))
+        };
+        if self.end.is_here() {
+            let mut head = self.head;
+            let popped = pop(&self.raw(), &mut head);
+            self.head = head;
+            if let Ok(popped) = popped {
+                return Ok(popped as usize);
+            }
+        }
+        self.slowly(deadline, pop).map(|popped| popped as usize)
+    }
+
+    /// Bytes of an item.
+    #[cfg(feature = "capi")]
+    pub fn item_size(&self) -> usize {
+        self.geometry.item_size()
+    }
+
+    /// Number of slots.
+    pub fn capacity(&self) -> usize {
+        self.geometry.capacity() as usize
+    }
+
+    /// Number of items; a snapshot.
+    pub fn len(&self) -> usize {
+        self.raw().len() as usize
+    }
+
+    /// As of the ring.
+    pub fn shutdown(&self) {
+        self.raw().shutdown();
+    }
+
+    /// As of the ring.
+    pub fn is_shut_down(&self) -> bool {
+        self.raw().is_shut_down()
+    }
+
+    /// Whether there is a living producer.
+    pub fn has_producer(&self) -> bool {
+        is_taken(self.raw().producer(), self.end.object.peers())
+    }
+
+    /// Whether a signal handler that ran ends a blocked call.
+    pub fn set_interruptible(&self, interruptible: bool) {
+        self.end.set_interruptible(interruptible);
+    }
+
+    /// Whether a blocked call ends when there is no living producer.
+    pub fn set_tell_if_alone(&mut self, tell: bool) {
+        self.end.set_tells(tell);
+    }
+}
+
+impl Drop for AnyConsumer {
+    fn drop(&mut self) {
+        if self.end.is_ours() {
+            self.raw().leave_consumer(self.end.owner());
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One end of a ring, as the process has it that is there.
+
+use crate::error::Error;
+use crate::layout::ring::Side;
+use crate::raw::ring::{self, Refused};
+use crate::raw::{Owner, ParticipantId};
+use crate::segment::attachment::Attachment;
+use crate::segment::directory::Object;
+use crate::sys::nap::{Deadline, Interruptible, Wait};
+
+/// What both ends of both kinds of rings have.
+#[derive(Debug)]
+pub struct End {
+    /// The ring.
+    pub object: Object,
+    /// As it stands in the ring.
+    owner: Owner,
+    /// Which process, and which of the lives that had its number: a forked child is another.
+    of: (ParticipantId, u32),
+    interruptible: Interruptible,
+    tells: bool,
+}
+
+/// Why a handle cannot be used.
+#[derive(Debug)]
+pub enum Barred {
+    /// The role is another process's.
+    NotOwner,
+    /// The process could not join the segment.
+    Segment(Error),
+}
+
+impl End {
+    /// Claims an end: `role` is its name, and `claim` does it.
+    pub fn claim<R>(
+        object: &Object,
+        role: &'static str,
+        claim: impl FnOnce(Owner, &Attachment) -> Result<R, Refused>,
+    ) -> Result<(Self, R), Error> {
+        let object = object.again()?;
+        let thread = object.enter()?;
+        let (owner, of) = (thread.owner(), thread.participant());
+        let claimed = claim(owner, object.peers());
+        object.settle();
+        let claimed = claimed.map_err(|refused| match refused {
+            Refused::Taken(by) => Error::RoleTaken { role, pid: object.peers().pid_of(by) },
+            Refused::Corrupted => Error::Corrupted("an end of a ring"),
+        })?;
+        Ok((Self { object, owner, of, interruptible: Interruptible::new(), tells: false }, claimed))
+    }
+
+    /// Who has it.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// Whether this is the process that has it, if the calling thread was here before.
+    #[inline(always)]
+    pub fn is_here(&self) -> bool {
+        self.object.entered_last().is_some_and(|thread| thread.participant() == self.of)
+    }
+
+    /// The same for any thread, and that nobody has taken the end away.
+    #[cold]
+    pub fn check(&self, side: &Side) -> Result<(), Barred> {
+        let here = self.object.enter().map_err(Barred::Segment)?.participant() == self.of;
+        if here && ring::has(side, self.owner) { Ok(()) } else { Err(Barred::NotOwner) }
+    }
+
+    /// Whether it is to be given back when the handle goes.
+    pub fn is_ours(&self) -> bool {
+        self.is_here() || self.object.peers().is(self.of)
+    }
+
+    /// How to wait.
+    pub fn wait(&self, deadline: Deadline) -> Wait {
+        self.interruptible.wait(deadline)
+    }
+
+    /// Whom to ask whether anybody is at the other end, if the caller wants to know.
+    pub fn company(&self) -> Option<&Attachment> {
+        self.tells.then(|| self.object.peers())
+    }
+
+    /// Whether a signal handler that ran ends a blocked call.
+    pub fn set_interruptible(&self, interruptible: bool) {
+        self.interruptible.set(interruptible);
+    }
+
+    /// Whether a blocked call ends when nobody is at the other end.
+    pub fn set_tells(&mut self, tells: bool) {
+        self.tells = tells;
+    }
+}

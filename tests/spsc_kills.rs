@@ -1,0 +1,76 @@
+//! Random kills of the two ends of a ring under load: what was pushed arrives, once, in order. Numbers in comments are those
+//! of docs/semantics.md.
+
+mod common;
+
+use common::accounts::{self, Accounts, Torn};
+use common::chance::Chance;
+use common::{Role, role};
+use ringfence::{RingPopError, Segment, Spsc};
+
+#[test]
+fn role_entry() {
+    let Some((role, arguments)) = role() else { return };
+    let segment = Segment::open(&arguments[0]).unwrap();
+    // Three equal words: a torn item shows.
+    let ring = Spsc::<[u64; 3]>::open(&segment, "r").unwrap();
+    match role.as_str() {
+        "producer" => {
+            let mut producer = ring.producer().unwrap();
+            accounts::produce(&segment, &arguments[1], |item| producer.push([item; 3]).unwrap());
+        }
+        "consumer" => {
+            let mut consumer = ring.consumer().unwrap();
+            accounts::consume(&segment, || or_the_end(consumer.pop(), &RingPopError::Closed));
+        }
+        _ => panic!("no role {role}"),
+    }
+}
+
+/// An item, or none if this is the end.
+fn or_the_end(popped: Result<[u64; 3], RingPopError>, end: &RingPopError) -> Option<Result<u64, Torn>> {
+    match popped {
+        Ok(item) if item == [item[0]; 3] => Some(Ok(item[0])),
+        Ok(_) => Some(Err(Torn)),
+        Err(error) => {
+            assert_eq!(error, *end);
+            None
+        }
+    }
+}
+
+// semantics 120, 121
+#[test]
+fn random_kills_lose_and_double_nothing() {
+    let mut chance = Chance::new(20);
+    let mut books = Accounts::new("spsc-kills", 1, chance.rounds);
+    let ring = Spsc::<[u64; 3]>::create(&books.segment, "r", 7).unwrap();
+    let consumers = books.kill(&mut chance);
+    ring.shutdown();
+    consumers.into_iter().for_each(Role::finish);
+    books.check(&mut chance);
+}
+
+// semantics 121 and 122
+#[test]
+fn capacity_stays_exact_under_kills() {
+    let mut chance = Chance::new(3);
+    for capacity in [1, 2, 3, 64, 65] {
+        let mut books = Accounts::new("spsc-exact", 1, chance.rounds);
+        let ring = Spsc::<[u64; 3]>::create(&books.segment, "r", capacity).unwrap();
+        let consumers = books.kill(&mut chance);
+        books.kill_all(consumers, &mut chance);
+        let mut consumer = ring.consumer().unwrap();
+        books.drain(|| or_the_end(consumer.try_pop(), &RingPopError::Empty));
+        books.check(&mut chance);
+        let mut producer = ring.producer().unwrap();
+        for item in 0..capacity as u64 {
+            producer.try_push([item; 3]).unwrap();
+        }
+        assert!(producer.try_push([0; 3]).is_err());
+        for item in 0..capacity as u64 {
+            assert_eq!(consumer.try_pop(), Ok([item; 3]));
+        }
+        assert!(ring.is_empty());
+    }
+}
