@@ -17,13 +17,14 @@
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
 //! - [`locks`], [`rwlock`], [`condvar`], [`barrier`], [`cells`], [`chain`], [`asleep`], [`events`], [`once`], [`long`],
-//!   [`stopped`], [`life`], [`overtaken`], [`wait_any`]: the scenarios; [`broken`]: negative controls
+//!   [`stopped`], [`life`], [`overtaken`], [`wait_any`], [`spsc`], [`byte_ring`]: the scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
 pub mod barrier;
 pub mod board;
 pub mod broken;
+pub mod byte_ring;
 pub mod cells;
 pub mod chain;
 pub mod channel;
@@ -42,6 +43,7 @@ pub mod queue;
 pub mod report;
 pub mod rwlock;
 pub mod scenario;
+pub mod spsc;
 pub mod step;
 pub mod stopped;
 pub mod wait_any;
@@ -64,6 +66,8 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(chain::scenarios::<queue::Shipped>("queue"));
     all.extend(asleep::scenarios::<channel::Shipped>("channel"));
     all.extend(chain::scenarios::<channel::Shipped>("channel"));
+    all.extend(spsc::scenarios());
+    all.extend(byte_ring::scenarios());
     all.extend(locks::scenarios::<api::ApiMutex>("Mutex"));
     all.extend(locks::scenarios::<api::ApiReentrant>("ReentrantMutex"));
     all.extend(locks::scenarios::<api::ApiSemaphore>("Semaphore"));
@@ -124,6 +128,10 @@ fn controls() -> Vec<Scenario> {
         cells::scenario::<Value<[u64; 5]>, Consumes>("broken: consumes", cells::Case::Takeover, "takeover", false)
             .must_fail(Class::Unreported),
         chain::scenario::<TwoStores>("broken: two stores", 3, "push", &[KillPush]).must_fail(Class::Lost),
+        chain::scenario::<broken::spsc::StampsFirst>("broken: stamps first", 3, "push", &[KillPush])
+            .must_fail(Class::Torn),
+        chain::scenario::<broken::spsc::TrustsPosition>("broken: trusts position", 3, "push push", &[KillPush, Push])
+            .must_fail(Class::Leaked),
         life::scenario("broken: named first", life::Case::Create, Unit::SystemCall, named_first)
             .must_fail(Class::Stuck),
         life::scenario("broken: reserved late", life::Case::Create, Unit::SystemCall, reserved_late)

@@ -11,9 +11,9 @@ use std::time::Duration;
 use loom::thread;
 use ringfence::model::{at_every_step, run_until};
 use ringfence::{
-    Array, Barrier, BarrierError, Channel, Condvar, CondvarError, Error, Event, LockError, LockFailure, Mutex,
-    OnceValue, PopError, Queue, ReentrantMutex, Reset, RwLock, Segment, SegmentOptions, Semaphore, SemaphoreOptions,
-    Value, WaitAny, Waitable, Woken,
+    Array, Barrier, BarrierError, ByteRing, Channel, Condvar, CondvarError, Error, Event, LockError, LockFailure,
+    Mutex, OnceValue, PopError, Queue, ReentrantMutex, Reset, RwLock, Segment, SegmentOptions, Semaphore,
+    SemaphoreOptions, Spsc, Value, WaitAny, Waitable, Woken,
 };
 
 /// Explores `model` with at most `bound` preemptions an execution.
@@ -509,6 +509,68 @@ fn a_value_is_made_once_whoever_dies_making_it() {
             deaths.fetch_add(1, SeqCst);
         }
         assert_eq!(pairs.get(), Some(value));
+    });
+    assert!(deaths > 0);
+}
+
+#[test]
+fn a_ring_goes_on_with_the_next_producer() {
+    let deaths = explore_deaths(2, |step, deaths| {
+        let ring = Arc::new(Spsc::<[u64; 2]>::create(&segment(), "r", 2).unwrap());
+        let theirs = ring.clone();
+        let victim = thread::spawn(move || {
+            let lived = run_until(step, || {
+                let mut producer = theirs.producer().unwrap();
+                producer.push(pair(1)).unwrap();
+            });
+            // It is told of as dead, and its end is free.
+            theirs.producer().unwrap().push(pair(2)).unwrap();
+            lived
+        });
+        let mut consumer = ring.consumer().unwrap();
+        let first = consumer.pop().unwrap();
+        let lived = victim.join().unwrap();
+        assert!(is_whole(first) && (first == pair(1) || lived.is_none()));
+        if first == pair(1) {
+            assert_eq!(consumer.pop().unwrap(), pair(2));
+        }
+        assert!(consumer.try_pop().is_err());
+        deaths.fetch_add(lived.is_none().into(), SeqCst);
+    });
+    assert!(deaths > 0);
+}
+
+#[test]
+fn a_record_is_whole_whoever_dies_writing_or_reading_it() {
+    let deaths = explore_deaths(1, |step, deaths| {
+        let ring = Arc::new(ByteRing::create(&segment(), "r", 64).unwrap());
+        ring.producer().unwrap().push(&[1; 9]).unwrap();
+        let theirs = ring.clone();
+        let victim = thread::spawn(move || {
+            run_until(step, || {
+                let (mut producer, mut consumer) = (theirs.producer().unwrap(), theirs.consumer().unwrap());
+                let mut room = producer.reserve(10).unwrap();
+                room.write_at(0, &[2; 9]);
+                room.commit(9).unwrap();
+                consumer.peek().unwrap().release();
+            })
+        });
+        let lived = victim.join().unwrap();
+        let mut consumer = ring.consumer().unwrap();
+        let mut found = Vec::new();
+        while let Ok(record) = consumer.try_pop() {
+            assert_eq!(record, vec![record[0]; 9]);
+            found.push(record[0]);
+        }
+        match lived {
+            Some(()) => assert_eq!(found, [2]),
+            None => {
+                deaths.fetch_add(1, SeqCst);
+                assert!([&[1][..], &[1, 2], &[2]].contains(&&found[..]), "{found:?}");
+            }
+        }
+        assert!(ring.is_empty());
+        ring.producer().unwrap().push(&[3; 9]).unwrap();
     });
     assert!(deaths > 0);
 }

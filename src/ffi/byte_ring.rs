@@ -280,7 +280,7 @@ pub unsafe extern "C" fn rf_byte_producer_commit(producer: *mut rf_byte_producer
     boundary(|| {
         // SAFETY: the caller's promise.
         let producer = unsafe { exclusive(producer, "producer")? };
-        let reserved = producer.reserved.filter(|reserved| len <= reserved.len());
+        let reserved = producer.reserved.filter(|reserved| len <= reserved.bytes());
         let reserved = reserved.ok_or_else(|| Failure::new(RF_E_INVALID, format!("{len} bytes are not reserved")))?;
         producer.reserved = None;
         producer.core.publish(reserved, len)?;
@@ -421,7 +421,7 @@ pub unsafe extern "C" fn rf_byte_consumer_peek(
         let found = consumer.core.found_until(argument::deadline(timeout_ns))?;
         consumer.found = Some(found);
         record.write(consumer.core.address(found).cast());
-        len.write(found.len());
+        len.write(found.bytes());
         Ok(RF_OK)
     })
 }
@@ -439,7 +439,7 @@ pub unsafe extern "C" fn rf_byte_consumer_release(consumer: *mut rf_byte_consume
         let consumer = unsafe { exclusive(consumer, "consumer")? };
         let found = consumer.found.take();
         let found = found.ok_or_else(|| Failure::new(RF_E_INVALID, "no record was looked at".to_owned()))?;
-        if consumer.core.take(found, found.len()) { Ok(RF_OK) } else { Err(RF_E_NOT_OWNER.into()) }
+        if consumer.core.take(found, found.bytes()) { Ok(RF_OK) } else { Err(RF_E_NOT_OWNER.into()) }
     })
 }
 

@@ -89,7 +89,7 @@ pub struct Room {
 
 impl Room {
     /// Bytes of payload.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.len
     }
 }
@@ -106,7 +106,7 @@ pub struct Found {
 
 impl Found {
     /// Bytes that are left.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         (self.whole - self.taken) as usize
     }
 
@@ -399,7 +399,7 @@ impl<'a> ByteRing<'a> {
     /// Takes the first `count` bytes of what is left of a record that was just found; all of them take the record.
     #[inline]
     pub fn take(&self, head: &mut Head, found: Found, count: usize) {
-        let taken = found.taken + count.min(found.len()) as u32;
+        let taken = found.taken + count.min(found.bytes()) as u32;
         if taken < found.whole {
             head.taken = taken;
         } else {

@@ -375,6 +375,11 @@ impl<'a> Spsc<'a> {
         len
     }
 
+    /// Whether it holds none; a snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn is_written(&self, position: u64) -> bool {
         self.slot(position, 0).is_some_and(|slot| slot.stamp.load(Ordering::Acquire) == self.written(position))
     }

@@ -101,7 +101,7 @@ impl ByteConsumer {
     #[inline]
     pub(crate) fn pop_into_until(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize, RingPopError> {
         let found = self.found_until(deadline)?;
-        let needed = found.len();
+        let needed = found.bytes();
         let to = buffer.get_mut(..needed).ok_or(RingPopError::BufferTooShort { needed })?;
         self.copy(found, 0, to);
         self.take(found, needed);
@@ -127,7 +127,7 @@ impl ByteConsumer {
         }
         loop {
             let found = self.found_until(deadline)?;
-            let count = found.len().min(buffer.len());
+            let count = found.bytes().min(buffer.len());
             self.copy(found, 0, &mut buffer[..count]);
             self.take(found, count);
             // An empty record is nothing in a stream.

@@ -124,9 +124,9 @@ impl ByteProducer {
             return Ok(0);
         }
         let room = self.room(deadline, |ring, tail| ring.try_reserve_some(tail, bytes.len()))?;
-        words::store(self.raw().payload(room), &bytes[..room.len()]);
-        self.publish(room, room.len())?;
-        Ok(room.len())
+        words::store(self.raw().payload(room), &bytes[..room.bytes()]);
+        self.publish(room, room.bytes())?;
+        Ok(room.bytes())
     }
 
     fn reserve_until(&mut self, len: usize, deadline: Deadline) -> Result<Reservation<'_>, RingPushError> {

@@ -25,7 +25,7 @@ impl<'a> Reservation<'a> {
     /// Bytes of room.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.room.len()
+        self.room.bytes()
     }
 
     /// Whether it has no bytes.
@@ -109,7 +109,7 @@ impl<'a> Record<'a> {
     /// Bytes of the record.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.found.len()
+        self.found.bytes()
     }
 
     /// Whether it has none.

@@ -12,4 +12,5 @@ pub mod long;
 pub mod once;
 pub mod recovery;
 pub mod ring;
+pub mod spsc;
 pub mod vyukov;
