@@ -78,7 +78,7 @@ fn ends(what: &str, bytes: usize) -> (Name, ByteRing, ByteProducer, ByteConsumer
     (name, ring, producer, consumer)
 }
 
-// semantics 127
+// semantics 124
 #[test]
 fn records_of_every_length_through_rings_of_every_size() {
     for size in [64, 128, 256, 1024] {
@@ -112,7 +112,7 @@ fn records_of_every_length_through_rings_of_every_size() {
     }
 }
 
-// semantics 74 and 127
+// semantics 74 and 124
 #[test]
 fn what_does_not_fit_is_said_at_once() {
     let (_name, ring, mut producer, mut consumer) = ends("bytes-long", 100);
@@ -135,7 +135,7 @@ fn what_does_not_fit_is_said_at_once() {
     assert!(matches!(ringfence::Channel::open(&segment, "r"), Err(Error::WrongKind { .. })));
 }
 
-// semantics 128
+// semantics 125
 #[test]
 fn a_reservation_is_a_record_when_it_is_committed_and_as_long_as_it_says() {
     let (_name, ring, mut producer, mut consumer) = ends("bytes-reserve", 256);
@@ -190,7 +190,7 @@ fn writing_beyond_a_reservation_is_a_panic() {
     producer.reserve(10).unwrap().write_at(8, &[0; 3]);
 }
 
-// semantics 129
+// semantics 126
 #[test]
 fn a_stream_has_no_borders() {
     for size in [64, 256, 4096] {
@@ -243,7 +243,7 @@ fn a_stream_has_no_borders() {
     assert_eq!(producer.write_some_timeout(&[1], Duration::from_millis(1)), Err(RingPushError::TimedOut(())));
 }
 
-// semantics 120, 121, 127 and 128
+// semantics 117, 118, 124 and 125
 #[test]
 fn a_successor_goes_on_where_the_last_one_stopped() {
     let (name, _segment, ring) = setup("bytes-successor", 256);
@@ -277,7 +277,7 @@ fn a_successor_goes_on_where_the_last_one_stopped() {
     assert!(ring.is_empty());
 }
 
-// semantics 129
+// semantics 126
 #[test]
 fn a_successor_goes_on_in_the_middle_of_a_piece() {
     let (name, _segment, ring) = setup("bytes-middle", 256);
@@ -319,7 +319,7 @@ fn blocked_ends_are_woken_and_learn_of_the_end() {
     assert_eq!(ring.consumer().unwrap().pop(), Err(RingPopError::Closed));
 }
 
-// semantics 124
+// semantics 121
 #[test]
 fn shutdown_is_exact() {
     for round in 0..300_u32 {
@@ -371,7 +371,7 @@ fn shutdown_is_exact() {
     assert_eq!(consumer.pop(), Err(RingPopError::Closed));
 }
 
-// semantics 125
+// semantics 122
 #[test]
 fn who_asks_is_told_that_nobody_is_there() {
     let (_name, ring, mut producer, mut consumer) = ends("bytes-alone", 64);
@@ -393,7 +393,7 @@ fn who_asks_is_told_that_nobody_is_there() {
     assert_eq!(producer.write(&[3; 24]).unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
 
-// semantics 126
+// semantics 123
 #[test]
 fn a_forked_child_has_neither_end() {
     let (_name, ring, mut producer, mut consumer) = ends("bytes-fork", 256);

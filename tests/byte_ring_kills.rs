@@ -58,7 +58,7 @@ fn next(popped: Result<Vec<u8>, RingPopError>, end: &RingPopError) -> Option<Res
     }
 }
 
-// semantics 121, 127 and 128
+// semantics 118, 124 and 125
 #[test]
 fn random_kills_lose_and_double_nothing() {
     let mut chance = Chance::new(20);
@@ -70,7 +70,7 @@ fn random_kills_lose_and_double_nothing() {
     books.check(&mut chance);
 }
 
-// semantics 127
+// semantics 124
 #[test]
 fn what_the_dead_leave_is_whole_in_a_ring_of_any_size() {
     let mut chance = Chance::new(3);

@@ -60,7 +60,7 @@ fn ends(what: &str, capacity: usize) -> (Name, Spsc<u64>, Producer<u64>, Consume
     (name, ring, producer, consumer)
 }
 
-// semantics 122
+// semantics 119
 #[test]
 fn capacity_is_exact_for_every_number() {
     for capacity in [1, 2, 3, 63, 64, 65, 1000] {
@@ -84,7 +84,7 @@ fn capacity_is_exact_for_every_number() {
     }
 }
 
-// semantics 123
+// semantics 120
 #[test]
 fn slices_of_any_length_go_through_a_ring_of_any() {
     for capacity in [1, 2, 3, 7, 64] {
@@ -138,7 +138,7 @@ fn items_of_every_size() {
     of::<256>(&segment);
 }
 
-// semantics 120
+// semantics 117
 #[test]
 fn a_second_living_one_is_refused() {
     let (name, _segment, ring) = setup("spsc-second", 4);
@@ -167,7 +167,7 @@ fn a_second_living_one_is_refused() {
     assert!(matches!(ring.consumer(), Err(Error::RoleTaken { role: "consumer", .. })));
 }
 
-// semantics 121
+// semantics 118
 #[test]
 fn a_successor_goes_on_where_the_last_one_stopped() {
     for capacity in [1, 2, 3, 8] {
@@ -225,7 +225,7 @@ fn blocked_ends_are_woken() {
     blocked.finish();
 }
 
-// semantics 22 and 124
+// semantics 22 and 121
 #[test]
 fn shutdown_drains_and_wakes() {
     let (_name, ring, mut producer, mut consumer) = ends("spsc-shutdown", 4);
@@ -258,7 +258,7 @@ fn shutdown_drains_and_wakes() {
 }
 
 /// What was accepted is delivered, what was refused is not, wherever the shutdown comes between.
-// semantics 124
+// semantics 121
 #[test]
 fn shutdown_is_exact() {
     for round in 0..400_u32 {
@@ -314,7 +314,7 @@ fn shutdown_is_exact() {
     }
 }
 
-// semantics 125
+// semantics 122
 #[test]
 fn who_asks_is_told_that_nobody_is_there() {
     let (name, _segment, ring) = setup("spsc-alone", 2);
@@ -356,7 +356,7 @@ fn who_asks_is_told_that_nobody_is_there() {
     drop(consumer);
 }
 
-// semantics 126
+// semantics 123
 #[test]
 fn a_forked_child_has_neither_end() {
     let (_name, ring, mut producer, mut consumer) = ends("spsc-fork", 4);

@@ -39,7 +39,7 @@ fn or_the_end(popped: Result<[u64; 3], RingPopError>, end: &RingPopError) -> Opt
     }
 }
 
-// semantics 120, 121
+// semantics 117, 118
 #[test]
 fn random_kills_lose_and_double_nothing() {
     let mut chance = Chance::new(20);
@@ -51,7 +51,7 @@ fn random_kills_lose_and_double_nothing() {
     books.check(&mut chance);
 }
 
-// semantics 121 and 122
+// semantics 118 and 119
 #[test]
 fn capacity_stays_exact_under_kills() {
     let mut chance = Chance::new(3);

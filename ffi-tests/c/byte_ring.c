@@ -1,6 +1,6 @@
 /* A ring of records and bytes: in place and copied, a stream, ends that are taken and given back, a producer killed in the middle
  * of a record, a forked child, shutdown.
- * semantics 74, 120, 121, 124, 125, 126, 127, 128 and 129 */
+ * semantics 74, 117, 118, 121, 122, 123, 124, 125 and 126 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>

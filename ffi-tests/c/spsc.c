@@ -1,6 +1,6 @@
 /* A ring for one producer and one consumer: exact capacity, ends that are taken and given back, a producer killed and its
  * successor, a forked child, many at once, nobody at the other end, shutdown.
- * semantics 6, 22, 78, 120, 121, 122, 123, 124, 125 and 126 */
+ * semantics 6, 22, 78, 117, 118, 119, 120, 121, 122 and 123 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <pthread.h>
