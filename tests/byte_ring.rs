@@ -195,7 +195,7 @@ fn writing_beyond_a_reservation_is_a_panic() {
 fn a_stream_has_no_borders() {
     for size in [64, 256, 4096] {
         let (_name, ring, mut producer, mut consumer) = ends("bytes-stream", size);
-        let all: Vec<u8> = (0..40_000_u32).map(|at| (at * at >> 3) as u8).collect();
+        let all: Vec<u8> = (0..40_000_u32).map(|at| ((at * at) >> 3) as u8).collect();
         thread::scope(|scope| {
             let written = &all;
             scope.spawn(move || {

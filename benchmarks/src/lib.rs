@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod barrier;
+pub mod byte_ring;
 pub mod channel;
 pub mod condvar;
 pub mod crew;
@@ -12,6 +13,7 @@ pub mod lock;
 pub mod once;
 pub mod ours;
 pub mod queue;
+pub mod ring;
 pub mod rwlock;
 pub mod semaphore;
 pub mod table;

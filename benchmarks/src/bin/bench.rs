@@ -2,7 +2,7 @@
 
 use ringfence_benchmarks::table::Book;
 use ringfence_benchmarks::{
-    attach, barrier, channel, condvar, event, idle, limits, lock, once, queue, rwlock, semaphore,
+    attach, barrier, byte_ring, channel, condvar, event, idle, limits, lock, once, queue, ring, rwlock, semaphore,
 };
 
 type Section = (&'static str, fn(&mut Book));
@@ -18,6 +18,8 @@ const SECTIONS: &[Section] = &[
     ("once", once::measure),
     ("queue", queue::measure),
     ("channel", channel::measure),
+    ("ring", ring::measure),
+    ("records", byte_ring::measure),
     ("attach", attach::measure),
     ("idle", idle::measure),
 ];
