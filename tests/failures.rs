@@ -203,6 +203,7 @@ fn cases() -> Vec<Case> {
     const SHARED: (u32, u32, u32) = (3, 0xf, libc::MAP_SHARED as u32);
     const NO_ACCESS: (u32, u32, u32) = (2, u32::MAX, libc::PROT_NONE as u32);
     const ACCESS: (u32, u32, u32) = (2, u32::MAX, (libc::PROT_READ | libc::PROT_WRITE) as u32);
+    const POPULATE: (u32, u32, u32) = (2, u32::MAX, libc::MADV_POPULATE_WRITE as u32);
     // How segments are opened: nobody else in this process opens files so.
     const OPENING: u32 = libc::O_NOFOLLOW as u32;
     const MAKING: u32 = libc::O_TMPFILE as u32;
@@ -254,9 +255,14 @@ fn cases() -> Vec<Case> {
             Error::NoDescriptors,
             &["open", "lock", "open or create", "list", "sweep", "unlink"],
         ),
+        ("reading", rule(libc::SYS_pread64, &[], libc::EIO), Error::Os(libc::EIO), &["from_fd", "list", "unlink"]),
+        // As before Linux 5.14.
+        ("pages that are ready", rule(libc::SYS_madvise, &[POPULATE], libc::EINVAL), Error::Busy, &[]),
         (
-            "reading",
-            rule(libc::SYS_pread64, &[], libc::EIO),
+            "reading, or pages that are ready",
+            [(libc::SYS_pread64, &[][..], libc::EIO), (libc::SYS_madvise, &[POPULATE], libc::EINVAL)]
+                .map(|(call, arguments, error)| Rule { call, arguments, answer: errno(error) })
+                .into(),
             Error::Os(libc::EIO),
             &["open", "lock", "open or create", "from_fd", "list", "unlink"],
         ),

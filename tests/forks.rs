@@ -21,6 +21,7 @@ fn role_entry() {
     match role.as_str() {
         "forks-and-clones" => return forks_and_clones(),
         "threads-of-children" => return threads_of_children(),
+        "neighbour" => return neighbour(),
         _ => {}
     }
     // Its children are to be killed when it is gone.
@@ -90,6 +91,52 @@ fn forks_and_clones() {
     assert!(name.path().exists());
     drop((mutex, segment));
     assert!(!name.path().exists());
+}
+
+/// A proof of life lies below the mapping of its segment, and leaving unmaps both at once. Where something else lies there,
+/// that stays.
+#[test]
+fn what_lies_below_a_mapping_stays_when_it_goes() {
+    // Nobody else may map anything there meanwhile.
+    Role::start("neighbour", &[]).finish();
+}
+
+fn neighbour() {
+    let name = Name::new("neighbour");
+    let segment = name.create(&small());
+    let mutex = Mutex::create(&segment, "m", 0_u64).unwrap();
+    let mapped = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().filter(|line| line.contains(" /dev/shm/")).map(String::from).collect::<Vec<_>>()
+    };
+    let with_access = |line: &String| line.contains("rw-s");
+    let segment_line = mapped().into_iter().find(with_access).expect("the segment is mapped");
+    let start = usize::from_str_radix(segment_line.split('-').next().unwrap(), 16).unwrap();
+    for taken in [false, true] {
+        let child = fork(|| {
+            assert_eq!(mapped().len(), 1, "a proof of life was inherited");
+            let below = (start - 4096) as *mut libc::c_void;
+            let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            // SAFETY: replaces nothing; what is mapped is ours, and only used where it was.
+            let neighbour = taken.then(|| unsafe {
+                let page = libc::mmap(below, 4096, access, flags | libc::MAP_FIXED_NOREPLACE, -1, 0);
+                assert_eq!(page, below, "{}", std::io::Error::last_os_error());
+                &*page.cast::<std::sync::atomic::AtomicU64>()
+            });
+            if let Some(word) = neighbour {
+                word.store(7, std::sync::atomic::Ordering::Relaxed);
+            }
+            *mutex.lock().unwrap() += 1;
+            assert_eq!(mapped().len(), 2, "the segment, and a proof of life");
+            drop(unsafe_copy(&mutex));
+            drop(unsafe_copy(&segment));
+            assert_eq!(mapped(), Vec::<String>::new());
+            assert!(neighbour.is_none_or(|word| word.load(std::sync::atomic::Ordering::Relaxed) == 7));
+        });
+        assert_eq!(reap(child), 0);
+    }
+    assert_eq!(*mutex.lock().unwrap(), 2);
+    assert_eq!(segment.participants().len(), 1);
 }
 
 /// All threads of a forked child come to the segment at the same moment: it is one participant all the same.

@@ -48,17 +48,18 @@ impl Attachment {
     /// Joins the segment that `view` shows. `query` is a descriptor of its file that holds no lock on a live byte. With
     /// `named`, the file must have its name still: [`Error::Missing`] if not.
     pub fn join(view: View, backing: Backing, query: Option<Arc<OwnedFd>>, named: bool) -> Result<Arc<Self>, Error> {
-        let serial = registry::lock()?.serial();
         let taken = place::take(view, query.as_deref().map(AsFd::as_fd), &backing, named);
-        let (place, _motion) = match (taken, &backing) {
+        let (place, motion) = match (taken, &backing) {
             (Err(Error::TooManyParticipants), Backing::File { inode, .. }) => {
                 // Unless another thread is in by now.
                 return Self::existing(*inode)?.ok_or(Error::TooManyParticipants);
             }
             (taken, _) => taken?,
         };
-        let attachment = Arc::new(Self { serial, view, backing, deaths: AtomicU32::new(0) });
         let mut registry = registry::lock()?;
+        let serial = registry.serial();
+        // Not to be dropped with the registry locked.
+        let attachment = Arc::new(Self { serial, view, backing, deaths: AtomicU32::new(0) });
         let member = Member {
             generation: registry.generation(),
             participant: place.participant,
@@ -76,11 +77,13 @@ impl Attachment {
                     attachment.free_slot(member.participant, member.slot_state);
                     member.live = None;
                 }
+                motion.end(&mut registry);
                 drop(registry);
                 return Ok(earlier);
             }
             registry.by_inode.insert(inode, Arc::downgrade(&attachment));
         }
+        motion.end(&mut registry);
         drop(registry);
         Ok(attachment)
     }
@@ -157,7 +160,9 @@ impl Attachment {
         let tag = registry::draw_tag(&mut member.tags, || counter.fetch_add(1, Ordering::Relaxed))?;
         let owner = Owner::new(member.participant, tag).ok_or(Error::Corrupted("participant out of range"))?;
         let life = member.slot_state >> 1;
-        let added = thread::add(arena, generation, self.serial, owner, life, |serial| members.contains_key(&serial));
+        let near = self.view.base();
+        let open = |serial| members.contains_key(&serial);
+        let added = thread::add(arena, near, generation, self.serial, owner, life, open);
         let member = members.get_mut(&self.serial).ok_or(Error::Stale)?;
         match added {
             Ok(record) => {
@@ -402,6 +407,13 @@ impl Backing {
             Self::Adopted => None,
         }
     }
+
+    fn take_mapping(&mut self) -> Option<Mapping> {
+        match self {
+            Self::File { mapping, .. } => mapping.take(),
+            Self::Adopted => None,
+        }
+    }
 }
 
 impl Peers for Attachment {
@@ -455,8 +467,8 @@ impl Drop for Attachment {
         }
         if member.holds_any() {
             // Somebody leaked a guard. The locks stay held, as they would be if the handle lived.
-            if let Backing::File { mapping, inode, .. } = &mut self.backing {
-                member.pinned = Some(Pinned { _mapping: mapping.take(), inode: *inode });
+            if let Backing::File { inode, .. } = self.backing {
+                member.pinned = Some(Pinned { _mapping: self.backing.take_mapping(), inode });
                 registry.members.insert(self.serial, member);
             }
             // Adopted memory is not ours to touch from here on: our slot, and with it the locks, is ours until this
@@ -466,7 +478,11 @@ impl Drop for Attachment {
         let motion = InMotion::begin(&mut registry);
         drop(registry);
         self.free_slot(member.participant, member.slot_state);
-        member.live = None;
+        // From here on nothing of the segment is looked at but copies of what never changes.
+        match (member.live.take(), self.backing.take_mapping()) {
+            (Some(live), Some(mapping)) => live.end_with(mapping),
+            one => drop(one),
+        }
         drop(motion);
         // An error leaves the name to the next opener or sweep.
         let _ = self.unlink_with_last(member.query.as_deref());

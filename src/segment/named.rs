@@ -118,7 +118,9 @@ pub fn from_descriptor(fd: OwnedFd) -> Result<Arc<Attachment>, Error> {
     if let Some(attachment) = Attachment::existing(stat.inode)? {
         return Ok(attachment);
     }
-    let (view, mapping) = Peek::new(fd.as_fd(), stat.size)?.map()?;
+    // It may be any file: a mapping is written to, if only with what is there.
+    Peek::new(fd.as_fd(), stat.size)?;
+    let (_, view, mapping) = Peek::map(fd.as_fd(), stat.size)?;
     join_file(Arc::new(fd), stat.inode, None, view, mapping, false)
 }
 
@@ -185,13 +187,12 @@ fn try_open(path: &Path, options: &SegmentOptions) -> Result<Option<Arc<Attachme
     }
     let fd = Arc::new(fd);
     let door = Door::take(fd.clone(), Mode::Shared)?;
-    let peek = Peek::new(fd.as_fd(), stat.size)?;
+    let (peek, view, mapping) = Peek::map(fd.as_fd(), stat.size)?;
     if peek.is_retired() || (peek.goes_with_last() && peek.is_dead()?) {
         drop(door);
         retire_if_dead(fd.as_fd(), stat.size, path)?;
         return Ok(None);
     }
-    let (view, mapping) = peek.map()?;
     // While we hold the door nobody unlinks; but somebody may have before we took it.
     let joined = join_file(fd, stat.inode, Some(path.to_path_buf()), view, mapping, true);
     drop(door);

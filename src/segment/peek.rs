@@ -1,11 +1,13 @@
-//! A segment file looked at before mapping it: whoever may put a file into the directory of named segments may also cut
-//! it short, and a mapping would turn that into a SIGBUS.
+//! A segment file looked at before it is joined: whoever may put a file into the directory of named segments may also
+//! cut it short, and a mapping would turn that into a SIGBUS.
 
 use std::os::fd::BorrowedFd;
 
+use super::attachment::view_of;
 use super::view::View;
 use crate::error::Error;
 use crate::layout::segment::{Birth, Geometry, Header};
+use crate::primitive::Ordering;
 use crate::sys::ofd;
 use crate::sys::shm::{self, Mapping};
 
@@ -31,19 +33,24 @@ impl<'a> Peek<'a> {
         Ok(Self { fd, birth, geometry, retired: bytes[RETIRED..RETIRED + 4] != [0; 4] })
     }
 
-    /// Maps the file.
-    pub fn map(&self) -> Result<(View, Mapping), Error> {
+    /// The same, and maps the file: by way of the mapping where the kernel says that the header is there.
+    pub fn map(fd: BorrowedFd<'a>, size: u64) -> Result<(Self, View, Mapping), Error> {
+        let mapping = usize::try_from(size).map_err(|_| Error::NoMemory).and_then(|len| Mapping::new(fd, len));
+        // The header, and the first slots and entries.
+        if !mapping.as_ref().is_ok_and(|mapping| mapping.populate(size_of::<Header>())) {
+            // Before anything is touched; and why it is no segment is a better answer than why it cannot be mapped.
+            Self::new(fd, size)?;
+        }
+        let mapping = mapping?;
+        let view = view_of(&mapping)?;
+        let (birth, geometry) = (*view.birth(), *view.geometry());
         // Its participants hold no locks of the file: they would all be taken for dead.
-        if self.birth.liveness != 0 {
+        if birth.liveness != 0 {
             return Err(Error::NotSupported("a segment in memory without a file: attach it by its address"));
         }
-        let mapping = Mapping::new(self.fd, usize::try_from(self.geometry.size).map_err(|_| Error::NoMemory)?)?;
-        // The header, and the first slots and entries.
-        mapping.populate(0, size_of::<Header>());
-        // SAFETY: mapped for `size` bytes, page-aligned; the mapping lives as long as the attachment that keeps both. It
-        // is accessed through atomics.
-        let view = unsafe { View::of(mapping.base(), self.birth, self.geometry) };
-        Ok((view, mapping))
+        // Relaxed: whoever set it had the door alone, whoever is about to set it waits for it.
+        let retired = view.header().retired.load(Ordering::Relaxed) != 0;
+        Ok((Self { fd, birth, geometry, retired }, view, mapping))
     }
 
     /// Whether the name is to go with the last participant.

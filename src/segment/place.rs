@@ -91,7 +91,7 @@ fn take_in_file(view: &View, own: OwnedFd, me: &Me) -> Result<Place, Error> {
             ofd::unlock(own.as_fd(), Byte::Live(participant))?;
             continue;
         }
-        let live = match LivePage::pin(own) {
+        let live = match LivePage::pin(own, Some(view.base())) {
             Ok(live) => live,
             Err(error) => {
                 // The descriptor is closed, and with it the lock is gone.

@@ -35,12 +35,13 @@ pub fn patiently<R>(attempt: impl FnMut() -> Result<Option<R>, Error>) -> Result
 }
 
 fn within<R>(patience: Duration, mut attempt: impl FnMut() -> Result<Option<R>, Error>) -> Result<R, Error> {
-    let start = Instant::now();
+    // The first attempt comes before the clock: nearly always it is the only one.
+    let mut start = None;
     loop {
         if let Some(result) = attempt()? {
             return Ok(result);
         }
-        if start.elapsed() >= patience {
+        if start.get_or_insert_with(Instant::now).elapsed() >= patience {
             return Err(Error::Busy);
         }
         std::thread::sleep(Duration::from_millis(1));

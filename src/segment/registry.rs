@@ -180,6 +180,12 @@ impl InMotion {
         Self(())
     }
 
+    /// Until now, where the registry is locked.
+    pub fn end(self, registry: &mut Registry) {
+        registry.in_motion = registry.in_motion.saturating_sub(1);
+        core::mem::forget(self);
+    }
+
     /// Whether there is one.
     pub fn is_any(registry: &Registry) -> bool {
         registry.in_motion > 0

@@ -44,14 +44,6 @@ impl View {
         Ok(Self { base, birth, geometry })
     }
 
-    /// The view of a file whose header has been checked before.
-    ///
-    /// # Safety
-    /// As [`new`](Self::new), for the `geometry.size` bytes of the header that `birth` and `geometry` are of.
-    pub unsafe fn of(base: NonNull<u8>, birth: Birth, geometry: Geometry) -> Self {
-        Self { base, birth, geometry }
-    }
-
     /// What the header says that never changes.
     pub fn birth(&self) -> &Birth {
         &self.birth

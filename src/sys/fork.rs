@@ -10,16 +10,11 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 use crate::error::Error;
 use crate::primitive::{AtomicPtr, AtomicU64, Ordering};
 
-/// Zeroed private memory that is zero again in a child. Never freed.
-pub fn wiped_pages(len: usize) -> Result<NonNull<u8>, Error> {
-    // SAFETY: a fresh private mapping at an address of the kernel's choice aliases nothing.
+/// Zeroed private memory that is zero again in a child. Never freed. It lies at `wish`, if that is free.
+pub fn wiped_pages(len: usize, wish: *mut u8) -> Result<NonNull<u8>, Error> {
+    // SAFETY: a fresh private mapping at an address that the kernel knows to be free aliases nothing.
     unsafe {
-        let page = rustix::mm::mmap_anonymous(
-            core::ptr::null_mut(),
-            len,
-            ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::PRIVATE,
-        )?;
+        let page = rustix::mm::mmap_anonymous(wish.cast(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?;
         if let Err(errno) = rustix::mm::madvise(page, len, Advice::LinuxWipeOnFork) {
             let _ = rustix::mm::munmap(page, len);
             return Err(errno.into());
@@ -59,7 +54,7 @@ impl ForkWatch {
         // Relaxed: the watch is used under a lock; only a fork changes the page behind our back.
         let mut mark = MARK.load(Ordering::Relaxed);
         if mark.is_null() {
-            mark = wiped_pages(4096)?.cast().as_ptr();
+            mark = wiped_pages(4096, core::ptr::null_mut())?.cast().as_ptr();
             MARK.store(mark, Ordering::Release);
         }
         // SAFETY: `wiped_pages` memory is never freed, aligned to a page, and zero is a valid AtomicU64.

@@ -53,7 +53,7 @@ impl From<fs::Stat> for Stat {
 
 /// The path of the segment called `name`.
 pub fn path_of(name: &str) -> PathBuf {
-    Path::new(DIRECTORY).join(format!("{PREFIX}{name}"))
+    [DIRECTORY, "/", PREFIX, name].concat().into()
 }
 
 /// What an open descriptor refers to.
@@ -281,16 +281,12 @@ impl Mapping {
         Ok(Self { base: NonNull::new(base.cast()).ok_or(Error::NoMemory)?, len })
     }
 
-    /// Has the pages of a range ready, where the kernel can do it (5.14): a fault for each, or one that brings fifteen
-    /// others along, takes longer.
-    pub fn populate(&self, from: usize, len: usize) {
-        let first = from / PAGE * PAGE;
-        let len = (from - first).saturating_add(len);
-        if first.checked_add(len).is_some_and(|end| end <= self.len) {
-            // SAFETY: inside our own mapping, and nothing changes but the page table.
-            let _ =
-                unsafe { rustix::mm::madvise(self.base.as_ptr().add(first).cast(), len, Advice::LinuxPopulateWrite) };
-        }
+    /// Has the pages of the first `len` bytes ready: a fault for each, or one that brings fifteen others along, takes
+    /// longer. Says whether it did: the kernel may be too old (5.14), or the file shorter by now.
+    pub fn populate(&self, len: usize) -> bool {
+        // SAFETY: inside our own mapping, and nothing changes but the page table.
+        let ready = || unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), len, Advice::LinuxPopulateWrite) };
+        len <= self.len && ready().is_ok()
     }
 
     /// Its length in bytes.
@@ -302,6 +298,14 @@ impl Mapping {
     pub fn base(&self) -> NonNull<u8> {
         self.base
     }
+}
+
+/// The smallest page. Where pages are larger, lengths are rounded up by the kernel.
+pub const PAGE: usize = 4096;
+
+/// The address of `len` bytes right below `mapped`, as a wish to the kernel, which takes another where it is not free.
+pub fn wish(mapped: NonNull<u8>, len: usize) -> *mut u8 {
+    mapped.as_ptr().wrapping_sub(len)
 }
 
 impl Drop for Mapping {
@@ -323,15 +327,14 @@ pub struct LivePage {
 // SAFETY: the page is never accessed (it has no permissions); it only pins a file description.
 unsafe impl Send for LivePage {}
 
-const PAGE: usize = 4096;
-
 impl LivePage {
     /// Pins the locks of `own`, a description that nothing else refers to, until the page is dropped or this address
-    /// space ends; then closes the descriptor.
-    pub fn pin(own: OwnedFd) -> Result<Self, Error> {
-        // SAFETY: a fresh shared mapping without permissions at an address of the kernel's choice.
-        let page =
-            unsafe { rustix::mm::mmap(core::ptr::null_mut(), PAGE, ProtFlags::empty(), MapFlags::SHARED, &own, 0)? };
+    /// space ends; then closes the descriptor. The page is the one [below](wish) `mapped`, if that is free: see
+    /// [`end_with`](Self::end_with).
+    pub fn pin(own: OwnedFd, mapped: Option<NonNull<u8>>) -> Result<Self, Error> {
+        let wish = mapped.map_or(core::ptr::null_mut(), |mapped| wish(mapped, PAGE));
+        // SAFETY: a fresh shared mapping without permissions, at an address that the kernel knows to be free.
+        let page = unsafe { rustix::mm::mmap(wish.cast(), PAGE, ProtFlags::empty(), MapFlags::SHARED, &own, 0)? };
         let live = Self { page: NonNull::new(page.cast()).ok_or(Error::NoMemory)? };
         // SAFETY: the page is ours and nobody accesses it.
         unsafe { rustix::mm::madvise(page, PAGE, Advice::LinuxDontFork)? };
@@ -342,11 +345,21 @@ impl LivePage {
     pub fn forget(self) {
         core::mem::forget(self);
     }
+
+    /// Ends the proof of life and unmaps the segment, by one call where they lie side by side: each costs 1 us.
+    pub fn end_with(self, mapping: Mapping) {
+        // SAFETY: both ranges are ours, whole mappings, and their last user is gone.
+        let both = |len| unsafe { rustix::mm::munmap(self.page.as_ptr().cast(), len) };
+        if self.page.addr().get() + PAGE == mapping.base.addr().get() && both(PAGE + mapping.len).is_ok() {
+            self.forget();
+            core::mem::forget(mapping);
+        }
+    }
 }
 
 impl Drop for LivePage {
     fn drop(&mut self) {
-        // SAFETY: the page is ours since `claim`.
+        // SAFETY: the page is ours since `pin`.
         let _ = unsafe { rustix::mm::munmap(self.page.as_ptr().cast(), PAGE) };
     }
 }

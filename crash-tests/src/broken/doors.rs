@@ -36,7 +36,7 @@ fn take_place(bare: &Bare, claims_first: bool) -> Result<LivePage, Error> {
         if taken {
             bare.header().participants_used.fetch_max(participant.into(), Relaxed);
             slot.pid.store(process::pid().into(), Relaxed);
-            return LivePage::pin(own);
+            return LivePage::pin(own, None);
         }
     }
     Err(Error::TooManyParticipants)
