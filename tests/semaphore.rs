@@ -236,6 +236,24 @@ fn a_forked_child_has_no_permits() {
     }
 }
 
+// semantics 81
+#[test]
+fn what_a_forked_child_takes_is_its_own_from_its_first_call_on() {
+    for mode in [options(2).maximum(2), options(2).signalling()] {
+        let (_name, segment, semaphore) = setup("s-fork-first", &mode);
+        let mutex = ringfence::Mutex::create(&segment, "m", 0_u64).unwrap();
+        let child = fork(|| {
+            // In signalling mode this needs no place in the segment; what follows does.
+            let permits = semaphore.acquire(2).unwrap();
+            *mutex.lock().unwrap() += 1;
+            drop(permits);
+            assert_eq!(semaphore.value(), Ok(2));
+        });
+        assert_eq!(reap(child), 0);
+        assert_eq!(semaphore.value(), Ok(2));
+    }
+}
+
 #[test]
 fn permits_may_move_to_another_thread() {
     let (_name, _segment, semaphore) = setup("s-thread", &options(1));

@@ -214,15 +214,18 @@ fn the_permits_of_the_dead_come_back() {
 
 #[test]
 fn a_signal_arrives() {
-    explore(3, || {
-        let segment = segment();
-        let signal = Semaphore::create(&segment, "s", &SemaphoreOptions::new(0).signalling()).unwrap();
-        let other = thread::spawn(move || {
-            Semaphore::open(&segment, "s").unwrap().release(1).unwrap();
+    // Where one is all there may be, giving it back loads nothing.
+    for options in [SemaphoreOptions::new(0), SemaphoreOptions::new(0).maximum(1)] {
+        explore(3, move || {
+            let segment = segment();
+            let signal = Semaphore::create(&segment, "s", &options.signalling()).unwrap();
+            let other = thread::spawn(move || {
+                Semaphore::open(&segment, "s").unwrap().release(1).unwrap();
+            });
+            signal.acquire(1).unwrap().forget();
+            other.join().unwrap();
         });
-        signal.acquire(1).unwrap().forget();
-        other.join().unwrap();
-    });
+    }
 }
 
 #[test]

@@ -225,15 +225,16 @@ impl<'a> Semaphore<'a> {
         }
     }
 
-    /// Gives permits that nobody waits for, in signalling mode; `false` if it takes more than that.
+    /// Gives permits that nobody waits for, in signalling mode, up to a [maximum](Self::maximum) that the caller knows;
+    /// `false` if it takes more than that.
     #[inline(always)]
-    pub fn release_fast(&self, permits: u32) -> bool {
+    pub fn release_fast(&self, permits: u32, maximum: u32) -> bool {
         let word = &self.header.word;
-        // Relaxed: an operand of the compare-and-swap.
-        let seen = word.load(Ordering::Relaxed);
+        // Relaxed: an operand of the compare-and-swap. Where all there may be come back none is free, and nothing is loaded.
+        let seen = if permits == maximum { 0 } else { word.load(Ordering::Relaxed) };
         let left = u64::from(seen) + u64::from(permits);
         // A word with WAITERS or MANY is above every maximum.
-        left <= self.maximum().into() && exchange(word, seen, left as u32, Ordering::Release)
+        left <= maximum.into() && exchange(word, seen, left as u32, Ordering::Release)
     }
 
     /// Gives `permits` to whoever wants them, in signalling mode. Nothing is changed if there would be too many.

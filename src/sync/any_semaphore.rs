@@ -40,6 +40,7 @@ pub struct AnySemaphore {
     object: Object,
     participants: u16,
     owned: bool,
+    maximum: u32,
     interruptible: Interruptible,
 }
 
@@ -72,11 +73,12 @@ impl AnySemaphore {
         })?;
         // SAFETY: the object is mapped as long as it lives, aligned to 128, and accessed atomically only.
         let raw = unsafe { semaphore::Semaphore::at(object.base(), object.len(), participants) };
-        let found = raw.ok_or(Error::Corrupted("a semaphore is shorter than its records"))?.is_owned();
+        let raw = raw.ok_or(Error::Corrupted("a semaphore is shorter than its records"))?;
+        let (found, maximum) = (raw.is_owned(), raw.maximum());
         if plan.is_some_and(|plan| plan.owned != found) {
             return Err(Error::WrongShape { expected: described(owned), found: described(found) });
         }
-        Ok(Self { object, participants, owned: found, interruptible: Interruptible::new() })
+        Ok(Self { object, participants, owned: found, maximum, interruptible: Interruptible::new() })
     }
 
     /// As it was when it was opened, whatever its header says by now.
@@ -84,6 +86,12 @@ impl AnySemaphore {
     fn raw(&self) -> semaphore::Semaphore<'_> {
         // SAFETY: as in `open`, which has seen that the object is long enough.
         unsafe { semaphore::Semaphore::of(self.object.base(), self.owned, self.participants) }
+    }
+
+    /// Makes a forked child a participant.
+    #[cold]
+    pub fn enter(&self) -> Result<(), LockFailure> {
+        self.me().map(drop)
     }
 
     fn me(&self) -> Result<Owner, LockFailure> {
@@ -122,7 +130,7 @@ impl AnySemaphore {
     /// Gives `permits` back, or new ones. Nothing is changed if there would be too many.
     #[inline(always)]
     pub fn release(&self, permits: u32) -> Result<(), LockFailure> {
-        if !self.owned && self.raw().release_fast(permits) { Ok(()) } else { self.release_slow(permits) }
+        if !self.owned && self.raw().release_fast(permits, self.maximum) { Ok(()) } else { self.release_slow(permits) }
     }
 
     #[inline(never)]
@@ -151,7 +159,7 @@ impl AnySemaphore {
 
     /// The most permits there may be.
     pub fn maximum(&self) -> u32 {
-        self.raw().maximum()
+        self.maximum
     }
 
     /// Whether permits belong to participants.

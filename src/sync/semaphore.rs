@@ -12,7 +12,7 @@ use crate::layout::semaphore::MAX_PERMITS;
 use crate::raw::semaphore::Taken;
 use crate::segment::Segment;
 use crate::segment::directory::Mode;
-use crate::sys::fork;
+use crate::sys::fork::Mark;
 use crate::sys::nap::Deadline;
 
 /// What a new [`Semaphore`] is like: how many permits there are at first, how many there may ever be (2^30 - 1 if nothing
@@ -73,16 +73,21 @@ impl SemaphoreOptions {
 #[must_use]
 pub struct Semaphore {
     core: AnySemaphore,
+    mark: Mark,
 }
 
 impl Semaphore {
+    fn from(core: Result<AnySemaphore, Error>) -> Result<Self, Error> {
+        Ok(Self { core: core?, mark: Mark::get() })
+    }
+
     /// Creates a semaphore of a name that must be free in the segment.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for a maximum of 0 or above 2^30 - 1 or below the first value; [`Error::Name`],
     /// [`Error::Exists`], [`Error::NoSpace`], [`Error::DirectoryFull`], [`Error::Busy`], [`Error::Corrupted`].
     pub fn create(segment: &Segment, name: &str, options: &SemaphoreOptions) -> Result<Self, Error> {
-        Ok(Self { core: AnySemaphore::open(segment, name, Mode::Create, Some(options.plan))? })
+        Self::from(AnySemaphore::open(segment, name, Mode::Create, Some(options.plan)))
     }
 
     /// Opens a semaphore, whatever its maximum and mode.
@@ -90,7 +95,7 @@ impl Semaphore {
     /// # Errors
     /// [`Error::Name`], [`Error::Missing`], [`Error::WrongKind`], [`Error::Busy`], [`Error::Corrupted`].
     pub fn open(segment: &Segment, name: &str) -> Result<Self, Error> {
-        Ok(Self { core: AnySemaphore::open(segment, name, Mode::Open, None)? })
+        Self::from(AnySemaphore::open(segment, name, Mode::Open, None))
     }
 
     /// Opens a semaphore, or creates it; exactly one of many who do so at once creates it. One that is there keeps its
@@ -99,13 +104,20 @@ impl Semaphore {
     /// # Errors
     /// [`Error::WrongShape`], and as [`open`](Self::open) and [`create`](Self::create).
     pub fn open_or_create(segment: &Segment, name: &str, options: &SemaphoreOptions) -> Result<Self, Error> {
-        Ok(Self { core: AnySemaphore::open(segment, name, Mode::OpenOrCreate, Some(options.plan))? })
+        Self::from(AnySemaphore::open(segment, name, Mode::OpenOrCreate, Some(options.plan)))
     }
 
     #[inline(always)]
     fn take(&self, permits: u32, deadline: Deadline) -> Result<Permits<'_>, LockError<Permits<'_>>> {
+        // Before the compare-and-swap, which waits for it no longer than for the word; behind it the load would wait.
+        let mut of = self.mark.generation();
+        if of == 0 {
+            // A child's first call: what it takes before it has a number would not be its own after.
+            self.core.enter()?;
+            of = self.mark.generation();
+        }
         let taken = self.core.acquire(permits, deadline)?;
-        let permits = Permits { semaphore: self, count: permits, of: fork::generation() };
+        let permits = Permits { semaphore: self, count: permits, of };
         if taken == Taken::Returned { Err(LockError::OwnerDied(permits)) } else { Ok(permits) }
     }
 
@@ -231,7 +243,7 @@ impl Permits<'_> {
 impl Drop for Permits<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.of == fork::generation() {
+        if self.of == self.semaphore.mark.generation() {
             // Too many: somebody else has released them meanwhile, as anybody may.
             let _ = self.semaphore.core.release(self.count);
         }

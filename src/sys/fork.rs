@@ -23,18 +23,31 @@ pub fn wiped_pages(len: usize, wish: *mut u8) -> Result<NonNull<u8>, Error> {
     }
 }
 
-/// The generation of this process, in a wiped page; null before the first user of the library.
-static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
+/// Stands in for the mark before the first user of the library. Never written to.
+static NO_MARK: AtomicU64 = AtomicU64::new(0);
 
-/// A number that a process does not share with its parent or children: what was noted under another one was inherited. 0
-/// in a child that has not used the library yet.
-#[inline]
-pub fn generation() -> u64 {
-    // Acquire: pairs with the Release in `ForkWatch::generation`.
-    // SAFETY: null or a mark, which is never freed and only accessed atomically.
-    let mark = unsafe { MARK.load(Ordering::Acquire).as_ref() };
-    // Relaxed: what it is compared with was read in the same process, or is what a child has copied.
-    mark.map_or(0, |mark| mark.load(Ordering::Relaxed))
+/// The generation of this process, in a wiped page.
+static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new((&raw const NO_MARK).cast_mut());
+
+/// Where a process's generation stands: at one place in all forks, so a handle keeps it.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark(&'static AtomicU64);
+
+impl Mark {
+    /// That of this process, if the library is in use.
+    pub fn get() -> Self {
+        // Acquire: pairs with the Release in `ForkWatch::generation`.
+        // SAFETY: a mark, which is never freed and only accessed atomically.
+        Self(unsafe { &*MARK.load(Ordering::Acquire) })
+    }
+
+    /// A number that a process does not share with its parent or children: what was noted under another one was
+    /// inherited. 0 in a child that has not used the library yet.
+    #[inline(always)]
+    pub fn generation(self) -> u64 {
+        // Relaxed: what it is compared with was read in the same process, or is what a child has copied.
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Counts the forks between this process and the first user of the library.
@@ -53,7 +66,7 @@ impl ForkWatch {
     pub fn generation(&mut self) -> Result<u64, Error> {
         // Relaxed: the watch is used under a lock; only a fork changes the page behind our back.
         let mut mark = MARK.load(Ordering::Relaxed);
-        if mark.is_null() {
+        if core::ptr::eq(mark, &raw const NO_MARK) {
             mark = wiped_pages(4096, core::ptr::null_mut())?.cast().as_ptr();
             MARK.store(mark, Ordering::Release);
         }

@@ -12,7 +12,21 @@ pub mod fork;
 /// In a model each process is what a fork would have made.
 #[cfg(ringfence_loom)]
 pub mod fork {
-    pub use crate::primitive::death::process as generation;
+    /// Which process it is.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Mark;
+
+    impl Mark {
+        /// That of this process.
+        pub fn get() -> Self {
+            Self
+        }
+
+        /// Its number; 0 for a dead one.
+        pub fn generation(self) -> u64 {
+            crate::primitive::death::process()
+        }
+    }
 }
 #[cfg(not(ringfence_loom))]
 pub mod ofd;
