@@ -12,7 +12,6 @@
 use std::mem::size_of;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::time::Duration;
 
 use ringfence::layout::ring::{Geometry, RingHeader};
 use ringfence::raw::backoff::Backoff;
@@ -194,7 +193,7 @@ fn staged(point: &mut Point<'_>, consumer: bool) -> Option<()> {
         true => assert_eq!(Shipped::push(joined, 40, NOW), Ok(())),
         false => assert_eq!(Shipped::pop(joined, NOW), Ok(0)),
     })?;
-    if victim.awaken(Duration::from_millis(100)) != Stop::Trapped {
+    if victim.awaken() != Stop::Trapped {
         return None;
     }
     point.walk(0, &mut victim, done);

@@ -126,12 +126,12 @@ const LINES: [(u32, &[&str]); 60] = [
     (111, &["RF_E_PARTY_DIED", "RF_E_BROKEN"]),
     (112, &["RF_E_PARTY_DIED", "RF_E_NOT_OWNER"]),
     (113, &["RF_E_INTERRUPTED"]),
-    (120, &["RF_E_ROLE_TAKEN"]),
-    (123, &["RF_E_FULL", "RF_E_EMPTY"]),
-    (124, &["RF_E_CLOSED"]),
-    (125, &["RF_E_ALONE", "RF_E_TIMED_OUT"]),
-    (126, &["RF_E_NOT_OWNER"]),
-    (127, &["RF_E_MESSAGE_TOO_LONG", "RF_E_BUFFER_TOO_SHORT"]),
+    (117, &["RF_E_ROLE_TAKEN"]),
+    (120, &["RF_E_FULL", "RF_E_EMPTY"]),
+    (121, &["RF_E_CLOSED"]),
+    (122, &["RF_E_ALONE", "RF_E_TIMED_OUT"]),
+    (123, &["RF_E_NOT_OWNER"]),
+    (124, &["RF_E_MESSAGE_TOO_LONG", "RF_E_BUFFER_TOO_SHORT"]),
 ];
 
 fn in_header() -> BTreeMap<String, c_int> {

@@ -381,7 +381,7 @@ mod negative {
         let at = tail.position();
         if at % 8 + 3 > 8 {
             let rest = u64::from(8 - at % 8);
-            world.words[at as usize % 8].store(2 << 32 | (rest - 1) * 8, Ordering::Release);
+            world.words[at as usize % 8].store((2 << 32) | ((rest - 1) * 8), Ordering::Release);
         }
         world.push(tail, value, NOW)
     }
