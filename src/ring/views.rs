@@ -63,10 +63,12 @@ impl<'a> Reservation<'a> {
     /// # let (mut producer, mut consumer) = (ring.producer()?, ring.consumer()?);
     /// let mut room = producer.reserve(1000)?;
     /// // SAFETY: every process that has this segment is this very program.
-    /// unsafe { room.as_mut_slice() }[..3].copy_from_slice(b"abc");
+    /// let bytes = unsafe { room.as_mut_slice() };
+    /// bytes[..3].copy_from_slice(b"abc");
     /// room.commit(3)?;
+    /// let record = consumer.peek()?;
     /// // SAFETY: as above.
-    /// assert_eq!(unsafe { consumer.peek()?.as_slice() }, b"abc");
+    /// assert_eq!(unsafe { record.as_slice() }, b"abc");
     /// # Ok(())
     /// # }
     /// ```
