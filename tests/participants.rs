@@ -255,7 +255,9 @@ fn a_child_that_opens_is_a_participant() {
         assert!(name.path().exists());
         drop(unsafe_copy(&segment));
         drop(again);
-        assert!(!name.path().exists());
+        // The parent has given its place back, but may be stopped before it gives its proof of life back: then it is the
+        // last, not we.
+        until("the name has gone with the last", || !name.path().exists());
     });
     until("the child has joined", || segment.participants().len() == 2);
     drop(segment);
