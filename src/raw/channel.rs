@@ -194,14 +194,8 @@ impl<'a> Channel<'a> {
         let before = self.header.head.0.load(Ordering::Relaxed);
         spin_while(|| self.header.head.0.load(Ordering::Relaxed) == before);
         let shared = self.shared();
-        eventcount::wait_until(&shared.not_full, wait, || self.send_once(me, message, peers, wait)).unwrap_or_else(
-            |expired| {
-                Err(match expired {
-                    eventcount::Expired::TimedOut => SendFailure::TimedOut,
-                    eventcount::Expired::Interrupted => SendFailure::Interrupted,
-                })
-            },
-        )
+        eventcount::wait_until(&shared.not_full, wait, || self.send_once(me, message, peers, wait))
+            .unwrap_or_else(|expired| Err(Refusal::from(expired).of_send(wait)))
     }
 
     /// One attempt; `None` if there is no room.
@@ -279,10 +273,7 @@ impl<'a> Channel<'a> {
         };
         let at = tail.index as usize;
         self.ring[at].store(MESSAGE | message.len() as u64, Ordering::Relaxed);
-        let (to_end, from_start) = self.words_after(at);
-        let (first, rest) = message.split_at(message.len().min(to_end.len() * 8));
-        words::store(to_end, first);
-        words::store(from_start, rest);
+        self.copy_in(at + 1, message);
         // Release: pairs with the Acquire in `take`. Invariant 2.
         self.header.tail.0.store(tail.past_message(needed, self.size).pack(), Ordering::Release);
         Some(Ok(()))
@@ -305,14 +296,8 @@ impl<'a> Channel<'a> {
         let before = self.header.tail.0.load(Ordering::Relaxed);
         spin_while(|| self.header.tail.0.load(Ordering::Relaxed) == before);
         let shared = self.shared();
-        eventcount::wait_until(&shared.not_empty, wait, || self.recv_once(me, buffer, peers, wait)).unwrap_or_else(
-            |expired| {
-                Err(match expired {
-                    eventcount::Expired::TimedOut => RecvFailure::TimedOut,
-                    eventcount::Expired::Interrupted => RecvFailure::Interrupted,
-                })
-            },
-        )
+        eventcount::wait_until(&shared.not_empty, wait, || self.recv_once(me, buffer, peers, wait))
+            .unwrap_or_else(|expired| Err(Refusal::from(expired).of_recv(wait)))
     }
 
     /// One attempt; `None` if there is no message and may be one later.
@@ -327,10 +312,7 @@ impl<'a> Channel<'a> {
         let side = &self.header.receivers.0;
         match lock(side, me, peers, wait) {
             Ok(()) => {}
-            Err(Refusal::Late) if wait.deadline == Deadline::Now => return Some(Err(RecvFailure::Empty)),
-            Err(Refusal::Late) => return Some(Err(RecvFailure::TimedOut)),
-            Err(Refusal::Interrupted) => return Some(Err(RecvFailure::Interrupted)),
-            Err(Refusal::Corrupted) => return Some(Err(RecvFailure::Corrupted)),
+            Err(refusal) => return Some(Err(refusal.of_recv(wait))),
         }
         let result = self.take(buffer, Some(wait));
         unlock(side, me);
@@ -386,10 +368,7 @@ impl<'a> Channel<'a> {
         let Some(buffer) = buffer.get_mut(..length) else {
             return Some(Err(RecvFailure::TooShort { needed: length }));
         };
-        let (to_end, from_start) = self.words_after(at);
-        let (first, rest) = buffer.split_at_mut(length.min(to_end.len() * 8));
-        words::load(first, to_end);
-        words::load(rest, from_start);
+        self.copy_out(at + 1, buffer);
         // Release: pairs with the Acquire in `put`. Invariant 2.
         self.header.head.0.store(head.past_message(taken as u32, self.size).pack(), Ordering::Release);
         Some(Ok(length))
@@ -492,10 +471,22 @@ impl<'a> Channel<'a> {
         Position::unpack(word.load(order), self.size)
     }
 
-    /// The words after the one at `at`, up to the end of the ring, and those from its start.
-    #[inline]
-    fn words_after(&self, at: usize) -> (&'a [AtomicU64], &'a [AtomicU64]) {
-        (&self.ring[at + 1..], self.ring)
+    /// Copies bytes into the words from the one at `at` on, which may be the end of the ring, and on from its start.
+    #[inline(always)]
+    fn copy_in(&self, at: usize, bytes: &[u8]) {
+        let to_end = &self.ring[at..];
+        let (first, rest) = bytes.split_at(bytes.len().min(to_end.len() * 8));
+        words::store(to_end, first);
+        words::store(self.ring, rest);
+    }
+
+    /// The same out of them.
+    #[inline(always)]
+    fn copy_out(&self, at: usize, bytes: &mut [u8]) {
+        let to_end = &self.ring[at..];
+        let (first, rest) = bytes.split_at_mut(bytes.len().min(to_end.len() * 8));
+        words::load(first, to_end);
+        words::load(rest, self.ring);
     }
 
     #[inline]
@@ -504,7 +495,7 @@ impl<'a> Channel<'a> {
     }
 }
 
-/// Why a side's lock was not acquired.
+/// Why a side's lock was not acquired, or what was waited for did not come.
 enum Refusal {
     Late,
     Interrupted,
@@ -519,6 +510,25 @@ impl Refusal {
             Self::Late => SendFailure::TimedOut,
             Self::Interrupted => SendFailure::Interrupted,
             Self::Corrupted => SendFailure::Corrupted,
+        }
+    }
+
+    #[cold]
+    fn of_recv(self, wait: Wait) -> RecvFailure {
+        match self {
+            Self::Late if wait.deadline == Deadline::Now => RecvFailure::Empty,
+            Self::Late => RecvFailure::TimedOut,
+            Self::Interrupted => RecvFailure::Interrupted,
+            Self::Corrupted => RecvFailure::Corrupted,
+        }
+    }
+}
+
+impl From<eventcount::Expired> for Refusal {
+    fn from(expired: eventcount::Expired) -> Self {
+        match expired {
+            eventcount::Expired::TimedOut => Self::Late,
+            eventcount::Expired::Interrupted => Self::Interrupted,
         }
     }
 }

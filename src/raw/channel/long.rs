@@ -34,11 +34,11 @@
 //!
 //! Source: ours.
 
-use super::{CLOSED, Channel, MESSAGE, OPEN, Position, RecvFailure, SendFailure};
+use super::{CLOSED, Channel, MESSAGE, OPEN, Position, RecvFailure, Refusal, SendFailure};
 use super::{eventcount, lock, patient, unlock, words};
 use crate::primitive::{AtomicU64, Ordering};
 use crate::raw::{Owner, Peers};
-use crate::sys::nap::{Deadline, Wait};
+use crate::sys::nap::Wait;
 
 /// In the header word of a piece, beside [`MESSAGE`].
 pub(super) const PIECE: u64 = 1 << 62;
@@ -205,13 +205,7 @@ impl Channel<'_> {
     /// Tries until there is something to say. A try has patience for each step, since a receiver is to do its part.
     fn each(&self, wait: Wait, attempt: impl FnMut() -> Option<Step>) -> Step {
         let waited = eventcount::wait_until(&self.shared().not_full, patient(wait), attempt);
-        waited.unwrap_or_else(|expired| {
-            Step::Failed(match expired {
-                eventcount::Expired::TimedOut if wait.deadline == Deadline::Now => SendFailure::Full,
-                eventcount::Expired::TimedOut => SendFailure::TimedOut,
-                eventcount::Expired::Interrupted => SendFailure::Interrupted,
-            })
-        })
+        waited.unwrap_or_else(|expired| Step::Failed(Refusal::from(expired).of_send(wait)))
     }
 
     /// Bytes of a piece: four of them fit the ring, so that both sides have something to do; where it is small, one.
@@ -233,10 +227,7 @@ impl Channel<'_> {
         for (n, word) in head_words.iter().take(heading as usize).enumerate() {
             self.ring[self.wrapped(tail.index as usize + n)].store(*word, Ordering::Relaxed);
         }
-        let (to_end, from_start) = self.words_from(self.wrapped(tail.index as usize + heading as usize));
-        let (first, rest) = bytes.split_at(bytes.len().min(to_end.len() * 8));
-        words::store(to_end, first);
-        words::store(from_start, rest);
+        self.copy_in(self.wrapped(tail.index as usize + heading as usize), bytes);
         // Release: pairs with the Acquire in `at_head`. Invariant 2 of the channel.
         self.header.tail.0.store(tail.past_message(needed, self.size).pack(), Ordering::Release);
         Some(Step::Done)
@@ -290,10 +281,7 @@ impl Channel<'_> {
                 return Received::Failed(RecvFailure::Corrupted);
             }
             let (to, after) = rest.split_at_mut(piece.len);
-            let (to_end, from_start) = self.words_from(piece.bytes_at);
-            let (before_end, wrapped) = to.split_at_mut(piece.len.min(to_end.len() * 8));
-            words::load(before_end, to_end);
-            words::load(wrapped, from_start);
+            self.copy_out(piece.bytes_at, to);
             rest = after;
             if rest.is_empty() {
                 let taken = piece.transfer.decide(word, State::Taken); // invariant 3
@@ -321,11 +309,7 @@ impl Channel<'_> {
             match next {
                 Ok(Received::All) => {}
                 Ok(ended) => return ended,
-                Err(eventcount::Expired::TimedOut) if wait.deadline == Deadline::Now => {
-                    return Received::Failed(RecvFailure::Empty);
-                }
-                Err(eventcount::Expired::TimedOut) => return Received::Failed(RecvFailure::TimedOut),
-                Err(eventcount::Expired::Interrupted) => return Received::Failed(RecvFailure::Interrupted),
+                Err(expired) => return Received::Failed(Refusal::from(expired).of_recv(wait)),
             }
         }
     }
@@ -379,10 +363,5 @@ impl Channel<'_> {
     fn wrapped(&self, index: usize) -> usize {
         let size = self.size as usize;
         if index >= size { index - size } else { index }
-    }
-
-    /// The words from the one at `at` on to the end of the ring, and those from its start.
-    fn words_from(&self, at: usize) -> (&[AtomicU64], &[AtomicU64]) {
-        (&self.ring[at..], self.ring)
     }
 }
