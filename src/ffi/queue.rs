@@ -18,7 +18,7 @@ use super::boundary::{Failure, boundary};
 use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
-use crate::queue::{AnyQueue, Item};
+use crate::queue::AnyQueue;
 use crate::raw::queue::{PopFailure, PushFailure};
 use crate::segment::directory;
 
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn rf_queue_open(
     boundary(|| {
         // SAFETY: the caller's promise, for every pointer.
         let (open, tag) = unsafe { (opening(segment, name, flags, out)?, argument::tag(tag)?) };
-        let item = Item { size: item_size, align: item_align, tag: directory::tag(tag)? };
+        let item = directory::Item { size: item_size, align: item_align, tag: directory::tag(tag)? };
         let core = AnyQueue::open(open.segment, open.name, open.flags.mode, item, capacity)?;
         core.set_interruptible(open.flags.interruptible);
         open.give(rf_queue { core })

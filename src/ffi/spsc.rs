@@ -28,7 +28,7 @@ use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
 use crate::raw::words;
-use crate::ring::{AnyConsumer, AnyProducer, AnySpsc, Item};
+use crate::ring::{AnyConsumer, AnyProducer, AnySpsc};
 use crate::segment::directory;
 
 /// A handle to a ring for one producer and one consumer.
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn rf_spsc_open(
     boundary(|| {
         // SAFETY: the caller's promise, for every pointer.
         let (open, tag) = unsafe { (opening(segment, name, flags, out)?, argument::tag(tag)?) };
-        let item = Item { size: item_size, align: item_align, tag: directory::tag(tag)? };
+        let item = directory::Item { size: item_size, align: item_align, tag: directory::tag(tag)? };
         let core = AnySpsc::open(open.segment, open.name, open.flags.mode, item, capacity)?;
         let interruptible = open.flags.interruptible;
         open.give(rf_spsc { core, interruptible })

@@ -6,21 +6,10 @@ use crate::primitive::{AtomicU64, Ordering, SPIN};
 use crate::raw::backoff::Backoff;
 use crate::raw::queue::{Missed, PopFailure, PushFailure, Queue};
 use crate::segment::Segment;
-use crate::segment::directory::{Mode, Object, Shape, Tag};
+use crate::segment::directory::{Item, Mode, Object};
 use crate::segment::kinds::Kind;
 use crate::sync::Waitable;
 use crate::sys::nap::{Deadline, Interruptible, Wait};
-
-/// The size, alignment and tag of a queue's items.
-#[derive(Clone, Copy, Debug)]
-pub struct Item {
-    /// Bytes.
-    pub size: usize,
-    /// Alignment in the languages' own memory; items in the queue are copied, not referred to.
-    pub align: usize,
-    /// Type tag.
-    pub tag: Tag,
-}
 
 /// An open queue.
 #[derive(Debug)]
@@ -39,24 +28,14 @@ pub type Failure<F> = Result<F, Error>;
 impl AnyQueue {
     /// Opens or creates the queue called `name`. Opening with capacity 0 takes whatever it has.
     pub fn open(segment: &Segment, name: &str, mode: Mode, item: Item, capacity: usize) -> Result<Self, Error> {
-        let size = u32::try_from(item.size).map_err(|_| Error::InvalidArgument("an item is larger than 4 GiB"))?;
-        let align = u32::try_from(item.align).ok().filter(|align| align.is_power_of_two());
-        let align = align.ok_or(Error::InvalidArgument("an alignment is a power of two"))?;
-        let wanted = Geometry::new(capacity as u64, size.into());
+        let mut shape = item.shape(Kind::Queue, capacity)?;
+        let wanted = Geometry::new(capacity as u64, shape.size.into());
         if wanted.is_none() && (mode != Mode::Open || capacity != 0) {
             return Err(Error::InvalidArgument(
                 "a queue's capacity is at least 1, and its bytes fit the address space",
             ));
         }
-        let shape = Shape {
-            kind: Kind::Queue,
-            element: 0,
-            size,
-            align,
-            tag: item.tag,
-            capacity: capacity as u64,
-            bytes: wanted.map_or(0, |geometry| geometry.bytes() as u64),
-        };
+        shape.bytes = wanted.map_or(0, |geometry| geometry.bytes() as u64);
         let object = Object::open(segment, name, mode, &shape, |base| {
             if let Some(geometry) = wanted {
                 // SAFETY: `bytes` covers the header, the memory is aligned to 128, and nobody else sees it yet.
@@ -185,12 +164,11 @@ impl AnyQueue {
     }
 }
 
-/// How to wait after a miss, given where this handle missed before: after a single message the next may come at once,
-/// and is wanted at once; in a stream more will come together.
+/// How to wait after a miss, given where this handle missed before.
 fn backoff(before: &AtomicU64, missed: Missed) -> Backoff {
     if !SPIN {
         return Backoff::new();
     }
     let here = missed.position();
-    if here.wrapping_sub(before.swap(here, Ordering::Relaxed)) > 1 { Backoff::in_stream() } else { Backoff::new() }
+    Backoff::after(here.wrapping_sub(before.swap(here, Ordering::Relaxed)), 1)
 }

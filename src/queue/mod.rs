@@ -6,7 +6,7 @@ mod errors;
 mod typed;
 
 #[cfg(feature = "capi")]
-pub use any_queue::{AnyQueue, Item};
+pub use any_queue::AnyQueue;
 pub use channel::Channel;
 pub use errors::{PopError, PushError, RecvError, SendError};
 pub use typed::Queue;

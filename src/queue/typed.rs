@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytemuck::Zeroable;
 
-use super::any_queue::{AnyQueue, Item};
+use super::any_queue::AnyQueue;
 use super::errors::{PopError, PushError};
 use crate::error::Error;
 use crate::plain::Plain;
 use crate::segment::Segment;
-use crate::segment::directory::{Mode, tag};
+use crate::segment::directory::{Item, Mode};
 use crate::sync::Waitable;
 use crate::sys::nap::Deadline;
 
@@ -51,8 +51,7 @@ pub struct Queue<T: Plain> {
 
 impl<T: Plain> Queue<T> {
     fn with(segment: &Segment, name: &str, mode: Mode, capacity: usize) -> Result<Self, Error> {
-        let item = Item { size: size_of::<T::Bits>(), align: align_of::<T::Bits>(), tag: tag(T::TAG)? };
-        Ok(Self { queue: AnyQueue::open(segment, name, mode, item, capacity)?, item: PhantomData })
+        Ok(Self { queue: AnyQueue::open(segment, name, mode, Item::of::<T>()?, capacity)?, item: PhantomData })
     }
 
     /// Creates a queue of `capacity` items, of a name that must be free in the segment.

@@ -34,6 +34,12 @@ impl Backoff {
         Self { left: LOOKS, pauses: STREAM_PAUSES }
     }
 
+    /// After a miss, `further` on than the one before: after a single item the next may come at once, and is wanted at once;
+    /// where it is more than `one` further on, it is a stream, and more will come together.
+    pub fn after(further: u64, one: u64) -> Self {
+        if further > one { Self::in_stream() } else { Self::new() }
+    }
+
     /// For one who waits for more than there are processors: to spin would keep them from coming, so it lets others run.
     pub fn in_crowd() -> Self {
         Self { left: CROWDED_LOOKS, pauses: 0 }

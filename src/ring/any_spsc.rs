@@ -9,21 +9,10 @@ use crate::raw::backoff::Backoff;
 use crate::raw::ring::{self, PopFailure, PushFailure, is_taken};
 use crate::raw::spsc::{Head, Spsc, Tail};
 use crate::segment::Segment;
-use crate::segment::directory::{Mode, Object, Shape, Tag};
+use crate::segment::directory::{Item, Mode, Object};
 use crate::segment::kinds::Kind;
 use crate::sync::Waitable;
 use crate::sys::nap::Deadline;
-
-/// The size, alignment and tag of a ring's items.
-#[derive(Clone, Copy, Debug)]
-pub struct Item {
-    /// Bytes.
-    pub size: usize,
-    /// Alignment in the languages' own memory; items in the ring are copied, not referred to.
-    pub align: usize,
-    /// Type tag.
-    pub tag: Tag,
-}
 
 /// An open ring.
 #[derive(Debug)]
@@ -40,25 +29,15 @@ fn raw(object: &Object, geometry: Geometry) -> Spsc<'_> {
 impl AnySpsc {
     /// Opens or creates the ring called `name`. Opening with capacity 0 takes whatever it has.
     pub fn open(segment: &Segment, name: &str, mode: Mode, item: Item, capacity: usize) -> Result<Self, Error> {
-        let size = u32::try_from(item.size).map_err(|_| Error::InvalidArgument("an item is larger than 4 GiB"))?;
-        let align = u32::try_from(item.align).ok().filter(|align| align.is_power_of_two());
-        let align = align.ok_or(Error::InvalidArgument("an alignment is a power of two"))?;
-        let wanted = Geometry::new(capacity as u64, size.into());
+        let mut shape = item.shape(Kind::Spsc, capacity)?;
+        let wanted = Geometry::new(capacity as u64, shape.size.into());
         if wanted.is_none() && (mode != Mode::Open || capacity != 0) {
             return Err(Error::InvalidArgument("a ring's capacity is at least 1, and its bytes fit the address space"));
         }
-        let shape = Shape {
-            kind: Kind::Spsc,
-            element: 0,
-            size,
-            align,
-            tag: item.tag,
-            capacity: capacity as u64,
-            bytes: wanted.map_or(0, |geometry| geometry.bytes() as u64),
-        };
+        shape.bytes = wanted.map_or(0, |geometry| geometry.bytes() as u64);
         let object = Object::open(segment, name, mode, &shape, |base| {
             if let Some(geometry) = wanted {
-                let header = RingHeader::new(geometry.capacity(), size.into());
+                let header = RingHeader::new(geometry.capacity(), shape.size.into());
                 // SAFETY: `bytes` covers the header, the memory is aligned to 128, and nobody else sees it yet.
                 unsafe { base.cast::<RingHeader>().write(header) };
             }
@@ -126,11 +105,9 @@ impl AnySpsc {
     }
 }
 
-/// How to wait after a miss, given where this handle missed before: after a single item the next may come at once, and is
-/// wanted at once; in a stream more will come together.
+/// How to wait after a miss, given where this handle missed before.
 fn backoff(before: &mut u64, here: u64) -> Backoff {
-    let in_stream = here.wrapping_sub(core::mem::replace(before, here)) > 1;
-    if in_stream { Backoff::in_stream() } else { Backoff::new() }
+    Backoff::after(here.wrapping_sub(core::mem::replace(before, here)), 1)
 }
 
 /// The producer's end of a ring.

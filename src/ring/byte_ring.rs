@@ -207,8 +207,7 @@ impl ByteRing {
     }
 }
 
-/// How to wait after a miss: see [`AnySpsc`](super::any_spsc).
+/// How to wait after a miss, given where this handle missed before. A record may be of many words.
 pub(super) fn backoff(before: &mut u32, here: u32) -> Backoff {
-    let in_stream = here.wrapping_sub(core::mem::replace(before, here)) > 64;
-    if in_stream { Backoff::in_stream() } else { Backoff::new() }
+    Backoff::after(here.wrapping_sub(core::mem::replace(before, here)).into(), 64)
 }

@@ -10,7 +10,7 @@ mod spsc;
 mod views;
 
 #[cfg(feature = "capi")]
-pub use any_spsc::{AnyConsumer, AnyProducer, AnySpsc, Item};
+pub use any_spsc::{AnyConsumer, AnyProducer, AnySpsc};
 pub use byte_consumer::ByteConsumer;
 pub use byte_producer::ByteProducer;
 pub use byte_ring::ByteRing;

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use bytemuck::Zeroable;
 
-use super::any_spsc::{AnyConsumer, AnyProducer, AnySpsc, Item};
+use super::any_spsc::{AnyConsumer, AnyProducer, AnySpsc};
 use super::errors::{RingPopError, RingPushError};
 use crate::error::Error;
 use crate::plain::Plain;
 use crate::raw::words;
 use crate::segment::Segment;
-use crate::segment::directory::{Mode, tag};
+use crate::segment::directory::{Item, Mode};
 use crate::sync::Waitable;
 use crate::sys::nap::Deadline;
 
@@ -56,8 +56,7 @@ pub struct Spsc<T: Plain> {
 
 impl<T: Plain> Spsc<T> {
     fn with(segment: &Segment, name: &str, mode: Mode, capacity: usize) -> Result<Self, Error> {
-        let item = Item { size: size_of::<T::Bits>(), align: align_of::<T::Bits>(), tag: tag(T::TAG)? };
-        Ok(Self { ring: AnySpsc::open(segment, name, mode, item, capacity)?, item: PhantomData })
+        Ok(Self { ring: AnySpsc::open(segment, name, mode, Item::of::<T>()?, capacity)?, item: PhantomData })
     }
 
     /// Creates a ring of `capacity` items, of a name that must be free in the segment.

@@ -26,7 +26,7 @@ use crate::raw::{Fate, Peers};
 use crate::sys::membarrier;
 use crate::sys::nap::{Deadline, Wait};
 
-pub use super::shape::{Mode, Shape, Tag, object_name, tag};
+pub use super::shape::{Item, Mode, Shape, Tag, object_name, tag};
 
 /// How long a call waits for the directory lock. Its holder only copies bytes; but it may be stopped.
 const PATIENCE: Duration = Duration::from_secs(10);

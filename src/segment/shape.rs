@@ -3,6 +3,7 @@
 use super::kinds::Kind;
 use crate::error::Error;
 use crate::layout::segment::OBJECT_NAME_MAX;
+use crate::plain::Plain;
 
 /// Whether an object may, or must, be there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,32 @@ pub fn tag(text: &str) -> Result<Tag, Error> {
     }
     tag[..text.len()].copy_from_slice(text.as_bytes());
     Ok(tag)
+}
+
+/// The size, alignment and tag of an object's items.
+#[derive(Clone, Copy, Debug)]
+pub struct Item {
+    /// Bytes.
+    pub size: usize,
+    /// Alignment in the languages' own memory; items in the object are copied, not referred to.
+    pub align: usize,
+    /// Type tag.
+    pub tag: Tag,
+}
+
+impl Item {
+    /// Items of this type.
+    pub fn of<T: Plain>() -> Result<Self, Error> {
+        Ok(Self { size: size_of::<T::Bits>(), align: align_of::<T::Bits>(), tag: tag(T::TAG)? })
+    }
+
+    /// The shape of so many of them, of a length that the caller fills in.
+    pub fn shape(self, kind: Kind, capacity: usize) -> Result<Shape, Error> {
+        let size = u32::try_from(self.size).map_err(|_| Error::InvalidArgument("an item is larger than 4 GiB"))?;
+        let align = u32::try_from(self.align).ok().filter(|align| align.is_power_of_two());
+        let align = align.ok_or(Error::InvalidArgument("an alignment is a power of two"))?;
+        Ok(Shape { kind, element: 0, size, align, tag: self.tag, capacity: capacity as u64, bytes: 0 })
+    }
 }
 
 /// What the caller of [`Object::open`] expects or wants to make.

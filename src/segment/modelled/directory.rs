@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::layout::segment::{ALIGN, Geometry};
 use crate::primitive::modelled;
 
-pub use super::shape::{Mode, Shape, StoredShape, Tag, object_name, tag};
+pub use super::shape::{Item, Mode, Shape, StoredShape, Tag, object_name, tag};
 
 /// The zeroed memory of an object.
 #[derive(Debug)]
