@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::accounts::{self, Accounts, Torn};
+use common::accounts::{self, Accounts, Torn, or_the_end};
 use common::chance::Chance;
 use common::{Role, role};
 use ringfence::{ByteRing, RingPopError, Segment};
@@ -31,7 +31,7 @@ fn role_entry() {
         }
         "consumer" => {
             let mut consumer = ring.consumer().unwrap();
-            accounts::consume(&segment, || next(consumer.pop(), &RingPopError::Closed));
+            accounts::consume(&segment, || or_the_end(consumer.pop(), RingPopError::Closed, whole));
         }
         _ => panic!("no role {role}"),
     }
@@ -44,18 +44,8 @@ fn record(item: u64) -> Vec<u8> {
     bytes
 }
 
-/// A record's number, or none if this is the end.
-fn next(popped: Result<Vec<u8>, RingPopError>, end: &RingPopError) -> Option<Result<u64, Torn>> {
-    match popped {
-        Ok(bytes) => {
-            let item = bytes.first_chunk().map(|first| u64::from_ne_bytes(*first));
-            Some(item.filter(|item| record(*item) == bytes).ok_or(Torn))
-        }
-        Err(error) => {
-            assert_eq!(error, *end);
-            None
-        }
-    }
+fn whole(bytes: Vec<u8>) -> Result<u64, Torn> {
+    accounts::whole(&bytes, record)
 }
 
 // semantics 118, 124 and 125
@@ -80,7 +70,7 @@ fn what_the_dead_leave_is_whole_in_a_ring_of_any_size() {
         let consumers = books.kill(&mut chance);
         books.kill_all(consumers, &mut chance);
         let mut consumer = ring.consumer().unwrap();
-        books.drain(|| next(consumer.try_pop(), &RingPopError::Empty));
+        books.drain(|| or_the_end(consumer.try_pop(), RingPopError::Empty, whole));
         books.check(&mut chance);
         assert!(ring.is_empty());
         // All of it is there to be used.

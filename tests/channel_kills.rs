@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::accounts::{self, Accounts, Torn};
+use common::accounts::{self, Accounts, Torn, or_the_end};
 use common::chance::Chance;
 use common::{Name, Role, role};
 use ringfence::{Channel, Error, RecvError, Segment, SegmentOptions, SendError};
@@ -19,31 +19,21 @@ fn role_entry() {
     let most = channel.max_message();
     match role.as_str() {
         "producer" => accounts::produce(&segment, &arguments[1], |item| channel.send(&message(item, most)).unwrap()),
-        "consumer" => accounts::consume(&segment, || or_the_end(channel.recv(), RecvError::Closed, most)),
+        "consumer" => {
+            accounts::consume(&segment, || or_the_end(channel.recv(), RecvError::Closed, |bytes| whole(bytes, most)))
+        }
         _ => panic!("no role {role}"),
     }
 }
 
-/// A message of some length, not over `most`, whose every byte tells which it is.
-fn message(item: u64, most: usize) -> Vec<u8> {
-    let spread = item.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut message = item.to_ne_bytes().to_vec();
-    message.resize(8 + (spread >> 48) as usize % (most - 7).min(90), (spread >> 32) as u8);
-    message
+/// A message's item.
+fn whole(bytes: Vec<u8>, most: usize) -> Result<u64, Torn> {
+    accounts::whole(&bytes, |item| message(item, most))
 }
 
-/// An item, or none if this is the end.
-fn or_the_end(received: Result<Vec<u8>, RecvError>, end: RecvError, most: usize) -> Option<Result<u64, Torn>> {
-    match received {
-        Ok(bytes) => {
-            let item = bytes.first_chunk().map(|item| u64::from_ne_bytes(*item));
-            Some(item.filter(|item| bytes == message(*item, most)).ok_or(Torn))
-        }
-        Err(error) => {
-            assert_eq!(error, end);
-            None
-        }
-    }
+/// Not over `most` bytes.
+fn message(item: u64, most: usize) -> Vec<u8> {
+    accounts::message(item, most.min(97))
 }
 
 fn setup(what: &str, ring_bytes: usize) -> (Name, Segment, Channel) {
@@ -111,7 +101,7 @@ fn what_the_dead_leave_is_whole_in_a_ring_of_any_size() {
         let most = channel.max_message();
         let receivers = books.kill(&mut chance);
         books.kill_all(receivers, &mut chance);
-        books.drain(|| or_the_end(channel.try_recv(), RecvError::Empty, most));
+        books.drain(|| or_the_end(channel.try_recv(), RecvError::Empty, |bytes| whole(bytes, most)));
         books.check(&mut chance);
         channel.try_send(&vec![1; most]).unwrap();
         assert_eq!(channel.try_send(b""), Err(SendError::Full));

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::accounts::{self, Accounts, Torn};
+use common::accounts::{self, Accounts, Torn, or_the_end};
 use common::chance::Chance;
 use common::{Name, Role, hear, role, say, until};
 use ringfence::{Channel, RecvError, Segment, SegmentOptions, SendError, Value};
@@ -30,7 +30,7 @@ fn role_entry() {
             let _ = channel.recv();
         }
         "producer" => accounts::produce(&segment, &arguments[1], |item| channel.send_long(&message(item)).unwrap()),
-        "consumer" => accounts::consume(&segment, || or_the_end(channel.recv(), RecvError::Closed)),
+        "consumer" => accounts::consume(&segment, || or_the_end(channel.recv(), RecvError::Closed, whole)),
         _ => panic!("no role {role}"),
     }
     hear();
@@ -40,26 +40,13 @@ fn large(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n % 251) as u8).collect()
 }
 
-/// A message of 8 to 1500 bytes, whose every byte tells which it is.
-fn message(item: u64) -> Vec<u8> {
-    let spread = item.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut message = item.to_ne_bytes().to_vec();
-    message.resize(8 + (spread >> 48) as usize % 1492, (spread >> 32) as u8);
-    message
+/// A message's item.
+fn whole(bytes: Vec<u8>) -> Result<u64, Torn> {
+    accounts::whole(&bytes, message)
 }
 
-/// An item, or none if this is the end.
-fn or_the_end(received: Result<Vec<u8>, RecvError>, end: RecvError) -> Option<Result<u64, Torn>> {
-    match received {
-        Ok(bytes) => {
-            let item = bytes.first_chunk().map(|item| u64::from_ne_bytes(*item));
-            Some(item.filter(|item| bytes == message(*item)).ok_or(Torn))
-        }
-        Err(error) => {
-            assert_eq!(error, end);
-            None
-        }
-    }
+fn message(item: u64) -> Vec<u8> {
+    accounts::message(item, 1499)
 }
 
 fn setup(what: &str, ring: usize) -> (Name, Segment, Channel) {
@@ -219,7 +206,7 @@ fn what_the_dead_leave_is_whole() {
         let channel = Channel::create(&books.segment, "c", ring_bytes).unwrap();
         let receivers = books.kill(&mut chance);
         books.kill_all(receivers, &mut chance);
-        books.drain(|| or_the_end(channel.try_recv(), RecvError::Empty));
+        books.drain(|| or_the_end(channel.try_recv(), RecvError::Empty, whole));
         books.check(&mut chance);
         assert!(channel.is_empty());
         channel.try_send(&vec![1; channel.max_message()]).unwrap();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::accounts::{self, Accounts, Torn};
+use common::accounts::{self, Accounts, or_the_end};
 use common::chance::Chance;
 use common::{Role, role};
 use ringfence::{PopError, PushError, Queue, Segment};
@@ -18,19 +18,8 @@ fn role_entry() {
     let queue = Queue::<u64>::open(&segment, "q").unwrap();
     match role.as_str() {
         "producer" => accounts::produce(&segment, &arguments[1], |item| queue.push(item).unwrap()),
-        "consumer" => accounts::consume(&segment, || or_the_end(queue.pop(), PopError::Closed)),
+        "consumer" => accounts::consume(&segment, || or_the_end(queue.pop(), PopError::Closed, Ok)),
         _ => panic!("no role {role}"),
-    }
-}
-
-/// An item, or none if this is the end.
-fn or_the_end(popped: Result<u64, PopError>, end: PopError) -> Option<Result<u64, Torn>> {
-    match popped {
-        Ok(item) => Some(Ok(item)),
-        Err(error) => {
-            assert_eq!(error, end);
-            None
-        }
     }
 }
 
@@ -55,7 +44,7 @@ fn capacity_stays_exact_under_kills() {
         let queue = Queue::<u64>::create(&books.segment, "q", capacity).unwrap();
         let consumers = books.kill(&mut chance);
         books.kill_all(consumers, &mut chance);
-        books.drain(|| or_the_end(queue.try_pop(), PopError::Empty));
+        books.drain(|| or_the_end(queue.try_pop(), PopError::Empty, Ok));
         books.check(&mut chance);
         (0..capacity as u64).for_each(|item| queue.try_push(item).unwrap());
         assert_eq!(queue.try_push(0), Err(PushError::Full(0)), "of {capacity}");

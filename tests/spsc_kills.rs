@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::accounts::{self, Accounts, Torn};
+use common::accounts::{self, Accounts, Torn, or_the_end};
 use common::chance::Chance;
 use common::{Role, role};
 use ringfence::{RingPopError, Segment, Spsc};
@@ -21,22 +21,14 @@ fn role_entry() {
         }
         "consumer" => {
             let mut consumer = ring.consumer().unwrap();
-            accounts::consume(&segment, || or_the_end(consumer.pop(), &RingPopError::Closed));
+            accounts::consume(&segment, || or_the_end(consumer.pop(), RingPopError::Closed, whole));
         }
         _ => panic!("no role {role}"),
     }
 }
 
-/// An item, or none if this is the end.
-fn or_the_end(popped: Result<[u64; 3], RingPopError>, end: &RingPopError) -> Option<Result<u64, Torn>> {
-    match popped {
-        Ok(item) if item == [item[0]; 3] => Some(Ok(item[0])),
-        Ok(_) => Some(Err(Torn)),
-        Err(error) => {
-            assert_eq!(error, *end);
-            None
-        }
-    }
+fn whole(item: [u64; 3]) -> Result<u64, Torn> {
+    if item == [item[0]; 3] { Ok(item[0]) } else { Err(Torn) }
 }
 
 // semantics 117, 118
@@ -61,7 +53,7 @@ fn capacity_stays_exact_under_kills() {
         let consumers = books.kill(&mut chance);
         books.kill_all(consumers, &mut chance);
         let mut consumer = ring.consumer().unwrap();
-        books.drain(|| or_the_end(consumer.try_pop(), &RingPopError::Empty));
+        books.drain(|| or_the_end(consumer.try_pop(), RingPopError::Empty, whole));
         books.check(&mut chance);
         let mut producer = ring.producer().unwrap();
         for item in 0..capacity as u64 {

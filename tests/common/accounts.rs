@@ -14,6 +14,35 @@ const ITEMS: usize = 1 << 17;
 /// An item that is not as it was pushed.
 pub struct Torn;
 
+/// A message of 8 to `longest` bytes that begins with its item, and whose every other byte tells which it is.
+pub fn message(item: u64, longest: usize) -> Vec<u8> {
+    let spread = item.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut message = item.to_ne_bytes().to_vec();
+    message.resize(8 + (spread >> 48) as usize % (longest - 7), (spread >> 32) as u8);
+    message
+}
+
+/// The item that a message begins with, if it is just as `message` makes it.
+pub fn whole(bytes: &[u8], message: impl FnOnce(u64) -> Vec<u8>) -> Result<u64, Torn> {
+    let item = bytes.first_chunk().map(|item| u64::from_ne_bytes(*item)).ok_or(Torn)?;
+    if bytes == message(item) { Ok(item) } else { Err(Torn) }
+}
+
+/// The item that a pop brought, or none if it failed because this is the `end`.
+pub fn or_the_end<P, E: PartialEq + std::fmt::Debug>(
+    popped: Result<P, E>,
+    end: E,
+    item: impl FnOnce(P) -> Result<u64, Torn>,
+) -> Option<Result<u64, Torn>> {
+    match popped {
+        Ok(popped) => Some(item(popped)),
+        Err(error) => {
+            assert_eq!(error, end);
+            None
+        }
+    }
+}
+
 /// In a child: pushes items and counts each push that has returned.
 pub fn produce(segment: &Segment, own: &str, mut push: impl FnMut(u64)) {
     let own: usize = own.parse().unwrap();
