@@ -82,6 +82,12 @@ fn the_value_may_rise_but_not_above_the_maximum() {
         assert_eq!(bounded.value(), Ok(2));
         assert!(matches!(bounded.try_acquire(3), Err(LockError::MaximumReached)));
         assert!(matches!(semaphore.release(u32::MAX), Err(LockFailure::MaximumReached)));
+        // With as many as any semaphore can have.
+        let most = semaphore.maximum();
+        semaphore.release(most - 3).unwrap();
+        for more in [1, 3, 1024, 1025, most, u32::MAX] {
+            assert_eq!((semaphore.release(more), semaphore.value()), (Err(LockFailure::MaximumReached), Ok(most)));
+        }
     }
 }
 

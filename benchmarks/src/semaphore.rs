@@ -10,17 +10,18 @@ use crate::lock::{Counter, Lock, alone};
 use crate::ours::Scene;
 use crate::table::{Book, Demand};
 
-/// One permit, taken and given without a guard, as C uses it.
-struct Ours<const OWNED: bool> {
+/// One permit, taken and given without a guard, as C uses it; of at most so many, or with no maximum of its own (0).
+struct Ours<const OWNED: bool, const MAXIMUM: u32> {
     scene: Scene,
     counter: Counter,
 }
 
-impl<const OWNED: bool> Lock for Ours<OWNED> {
+impl<const OWNED: bool, const MAXIMUM: u32> Lock for Ours<OWNED, MAXIMUM> {
     const AS: As = As::Processes;
     fn new() -> Self {
         let scene = Scene::new(64 << 10);
-        let options = SemaphoreOptions::new(1).maximum(1);
+        let options = SemaphoreOptions::new(1);
+        let options = if MAXIMUM > 0 { options.maximum(MAXIMUM) } else { options };
         let options = if OWNED { options } else { options.signalling() };
         let _ = Semaphore::create(&scene.segment, "semaphore", &options).expect("a new semaphore");
         Self { scene, counter: Counter::default() }
@@ -74,6 +75,8 @@ impl Lock for Posix {
 }
 
 const SIGNALLING: &str = "ringfence Semaphore, signalling (processes)";
+const ONE: &str = "ringfence Semaphore, signalling, at most 1 (processes)";
+const THREE: &str = "ringfence Semaphore, signalling, at most 3 (processes)";
 const OWNED: &str = "ringfence Semaphore, owned (processes)";
 const POSIX: &str = "sem_t process-shared (processes)";
 
@@ -82,8 +85,16 @@ pub fn measure(book: &mut Book) {
     book.race(
         "acquire + release, uncontended",
         "ns",
-        vec![alone::<Ours<false>>(SIGNALLING), alone::<Ours<true>>(OWNED), alone::<Posix>(POSIX)],
+        vec![
+            alone::<Ours<false, 0>>(SIGNALLING),
+            alone::<Ours<false, 1>>(ONE),
+            alone::<Ours<false, 3>>(THREE),
+            alone::<Ours<true, 1>>(OWNED),
+            alone::<Posix>(POSIX),
+        ],
     )
     .against(SIGNALLING, &[POSIX], Demand::AtMost(1.0))
+    .against(ONE, &[POSIX], Demand::AtMost(1.0))
+    .against(THREE, &[POSIX], Demand::AtMost(1.0))
     .against(OWNED, &[POSIX], Demand::AtMost(2.0));
 }

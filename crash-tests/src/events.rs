@@ -1,4 +1,5 @@
-//! Events: whoever waits when one is set goes on, whoever is killed.
+//! Events and signalling semaphores: whoever waits when one is set goes on, whoever is killed. To set a semaphore is to give
+//! a permit, to clear it to take all there are.
 //!
 //! | name | asleep | the victim |
 //! |---|---|---|
@@ -7,7 +8,7 @@
 //! | contended | one waiter | sets, and clears at once where that is done by hand |
 //! | two asleep | two | the same |
 //! | woken | one behind the victim | is a waiter that a set has just woken |
-//! | barger | one behind the victim, and one that has come since | the same |
+//! | barger | one behind the victim, and one that has come since (who would take a semaphore's permit: not there) | the same |
 //! | recoverer | one | recovers a setter that died between its set and its wake |
 //! | two | one | sets; and a second one after it |
 //!
@@ -19,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use ringfence::layout::event::EventHeader;
 use ringfence::layout::segment::Geometry;
-use ringfence::{Event, Reset, Segment};
+use ringfence::layout::semaphore::SemaphoreHeader;
+use ringfence::{Event, LockError, Reset, Segment, Semaphore, SemaphoreOptions};
 
 use crate::api::{OBJECTS, PARTICIPANTS, digest, fresh_segment, join, name};
 use crate::board::{Board, Cue, Digest, Role};
@@ -34,6 +36,8 @@ pub trait Bell: 'static {
     type Joined;
     /// Whether a set lets one through only.
     const AUTO: bool;
+    /// Whether each set counts.
+    const COUNTS: bool = false;
     /// A fresh one.
     fn reset(board: &'static Board);
     /// Joins.
@@ -59,16 +63,26 @@ pub struct Manual;
 #[derive(Debug)]
 pub struct Auto;
 
-/// The header of the event, which is the first object of the segment.
-fn header(board: &'static Board) -> EventHeader {
+/// The library's semaphore, signalling, up to what any semaphore can have: a release adds first.
+#[derive(Debug)]
+pub struct Permits;
+/// The same, up to a maximum of its own.
+#[derive(Debug)]
+pub struct Bounded;
+
+/// The header of the object, which is the first of the segment.
+///
+/// # Safety
+/// Every value of as many bytes is a header.
+unsafe fn header<H>(board: &'static Board) -> H {
     use std::os::unix::fs::FileExt;
     let file = std::fs::File::open(format!("/dev/shm/ringfence.{}", name(board))).expect("the segment");
     let size = file.metadata().expect("its size").len();
     let heap = Geometry::new(PARTICIPANTS.into(), OBJECTS, size).expect("its geometry").heap();
-    let mut bytes = [0; size_of::<EventHeader>()];
-    file.read_exact_at(&mut bytes, heap).expect("the event");
-    // SAFETY: as many bytes, and every value of them is a header.
-    unsafe { std::mem::transmute(bytes) }
+    let mut bytes = vec![0; size_of::<H>()];
+    file.read_exact_at(&mut bytes, heap).expect("the object");
+    // SAFETY: as many bytes; the rest is the caller's promise.
+    unsafe { bytes.as_ptr().cast::<H>().read_unaligned() }
 }
 
 macro_rules! bell {
@@ -111,7 +125,8 @@ macro_rules! bell {
             }
 
             fn there(board: &'static Board) -> bool {
-                $there(&header(board))
+                // SAFETY: it consists of integers.
+                $there(&unsafe { header(board) })
             }
 
             fn digest(board: &'static Board) -> Digest {
@@ -125,6 +140,70 @@ macro_rules! bell {
 bell!(Manual, false, Reset::Manual, |header: &EventHeader| header.word.load(Relaxed) >> 2 != 0);
 bell!(Auto, true, Reset::Auto, |header: &EventHeader| header.granted.load(Relaxed) | header.word.load(Relaxed) & 1
     != 0);
+
+macro_rules! permits {
+    ($name:ident, $options:expr) => {
+        impl Bell for $name {
+            type Joined = (Segment, Semaphore);
+
+            const AUTO: bool = true;
+            const COUNTS: bool = true;
+
+            fn reset(board: &'static Board) {
+                fresh_segment(board, |segment| {
+                    let options = $options.signalling();
+                    let _ = Semaphore::create(segment, "permits", &options).expect("room for a semaphore");
+                    let _ = Event::create(segment, "warm", Reset::Auto).expect("room for an event");
+                });
+            }
+
+            fn join(board: &'static Board) -> Self::Joined {
+                let segment = join(board);
+                // The thread's registration is a scenario of its own.
+                let _ = Event::open(&segment, "warm").expect("it is there").try_wait();
+                let semaphore = Semaphore::open(&segment, "permits").expect("it is there");
+                (segment, semaphore)
+            }
+
+            fn wait((_, semaphore): &Self::Joined, now: bool) -> Result<bool, String> {
+                let outcome = if now { semaphore.try_acquire(1) } else { semaphore.acquire(1) };
+                match outcome {
+                    Ok(permit) => {
+                        permit.forget();
+                        Ok(true)
+                    }
+                    Err(LockError::WouldBlock) => Ok(false),
+                    Err(error) => Err(error.to_string()),
+                }
+            }
+
+            fn set((_, semaphore): &Self::Joined) {
+                semaphore.release(1).expect("there may be more");
+            }
+
+            fn clear(joined: &Self::Joined) {
+                while Self::wait(joined, true) == Ok(true) {}
+            }
+
+            fn recover((segment, _): &Self::Joined) {
+                segment.recover().expect("recovery is possible");
+            }
+
+            fn there(board: &'static Board) -> bool {
+                // SAFETY: it consists of integers.
+                let header: SemaphoreHeader = unsafe { header(board) };
+                header.word.load(Relaxed) << 2 != 0
+            }
+
+            fn digest(board: &'static Board) -> Digest {
+                digest(board)
+            }
+        }
+    };
+}
+
+permits!(Permits, SemaphoreOptions::new(0));
+permits!(Bounded, SemaphoreOptions::new(0).maximum(9));
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,12 +230,16 @@ const CASES: [(Case, &str); 8] = [
     (Case::Two, "two"),
 ];
 
-/// All scenarios of both, with the cap on and off.
+/// All scenarios of all, with the cap on and off.
 pub fn scenarios() -> Vec<Scenario> {
     let mut all = vec![];
     for cap in [true, false] {
         all.extend(CASES.map(|(case, label)| scenario::<Manual>("Event", case, label, cap)));
         all.extend(CASES.map(|(case, label)| scenario::<Auto>("Event auto", case, label, cap)));
+        for (case, label) in CASES.into_iter().filter(|(case, _)| *case != Case::Barger) {
+            all.push(scenario::<Permits>("Semaphore signalling", case, label, cap));
+            all.push(scenario::<Bounded>("Semaphore bounded", case, label, cap));
+        }
     }
     all
 }
@@ -336,7 +419,8 @@ fn judge<B: Bell>(point: &mut Point<'_>, case: Case, killed_at: u64, mut sleeper
     let mut child = point.play(Role::Script, |cue| {
         let joined = B::join(board);
         let look = || B::wait(&joined, true) == Ok(true);
-        let left = u64::from(look()) + u64::from(B::AUTO && look());
+        // Never more than this, if it is what it should be.
+        let left = (0..if B::AUTO { 9 } else { 1 }).take_while(|_| look()).count() as u64;
         B::clear(&joined);
         let mut sound = !look();
         B::set(&joined);
@@ -367,7 +451,7 @@ fn judge<B: Bell>(point: &mut Point<'_>, case: Case, killed_at: u64, mut sleeper
         point.fail(Class::Duplicated, format!("{waited} + {used} went through, {left} left, {begun} + {served} set"));
     }
     // Nobody who died could have used one.
-    if whole && waited + left < begun + served && waited > 0 && served > 0 {
+    if whole && waited + left < begun + served && (B::COUNTS || waited > 0 && served > 0) {
         point.fail(Class::Lost, format!("{waited} went through, {left} left, {begun} + {served} set"));
     }
 }

@@ -44,7 +44,7 @@ pub enum rf_ownership {
 /// @param flags      of `rf_flags`; without RF_CREATE the next three are ignored: whatever is there is opened
 /// @param ownership  of `rf_ownership`
 /// @param initial    free permits of a new one
-/// @param maximum    the most there may ever be, 1 to 2^30 - 1; 0 for 2^30 - 1
+/// @param maximum    the most there may ever be, 1 to 2^29 - 1; 0 for 2^29 - 1
 /// @param out        the handle; `rf_semaphore_close` gives it back
 /// @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another maximum or
 /// ownership), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID (also a first value above the maximum),

@@ -10,8 +10,8 @@
 use super::mutex::LockWord;
 use crate::primitive::{AtomicU32, AtomicU64};
 
-/// The most permits a semaphore can have.
-pub const MAX_PERMITS: u32 = (1 << 30) - 1;
+/// The most permits a semaphore can have. Half of what its word can count: a release adds first, and then looks.
+pub const MAX_PERMITS: u32 = (1 << 29) - 1;
 
 /// What lies before the records.
 #[repr(C)]

@@ -53,7 +53,10 @@ use crate::sys::nap::{Deadline, Nap, Slept, TRY_FOR, Wait};
 
 const WAITERS: u32 = 1 << 31;
 const MANY: u32 = 1 << 30;
-const COUNT: u32 = MAX_PERMITS;
+const COUNT: u32 = MANY - 1;
+/// A release of more asks first whether there is room. So few do not overflow [`COUNT`], which is twice [`MAX_PERMITS`], unless
+/// half a million threads do it at once on a semaphore that is full.
+const ADDED_AT_ONCE: u32 = 1 << 10;
 
 /// How permits were acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,16 +228,46 @@ impl<'a> Semaphore<'a> {
         }
     }
 
-    /// Gives permits that nobody waits for, in signalling mode, up to a [maximum](Self::maximum) that the caller knows;
-    /// `false` if it takes more than that.
+    /// Gives permits in signalling mode, up to a [maximum](Self::maximum) that the caller knows; `None` if it takes more
+    /// than one locked instruction.
+    ///
+    /// A load behind a locked instruction waits for it, so there is none where it can be helped.
     #[inline(always)]
-    pub fn release_fast(&self, permits: u32, maximum: u32) -> bool {
+    pub fn release_fast(&self, permits: u32, maximum: u32) -> Option<Result<(), Refused>> {
         let word = &self.header.word;
-        // Relaxed: an operand of the compare-and-swap. Where all there may be come back none is free, and nothing is loaded.
+        if maximum == MAX_PERMITS && permits <= ADDED_AT_ONCE {
+            let seen = word.fetch_add(permits, Ordering::Release);
+            // A word with WAITERS or MANY is above every maximum.
+            return Some(if seen.saturating_add(permits) <= maximum { Ok(()) } else { self.added(seen, permits) });
+        }
+        // Relaxed: an operand of the compare-and-swap. Where all there may be come back none is free.
         let seen = if permits == maximum { 0 } else { word.load(Ordering::Relaxed) };
         let left = u64::from(seen) + u64::from(permits);
-        // A word with WAITERS or MANY is above every maximum.
-        left <= maximum.into() && exchange(word, seen, left as u32, Ordering::Release)
+        (left <= maximum.into() && exchange(word, seen, left as u32, Ordering::Release)).then_some(Ok(()))
+    }
+
+    /// The rest of a release that has added `permits` to a word that was `seen`: wakes who waits, or takes back what was too
+    /// much.
+    #[cold]
+    fn added(&self, seen: u32, permits: u32) -> Result<(), Refused> {
+        let word = &self.header.word;
+        if (seen & COUNT) + permits > MAX_PERMITS {
+            let mut now = word.load(Ordering::Relaxed);
+            // Fewer: others have taken them meanwhile, so they were wanted.
+            while now & COUNT >= permits {
+                // Release: whoever acquires what is left still acquires from every release before.
+                match word.compare_exchange(now, now - permits, Ordering::Release, Ordering::Relaxed) {
+                    Ok(_) => return Err(Refused::Maximum),
+                    Err(changed) => now = changed,
+                }
+            }
+        }
+        if seen & WAITERS != 0 {
+            let many = seen & MANY != 0;
+            let left = if many { word.fetch_and(!MANY, Ordering::Relaxed) & !MANY } else { seen.wrapping_add(permits) };
+            wake(word, left, permits, many); // invariant 3
+        }
+        Ok(())
     }
 
     /// Gives `permits` to whoever wants them, in signalling mode. Nothing is changed if there would be too many.

@@ -56,7 +56,7 @@ impl AnySemaphore {
         let plan_of_new = plan.unwrap_or(Plan { initial: 0, maximum: MAX_PERMITS, owned: true });
         let Plan { initial, maximum, owned } = plan_of_new;
         if maximum == 0 || maximum > MAX_PERMITS || initial > maximum {
-            return Err(Error::InvalidArgument("a semaphore's maximum is 1 to 2^30 - 1 and not below its first value"));
+            return Err(Error::InvalidArgument("a semaphore's maximum is 1 to 2^29 - 1 and not below its first value"));
         }
         let shape = Shape {
             kind: Kind::Semaphore,
@@ -130,7 +130,10 @@ impl AnySemaphore {
     /// Gives `permits` back, or new ones. Nothing is changed if there would be too many.
     #[inline(always)]
     pub fn release(&self, permits: u32) -> Result<(), LockFailure> {
-        if !self.owned && self.raw().release_fast(permits, self.maximum) { Ok(()) } else { self.release_slow(permits) }
+        match (!self.owned).then(|| self.raw().release_fast(permits, self.maximum)).flatten() {
+            Some(released) => Ok(released?),
+            None => self.release_slow(permits),
+        }
     }
 
     #[inline(never)]
@@ -147,7 +150,8 @@ impl AnySemaphore {
     pub fn value(&self) -> Result<u32, LockFailure> {
         let raw = self.raw();
         if !self.owned {
-            return Ok(raw.value());
+            // A release that is too many may stand in it for a moment.
+            return Ok(raw.value().min(self.maximum));
         }
         Ok(raw.free(self.me()?, self.object.peers(), self.interruptible.wait(Deadline::Forever))?)
     }

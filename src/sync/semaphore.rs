@@ -15,7 +15,7 @@ use crate::segment::directory::Mode;
 use crate::sys::fork::Mark;
 use crate::sys::nap::Deadline;
 
-/// What a new [`Semaphore`] is like: how many permits there are at first, how many there may ever be (2^30 - 1 if nothing
+/// What a new [`Semaphore`] is like: how many permits there are at first, how many there may ever be (2^29 - 1 if nothing
 /// is said), and whose they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -84,7 +84,7 @@ impl Semaphore {
     /// Creates a semaphore of a name that must be free in the segment.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a maximum of 0 or above 2^30 - 1 or below the first value; [`Error::Name`],
+    /// [`Error::InvalidArgument`] for a maximum of 0 or above 2^29 - 1 or below the first value; [`Error::Name`],
     /// [`Error::Exists`], [`Error::NoSpace`], [`Error::DirectoryFull`], [`Error::Busy`], [`Error::Corrupted`].
     pub fn create(segment: &Segment, name: &str, options: &SemaphoreOptions) -> Result<Self, Error> {
         Self::from(AnySemaphore::open(segment, name, Mode::Create, Some(options.plan)))
