@@ -261,6 +261,31 @@ impl Lock for Bare {
     }
 }
 
+/// No lock: each worker has a counter of its own.
+struct Free([Slot; 4]);
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Slot(Counter);
+
+impl Lock for Free {
+    const AS: As = As::Processes;
+    fn new() -> Self {
+        Self(Default::default())
+    }
+    type Me = usize;
+    fn me(&self, index: usize) -> usize {
+        index
+    }
+    #[inline(always)]
+    fn add(&self, me: &usize) {
+        self.0[*me].0.add();
+    }
+    fn total(&self) -> u64 {
+        self.0.iter().map(|slot| slot.0.get()).sum()
+    }
+}
+
 pub(crate) fn alone<L: Lock>(name: &str) -> Contestant<'static> {
     const TIMES: u64 = 2_000_000;
     contestant(name, || {
@@ -344,7 +369,7 @@ pub fn measure(book: &mut Book) {
     for pauses in [0, 100] {
         for workers in [2, 4] {
             let title = format!("lock, {workers} workers, {pauses} pauses outside");
-            let contestants = vec![
+            let mut contestants = vec![
                 contended::<Full>(book, FULL, workers, pauses),
                 contended::<Around>(book, AROUND, workers, pauses),
                 contended::<Raw>(book, RAW, workers, pauses),
@@ -353,6 +378,9 @@ pub fn measure(book: &mut Book) {
                 contended::<Std>(book, STD, workers, pauses),
                 contended::<ParkingLot>(book, PARKING, workers, pauses),
             ];
+            if pauses > 0 {
+                contestants.push(contended::<Free>(book, "limit: the pauses, and no lock", workers, pauses));
+            }
             book.close_race(&title, "M/s", contestants)
                 .against(FULL, &[PTHREAD, ROBUST], Demand::AtLeast(1.0))
                 .against(AROUND, &[PTHREAD, ROBUST], Demand::Shown)

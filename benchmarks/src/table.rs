@@ -58,10 +58,12 @@ impl Demand {
         }
     }
 
-    fn verdict(self, ratio: f64) -> &'static str {
+    /// Of a ratio whose true value lies, but for one case in twenty, between `low` and `high`.
+    fn verdict(self, ratio: f64, low: f64, high: f64) -> &'static str {
         match self {
             Self::Shown => "",
             _ if self.met(ratio) => "pass",
+            _ if self.met(low) || self.met(high) => "undecided",
             _ => "MISS",
         }
     }
@@ -163,7 +165,7 @@ impl Book {
 
     /// Judges a number that is not a ratio to a peer.
     pub fn judge(&mut self, what: &str, value: f64, unit: &str, demand: Demand) {
-        let line = format!("{what}: {value:.3} {unit} (target {})  {}", demand.text(), demand.verdict(value));
+        let line = format!("{what}: {value:.3} {unit} (target {})  {}", demand.text(), demand.verdict(value, value, value));
         println!("    -> {}", line.trim_end());
         if !matches!(demand, Demand::Shown) {
             self.verdicts.push(line);
@@ -184,7 +186,8 @@ impl Book {
         }
         let missed = self.verdicts.iter().filter(|line| line.ends_with("MISS")).count();
         let passed = self.verdicts.iter().filter(|line| line.ends_with("pass")).count();
-        println!("  {passed} passed, {missed} missed");
+        let undecided = self.verdicts.iter().filter(|line| line.ends_with("undecided")).count();
+        println!("  {passed} passed, {undecided} undecided, {missed} missed");
     }
 }
 
@@ -205,7 +208,8 @@ impl Results<'_, '_> {
         spread(self.find(name).samples.iter().map(|s| s.value)).1
     }
 
-    /// Holds `ours` against the best of `peers`: the median over the rounds of the ratio within the round.
+    /// Holds `ours` against the best of `peers`: the median over the rounds of the ratio within the round. It is undecided
+    /// where the bound lies on the other side of the median, but within the median's 95 % interval.
     pub fn against(&mut self, ours: &str, peers: &[&str], demand: Demand) -> &mut Self {
         let lower_is_better = matches!(demand, Demand::AtMost(_));
         let best = peers
@@ -217,12 +221,14 @@ impl Results<'_, '_> {
             })
             .expect("at least one peer");
         let pairs = self.find(ours).samples.iter().zip(&self.find(best).samples);
-        let (least, ratio, most) = spread(pairs.map(|(a, b)| a.value / b.value));
+        let ratios: Vec<_> = pairs.map(|(a, b)| a.value / b.value).collect();
+        let (least, ratio, most) = spread(ratios.iter().copied());
+        let (low, high) = interval(ratios);
         let line = format!(
             "{}: {ours} / {best} = {ratio:.2} ({least:.2} .. {most:.2}; target {})  {}",
             self.title,
             demand.text(),
-            demand.verdict(ratio)
+            demand.verdict(ratio, low, high)
         );
         println!("    -> {}", line.trim_end());
         if !matches!(demand, Demand::Shown) {
@@ -253,6 +259,18 @@ fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
         0 => (f64::NAN, f64::NAN, f64::NAN),
         n if n % 2 == 1 => (values[0], values[n / 2], values[n - 1]),
         n => (values[0], (values[n / 2 - 1] + values[n / 2]) / 2.0, values[n - 1]),
+    }
+}
+
+/// Between which values the median of what was sampled lies with 95 %, whatever the distribution: by the binomial one of
+/// how many samples lie below it.
+fn interval(mut values: Vec<f64>) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let count = values.len();
+    let below = (((count as f64) - 1.96 * (count as f64).sqrt()) / 2.0).max(0.0) as usize;
+    match (values.get(below), count.checked_sub(1 + below).and_then(|above| values.get(above))) {
+        (Some(low), Some(high)) => (*low, *high),
+        _ => (f64::NAN, f64::NAN),
     }
 }
 
