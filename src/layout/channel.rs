@@ -59,11 +59,20 @@ pub struct Side {
     pub lock: LockWord,
     /// The other side's position as last looked at: saves its cache line most of the time.
     pub other: AtomicU64,
+    /// How many messages had gone through this side when it last found nothing to do.
+    pub missed: AtomicU32,
+    /// How many between the last two times: more than one is a stream.
+    pub between: AtomicU32,
 }
 
 impl Side {
     fn new() -> Self {
-        Self { lock: LockWord::new(), other: AtomicU64::new(0) }
+        Self {
+            lock: LockWord::new(),
+            other: AtomicU64::new(0),
+            missed: AtomicU32::new(0),
+            between: AtomicU32::new(0),
+        }
     }
 }
 
@@ -141,5 +150,5 @@ const _: () = {
     assert!(offset_of!(ChannelHeader, receivers) == 384 && offset_of!(ChannelHeader, head) == 512);
     assert!(size_of::<Shared>() == 32 && offset_of!(Shared, closing) == 8 && offset_of!(Shared, not_empty) == 16);
     assert!(offset_of!(Shared, transfer) == 24);
-    assert!(size_of::<Side>() == 16 && offset_of!(Side, other) == 8);
+    assert!(size_of::<Side>() == 24 && offset_of!(Side, other) == 8 && offset_of!(Side, missed) == 16);
 };

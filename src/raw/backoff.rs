@@ -12,7 +12,7 @@ const CROWDED_LOOKS: u32 = 10;
 /// Pauses after the first look.
 const FIRST_PAUSES: u32 = 8;
 /// The same in a stream: what the other side does meanwhile, it does undisturbed and in one go.
-const STREAM_PAUSES: u32 = 32;
+const STREAM_PAUSES: u32 = 64;
 /// Pauses between two looks at the most: what a waiter may oversleep by.
 const MAX_PAUSES: u32 = 64;
 

@@ -184,17 +184,24 @@ impl<'a> Channel<'a> {
         }
         match self.send_once(me, message, peers, wait) {
             Some(result) => result,
-            None if wait.deadline == Deadline::Now => Err(SendFailure::Full),
+            None if wait.deadline == Deadline::Now => self.full(peers),
             None => self.send_slow(me, message, peers, wait),
         }
+    }
+
+    /// What a try says that has found no room.
+    #[cold]
+    fn full(&self, peers: &impl Peers) -> Result<(), SendFailure> {
+        let over = peers.left_alone() && self.is_shut_down();
+        Err(if over { SendFailure::Closed } else { SendFailure::Full })
     }
 
     #[cold]
     fn send_slow(&self, me: Owner, message: &[u8], peers: &impl Peers, wait: Wait) -> Result<(), SendFailure> {
         let before = self.header.head.0.load(Ordering::Relaxed);
-        spin_while(|| self.header.head.0.load(Ordering::Relaxed) == before);
+        spin_while(&self.header.senders.0, || self.header.head.0.load(Ordering::Relaxed) == before);
         let shared = self.shared();
-        eventcount::wait_until(&shared.not_full, wait, || self.send_once(me, message, peers, wait))
+        eventcount::wait_until(&shared.not_full, wait, || or_learn(peers, self.send_once(me, message, peers, wait)))
             .unwrap_or_else(|expired| Err(Refusal::from(expired).of_send(wait)))
     }
 
@@ -240,7 +247,11 @@ impl<'a> Channel<'a> {
             used = Position::used(head, tail, self.size).ok_or_else(corrupted)?;
             remembered.store(head.pack(), Ordering::Relaxed); // invariant 3
         }
-        Ok((self.size - used >= needed).then_some(tail))
+        if self.size - used < needed {
+            note_miss(&self.header.senders.0, tail);
+            return Ok(None);
+        }
+        Ok(Some(tail))
     }
 
     /// Why nothing is sent, under the senders' lock: it is closed, here if somebody has asked for it. Invariant 6.
@@ -286,7 +297,11 @@ impl<'a> Channel<'a> {
     pub fn recv(&self, me: Owner, buffer: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<usize, RecvFailure> {
         match self.recv_once(me, buffer, peers, wait) {
             Some(result) => result,
-            None if wait.deadline == Deadline::Now => Err(RecvFailure::Empty),
+            None if wait.deadline == Deadline::Now => {
+                // What was sent before the end comes before it.
+                let over = if peers.left_alone() { self.recv_once(me, buffer, peers, wait) } else { None };
+                over.unwrap_or(Err(RecvFailure::Empty))
+            }
             None => self.recv_slow(me, buffer, peers, wait),
         }
     }
@@ -294,9 +309,9 @@ impl<'a> Channel<'a> {
     #[cold]
     fn recv_slow(&self, me: Owner, buffer: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<usize, RecvFailure> {
         let before = self.header.tail.0.load(Ordering::Relaxed);
-        spin_while(|| self.header.tail.0.load(Ordering::Relaxed) == before);
+        spin_while(&self.header.receivers.0, || self.header.tail.0.load(Ordering::Relaxed) == before);
         let shared = self.shared();
-        eventcount::wait_until(&shared.not_empty, wait, || self.recv_once(me, buffer, peers, wait))
+        eventcount::wait_until(&shared.not_empty, wait, || or_learn(peers, self.recv_once(me, buffer, peers, wait)))
             .unwrap_or_else(|expired| Err(Refusal::from(expired).of_recv(wait)))
     }
 
@@ -314,7 +329,7 @@ impl<'a> Channel<'a> {
             Ok(()) => {}
             Err(refusal) => return Some(Err(refusal.of_recv(wait))),
         }
-        let result = self.take(buffer, Some(wait));
+        let result = self.take(buffer, Some((peers, wait)));
         unlock(side, me);
         if let Some(Ok(_)) = result {
             let shared = self.shared();
@@ -335,7 +350,7 @@ impl<'a> Channel<'a> {
 
     /// Takes the first message out of the ring, under the receivers' lock; one in pieces as `pieces` waits, if it may.
     #[inline]
-    fn take(&self, buffer: &mut [u8], pieces: Option<Wait>) -> Option<Result<usize, RecvFailure>> {
+    fn take<P: Peers>(&self, buffer: &mut [u8], pieces: Option<(&P, Wait)>) -> Option<Result<usize, RecvFailure>> {
         let Some(head) = self.position(&self.header.head.0, Ordering::Relaxed) else { return CORRUPTED_RECV };
         let remembered = &self.header.receivers.0.other;
         let Some(tail) = self.position(remembered, Ordering::Relaxed) else { return CORRUPTED_RECV };
@@ -351,6 +366,7 @@ impl<'a> Channel<'a> {
             };
             remembered.store(tail.pack(), Ordering::Relaxed); // invariant 3
             if used == 0 {
+                note_miss(&self.header.receivers.0, head);
                 return Self::nothing(closing);
             }
         }
@@ -360,7 +376,9 @@ impl<'a> Channel<'a> {
         let taken = 1 + length.div_ceil(8);
         if taken > u64::from(used) {
             return match pieces {
-                Some(wait) if length & (MESSAGE | long::PIECE) == long::PIECE => self.take_pieces(buffer, wait),
+                Some((peers, wait)) if length & (MESSAGE | long::PIECE) == long::PIECE => {
+                    self.take_pieces(buffer, peers, wait)
+                }
                 _ => CORRUPTED_RECV,
             };
         }
@@ -574,8 +592,25 @@ fn unlock(side: &Side, me: Owner) {
     let _ = mutex::unlock(&side.lock, me);
 }
 
-/// Waits a little while `unchanged`.
-fn spin_while(unchanged: impl Fn() -> bool) {
-    let mut backoff = Backoff::new();
+/// Before a wait: if nobody is at the other end any more, what follows from it has ended the sleep that is to come.
+fn or_learn<R>(peers: &impl Peers, attempt: Option<R>) -> Option<R> {
+    if attempt.is_none() {
+        peers.left_alone();
+    }
+    attempt
+}
+
+/// A side has nothing to do at this position of its own, under its lock. Relaxed: a hint.
+fn note_miss(side: &Side, at: Position) {
+    let further = at.messages.wrapping_sub(side.missed.load(Ordering::Relaxed));
+    if further != 0 {
+        side.missed.store(at.messages, Ordering::Relaxed);
+        side.between.store(further, Ordering::Relaxed);
+    }
+}
+
+/// Waits a little while `unchanged`; longer, and undisturbed, where a side has caught up with the other one's stream.
+fn spin_while(side: &Side, unchanged: impl Fn() -> bool) {
+    let mut backoff = Backoff::after(side.between.load(Ordering::Relaxed).into(), 1);
     while unchanged() && backoff.pause() {}
 }

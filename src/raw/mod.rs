@@ -90,4 +90,20 @@ pub trait Peers {
     fn life(&self, _participant: ParticipantId) -> u32 {
         0
     }
+
+    /// Whether somebody holds this [end](pipe) of an object. A question that cannot be asked has the answer "yes".
+    fn is_held(&self, _end: u64) -> bool {
+        true
+    }
+
+    /// Runs `then` while nobody holds this end, and nobody can begin to; `false` if somebody does, and it was not run.
+    fn while_unheld(&self, _end: u64, _then: &mut dyn FnMut()) -> bool {
+        false
+    }
+
+    /// Asked by who finds nothing to do in a channel and is about to wait: whether nobody is at its other end any more.
+    /// What follows from that is done by then. An object without ends never tells.
+    fn left_alone(&self) -> bool {
+        false
+    }
 }

@@ -35,7 +35,7 @@
 //! Source: ours.
 
 use super::{CLOSED, Channel, MESSAGE, OPEN, Position, RecvFailure, Refusal, SendFailure};
-use super::{eventcount, lock, patient, unlock, words};
+use super::{eventcount, lock, or_learn, patient, unlock, words};
 use crate::primitive::{AtomicU64, Ordering};
 use crate::raw::{Owner, Peers};
 use crate::sys::nap::Wait;
@@ -140,7 +140,7 @@ impl Channel<'_> {
         let side = &self.header.senders.0;
         lock(side, me, peers, wait).map_err(|refusal| refusal.of_send(wait))?;
         let sent = loop {
-            if let Some(sent) = self.transfer(message, wait) {
+            if let Some(sent) = self.transfer(message, peers, wait) {
                 break sent;
             }
         };
@@ -151,7 +151,7 @@ impl Channel<'_> {
     }
 
     /// One transfer, under the senders' lock; `None` if the message is to be sent again.
-    fn transfer(&self, message: &[u8], wait: Wait) -> Option<Result<(), SendFailure>> {
+    fn transfer(&self, message: &[u8], peers: &impl Peers, wait: Wait) -> Option<Result<(), SendFailure>> {
         let word = &self.shared().transfer;
         let number = Transfer((word.load(Ordering::Relaxed) >> 2).wrapping_add(1) & NUMBERS);
         // Relaxed: the receiver knows the number from a piece, which is published after this.
@@ -160,7 +160,7 @@ impl Channel<'_> {
         let mut total = Some(message.len());
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(rest.len().min(self.piece_bytes()));
-            let put = self.each(wait, || self.standing(number).or_else(|| self.put_piece(number, total, piece)));
+            let put = self.each(peers, wait, || self.standing(number).or_else(|| self.put_piece(number, total, piece)));
             match put {
                 Step::Done => {}
                 Step::Again => return None,
@@ -170,7 +170,7 @@ impl Channel<'_> {
             total = None;
             rest = after;
         }
-        let verdict = self.each(wait, || match number.state(word) {
+        let verdict = self.each(peers, wait, || match number.state(word) {
             Some(State::Taken) => Some(Step::Done),
             _ => self.standing(number),
         });
@@ -203,7 +203,8 @@ impl Channel<'_> {
     }
 
     /// Tries until there is something to say. A try has patience for each step, since a receiver is to do its part.
-    fn each(&self, wait: Wait, attempt: impl FnMut() -> Option<Step>) -> Step {
+    fn each(&self, peers: &impl Peers, wait: Wait, mut attempt: impl FnMut() -> Option<Step>) -> Step {
+        let attempt = || or_learn(peers, attempt());
         let waited = eventcount::wait_until(&self.shared().not_full, patient(wait), attempt);
         waited.unwrap_or_else(|expired| Step::Failed(Refusal::from(expired).of_send(wait)))
     }
@@ -236,7 +237,12 @@ impl Channel<'_> {
     /// Takes the message that begins with a piece at the head of the ring, under the receivers' lock; then, if that came
     /// to nothing, whatever comes after it. `None` if there is nothing left.
     #[cold]
-    pub(super) fn take_pieces(&self, buffer: &mut [u8], wait: Wait) -> Option<Result<usize, RecvFailure>> {
+    pub(super) fn take_pieces<P: Peers>(
+        &self,
+        buffer: &mut [u8],
+        peers: &P,
+        wait: Wait,
+    ) -> Option<Result<usize, RecvFailure>> {
         // Each turn takes something from the ring, which others may fill: as many as a peer sends.
         loop {
             // Before the ring: see `take`.
@@ -244,7 +250,7 @@ impl Channel<'_> {
             let piece = match self.at_head() {
                 Ok(AtHead::Piece(piece)) => piece,
                 // Nobody else moves the head, so it stays a message.
-                Ok(AtHead::Message) => return self.take(buffer, None),
+                Ok(AtHead::Message) => return self.take(buffer, None::<(&P, Wait)>),
                 Ok(AtHead::Nothing) => return Self::nothing(closing),
                 Err(failure) => return Some(Err(failure)),
             };
@@ -258,7 +264,7 @@ impl Channel<'_> {
             let Some(buffer) = buffer.get_mut(..total) else {
                 return Some(Err(RecvFailure::TooShort { needed: total }));
             };
-            match self.assemble(piece, buffer, wait) {
+            match self.assemble(piece, buffer, peers, wait) {
                 Received::All => return Some(Ok(total)),
                 Received::Dropped => {}
                 Received::Failed(failure) => {
@@ -271,7 +277,7 @@ impl Channel<'_> {
     }
 
     /// Copies the pieces of one message, from the first on.
-    fn assemble(&self, first: Piece, buffer: &mut [u8], wait: Wait) -> Received {
+    fn assemble(&self, first: Piece, buffer: &mut [u8], peers: &impl Peers, wait: Wait) -> Received {
         let word = &self.shared().transfer;
         let mut piece = first;
         let mut rest = buffer;
@@ -293,7 +299,7 @@ impl Channel<'_> {
                 // Before the ring: what was put in before the end is seen. Acquire: pairs with the Release in `close`.
                 let over = self.shared().closing.load(Ordering::Acquire) == CLOSED
                     || piece.transfer.state(word) != Some(State::Pending);
-                match self.at_head() {
+                let next = match self.at_head() {
                     Ok(AtHead::Nothing) if over => Some(Received::Dropped),
                     Ok(AtHead::Nothing) => None,
                     Ok(AtHead::Message) => Some(Received::Dropped),
@@ -304,7 +310,8 @@ impl Channel<'_> {
                         Some(Received::All)
                     }
                     Err(failure) => Some(Received::Failed(failure)),
-                }
+                };
+                or_learn(peers, next)
             });
             match next {
                 Ok(Received::All) => {}
