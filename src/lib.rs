@@ -121,7 +121,9 @@ pub use error::Error;
 pub use plain::{CChar, Element, Plain};
 pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
 pub use ring::{
-    ByteConsumer, ByteProducer, ByteRing, Consumer, Producer, Record, Reservation, RingPopError, RingPushError, Spsc,
+    Blackboard, BlackboardReadError, BlackboardWriteError, BlackboardWriter, Broadcast, BroadcastOptions,
+    BroadcastReader, BroadcastRecvError, BroadcastSendError, BroadcastWriter, ByteConsumer, ByteProducer, ByteRing,
+    Consumer, Producer, ReaderError, Record, Reservation, RingPopError, RingPushError, Spsc, WriterError,
 };
 #[cfg(not(ringfence_loom))]
 pub use segment::{CloseError, ObjectInfo, SegmentInfo, SweepReport};

@@ -10,7 +10,8 @@ use std::time::Duration;
 use common::{Memory, die_with_parent, fork, kill, reap};
 use filter::{ALLOW, KILL, Rule};
 use ringfence::{
-    Array, ByteRing, Channel, Mutex, Once, OnceValue, Queue, RawValue, Segment, SegmentOptions, Spsc, Value,
+    Array, Blackboard, Broadcast, BroadcastOptions, BroadcastRecvError, ByteRing, Channel, Mutex, Once, OnceValue,
+    Queue, RawValue, Segment, SegmentOptions, Spsc, Value,
 };
 
 const OPERATIONS: u32 = 1000;
@@ -89,6 +90,32 @@ fn nobody_waits_and_nobody_calls_the_system() {
         assert!(consumer.try_peek().is_err() && ring.is_empty());
     };
     assert!(is_quiet(round), "a ring of records");
+    for (name, options) in
+        [("overwriting", BroadcastOptions::new(3)), ("waiting", BroadcastOptions::new(3).back_pressure(2))]
+    {
+        let broadcast = Broadcast::<u64>::create(&segment, name, options).unwrap();
+        // Opened by the process that uses them.
+        let mut ends = None;
+        let round = || {
+            let (writer, reader) =
+                ends.get_or_insert_with(|| (broadcast.writer().unwrap(), broadcast.reader().unwrap()));
+            writer.send(7).unwrap();
+            writer.try_send(8).unwrap();
+            assert_eq!((reader.recv(), reader.try_recv()), (Ok(7), Ok(8)));
+            assert_eq!(reader.try_recv(), Err(BroadcastRecvError::Empty));
+        };
+        assert!(is_quiet(round), "{name} broadcast");
+    }
+
+    let board = Blackboard::<[u64; 9]>::create(&segment, "board").unwrap();
+    let mut writer = None;
+    let round = || {
+        let number = writer.get_or_insert_with(|| board.writer().unwrap()).write([7; 9]).unwrap();
+        assert_eq!(board.read(), Ok((number, [7; 9])));
+        assert_eq!(board.wait_newer(number - 1), Ok((number, [7; 9])));
+        assert!(board.try_newer(number).is_err());
+    };
+    assert!(is_quiet(round), "blackboard");
 
     let value = Value::create(&segment, "value", 0_u64).unwrap();
     let raw = RawValue::<u64>::open(&segment, "value").unwrap();

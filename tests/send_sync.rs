@@ -2,18 +2,19 @@
 //! compiler. A wrong row does not build.
 
 use ringfence::{
-    Array, ArrayGuard, Arrived, Barrier, BarrierError, ByteConsumer, ByteProducer, ByteRing, CChar, ChangeError,
-    Channel, CloseError, Condvar, CondvarError, Consumer, Element, ElementError, Error, Event, InitError, Leader,
-    LockError, LockFailure, Mutex, MutexGuard, ObjectInfo, Once, OnceGuard, OnceState, OnceValue, OutOfRange,
-    ParticipantInfo, Passed, Permits, PopError, Producer, PushError, Queue, RawArray, RawValue, Ready, ReadyFd, Record,
-    RecvError, ReentrantMutex, ReentrantMutexGuard, Registration, Reservation, Reset, RingPopError, RingPushError,
-    RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo, SegmentOptions, Semaphore,
+    Array, ArrayGuard, Arrived, Barrier, BarrierError, Blackboard, BlackboardReadError, BlackboardWriteError,
+    BlackboardWriter, Broadcast, BroadcastOptions, BroadcastReader, BroadcastRecvError, BroadcastSendError,
+    BroadcastWriter, ByteConsumer, ByteProducer, ByteRing, CChar, ChangeError, Channel, CloseError, Condvar,
+    CondvarError, Consumer, Element, ElementError, Error, Event, InitError, Leader, LockError, LockFailure, Mutex,
+    MutexGuard, ObjectInfo, Once, OnceGuard, OnceState, OnceValue, OutOfRange, ParticipantInfo, Passed, Permits,
+    PopError, Producer, PushError, Queue, RawArray, RawValue, ReaderError, Ready, ReadyFd, Record, RecvError,
+    ReentrantMutex, ReentrantMutexGuard, Registration, Reservation, Reset, RingPopError, RingPushError, RwLock,
+    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo, SegmentOptions, Semaphore,
     SemaphoreOptions, SendError, SetError, Spsc, SweepReport, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable,
-    Woken,
+    Woken, WriterError,
 };
 
 const fn send_and_sync<T: Send + Sync>() {}
-
 const fn send<T: Send>() {}
 
 /// Fails to build if a type has the trait: then both implementations fit, and the call is ambiguous.
@@ -34,6 +35,10 @@ macro_rules! not {
 const _: () = {
     send_and_sync::<Segment>();
     send_and_sync::<(Mutex<u64>, Queue<u64>, Channel)>();
+    send_and_sync::<(Broadcast<u64>, Broadcast<[u8]>, BroadcastOptions, Blackboard<u64>)>();
+    send_and_sync::<(BroadcastSendError, BroadcastRecvError, BlackboardReadError, BlackboardWriteError)>();
+    send_and_sync::<(WriterError, ReaderError)>();
+    send::<(BroadcastWriter<u64>, BroadcastReader<[u8]>, BlackboardWriter<u64>)>();
     send_and_sync::<(Value<u64>, RawValue<[u64; 3]>, Array<u64>, RawArray<[u64; 3]>)>();
     send_and_sync::<(RwLock<u64>, ReentrantMutex, Semaphore, Permits<'static>, SemaphoreOptions)>();
     send_and_sync::<(Spsc<u64>, ByteRing, RingPushError<u64>, RingPopError)>();
@@ -62,6 +67,7 @@ not!(Sync: MutexGuard<'static, u64>, ReentrantMutexGuard<'static>, ValueGuard<'s
 not!(Send: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
 not!(Sync: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
 not!(Sync: Producer<u64>, Consumer<u64>, ByteProducer, ByteConsumer, Reservation<'static>, Record<'static>);
+not!(Sync: BroadcastWriter<u64>, BroadcastReader<u64>, BlackboardWriter<u64>);
 not!(Send: OnceGuard<'static>);
 not!(Sync: OnceGuard<'static>);
 not!(Send: Leader<'static>, Arrived<'static>);

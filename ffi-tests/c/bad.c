@@ -45,6 +45,11 @@ static void nulls(void) {
     OK(rf_byte_ring_close(NULL));
     OK(rf_byte_producer_close(NULL));
     OK(rf_byte_consumer_close(NULL));
+    OK(rf_broadcast_close(NULL));
+    OK(rf_broadcast_writer_close(NULL));
+    OK(rf_broadcast_reader_close(NULL));
+    OK(rf_blackboard_close(NULL));
+    OK(rf_blackboard_writer_close(NULL));
     OK(rf_ready_fd_close(NULL));
 
     rf_segment *segment;
@@ -244,6 +249,30 @@ static void nulls(void) {
     BAD(rf_byte_consumer_release(NULL));
     BAD(rf_byte_consumer_read(NULL, room, 1, &n, 0));
     BAD(rf_byte_consumer_tell_if_alone(NULL, 1));
+    rf_broadcast *broadcast;
+    rf_broadcast_writer *writer;
+    rf_broadcast_reader *reader;
+    uint64_t count;
+    BAD(rf_broadcast_open(NULL, "x", RF_CREATE, 8, 8, NULL, 4, 0, &broadcast));
+    BAD(rf_broadcast_open_bytes(NULL, "x", RF_CREATE, 8, 4, 0, &broadcast));
+    BAD(rf_broadcast_writer_open(NULL, &writer));
+    BAD(rf_broadcast_reader_open(NULL, 0, &reader));
+    BAD(rf_broadcast_send(NULL, room, 8, 0));
+    BAD(rf_broadcast_recv(NULL, room, 8, &n, &count, 0));
+    BAD(rf_broadcast_capacity(NULL, &n));
+    BAD(rf_broadcast_max_readers(NULL, &n));
+    BAD(rf_broadcast_record_size(NULL, &n));
+    BAD(rf_broadcast_shutdown(NULL));
+    BAD(rf_broadcast_is_shut_down(NULL, &i));
+    rf_blackboard *blackboard;
+    rf_blackboard_writer *board_writer;
+    BAD(rf_blackboard_open(NULL, "x", RF_CREATE, 8, 8, NULL, &blackboard));
+    BAD(rf_blackboard_writer_open(NULL, &board_writer));
+    BAD(rf_blackboard_write(NULL, room, &count));
+    BAD(rf_blackboard_read(NULL, room, &count));
+    BAD(rf_blackboard_wait_newer(NULL, 0, room, &count, 0));
+    BAD(rf_blackboard_shutdown(NULL));
+    BAD(rf_blackboard_is_shut_down(NULL, &i));
 
     rf_channel *channel;
     BAD(rf_channel_open(NULL, "x", RF_CREATE, 1024, &channel));
@@ -639,6 +668,67 @@ static void beside_good_handles(const char *name) {
     BAD(rf_wait_any(&item, 1, 0, &ready, RF_FOREVER));
     TRUE(ready == 4711);
     OK(rf_channel_close(channel));
+
+    rf_broadcast *broadcast, *no_broadcast;
+    rf_broadcast_writer *writer;
+    rf_broadcast_reader *reader, *no_reader;
+    BAD(rf_broadcast_open(segment, NULL, RF_CREATE, 8, 8, NULL, 4, 0, &broadcast));
+    BAD(rf_broadcast_open(segment, "bc", RF_CREATE, 8, 8, NULL, 4, 0, NULL));
+    BAD(rf_broadcast_open_bytes(segment, "bc", RF_CREATE, 8, 4, 0, NULL));
+    for (size_t i = 0; i < COUNT(wild_flags); i++) {
+        BAD(rf_broadcast_open(segment, "bc", wild_flags[i], 8, 8, NULL, 4, 0, &no_broadcast));
+        BAD(rf_broadcast_open_bytes(segment, "bc", wild_flags[i], 8, 4, 0, &no_broadcast));
+    }
+    BAD(rf_broadcast_open(segment, "bc", RF_CREATE, 8, 8, NULL, 0, 0, &no_broadcast));
+    BAD(rf_broadcast_open(segment, "bc", RF_CREATE, 8, 8, NULL, SIZE_MAX, 0, &no_broadcast));
+    BAD(rf_broadcast_open(segment, "bc", RF_CREATE, 8, 8, NULL, 4, SIZE_MAX, &no_broadcast));
+    BAD(rf_broadcast_open(segment, "bc", RF_CREATE, 8, 7, NULL, 4, 0, &no_broadcast));
+    BAD(rf_broadcast_open(segment, "bc", RF_CREATE, SIZE_MAX, 8, NULL, 4, 0, &no_broadcast));
+    BAD(rf_broadcast_open_bytes(segment, "bc", RF_CREATE, SIZE_MAX, 4, 0, &no_broadcast));
+    EXPECT(rf_broadcast_open(segment, endless, RF_CREATE, 8, 8, NULL, 4, 0, &no_broadcast), RF_E_NAME);
+    OK(rf_broadcast_open(segment, "bc", RF_CREATE | RF_EXCL, 8, 8, NULL, 4, 0, &broadcast));
+    BAD(rf_broadcast_writer_open(broadcast, NULL));
+    BAD(rf_broadcast_reader_open(broadcast, 0, NULL));
+    for (size_t i = 0; i < COUNT(wild_types); i++) BAD(rf_broadcast_reader_open(broadcast, wild_types[i], &no_reader));
+    OK(rf_broadcast_writer_open(broadcast, &writer));
+    OK(rf_broadcast_reader_open(broadcast, 0, &reader));
+    BAD(rf_broadcast_send(writer, NULL, 8, RF_FOREVER));
+    BAD(rf_broadcast_send(writer, room, 7, RF_FOREVER));
+    BAD(rf_broadcast_send(writer, room, SIZE_MAX, RF_FOREVER));
+    OK(rf_broadcast_send(writer, room, 8, RF_FOREVER));
+    BAD(rf_broadcast_recv(reader, NULL, 8, NULL, NULL, RF_FOREVER));
+    BAD(rf_broadcast_recv(reader, room, SIZE_MAX, NULL, NULL, RF_FOREVER));
+    EXPECT(rf_broadcast_recv(reader, room, 7, NULL, NULL, RF_FOREVER), RF_E_BUFFER_TOO_SHORT);
+    OK(rf_broadcast_recv(reader, room, 8, NULL, NULL, RF_FOREVER));
+    BAD(rf_broadcast_capacity(broadcast, NULL));
+    BAD(rf_broadcast_max_readers(broadcast, NULL));
+    BAD(rf_broadcast_record_size(broadcast, NULL));
+    BAD(rf_broadcast_is_shut_down(broadcast, NULL));
+    OK(rf_broadcast_reader_close(reader));
+    OK(rf_broadcast_writer_close(writer));
+    OK(rf_broadcast_close(broadcast));
+
+    rf_blackboard *blackboard, *no_blackboard;
+    rf_blackboard_writer *board_writer;
+    BAD(rf_blackboard_open(segment, NULL, RF_CREATE, 8, 8, NULL, &blackboard));
+    BAD(rf_blackboard_open(segment, "bb", RF_CREATE, 8, 8, NULL, NULL));
+    for (size_t i = 0; i < COUNT(wild_flags); i++)
+        BAD(rf_blackboard_open(segment, "bb", wild_flags[i], 8, 8, NULL, &no_blackboard));
+    BAD(rf_blackboard_open(segment, "bb", RF_CREATE, 8, 3, NULL, &no_blackboard));
+    BAD(rf_blackboard_open(segment, "bb", RF_CREATE, SIZE_MAX, 8, NULL, &no_blackboard));
+    EXPECT(rf_blackboard_open(segment, "bb", RF_CREATE, 8, 8, endless, &no_blackboard), RF_E_NAME);
+    OK(rf_blackboard_open(segment, "bb", RF_CREATE | RF_EXCL, 8, 8, NULL, &blackboard));
+    BAD(rf_blackboard_writer_open(blackboard, NULL));
+    OK(rf_blackboard_writer_open(blackboard, &board_writer));
+    BAD(rf_blackboard_write(board_writer, NULL, NULL));
+    OK(rf_blackboard_write(board_writer, room, NULL));
+    BAD(rf_blackboard_read(blackboard, NULL, NULL));
+    OK(rf_blackboard_read(blackboard, room, NULL));
+    BAD(rf_blackboard_wait_newer(blackboard, 0, NULL, NULL, RF_FOREVER));
+    EXPECT(rf_blackboard_wait_newer(blackboard, UINT64_MAX, room, NULL, 0), RF_E_EMPTY);
+    BAD(rf_blackboard_is_shut_down(blackboard, NULL));
+    OK(rf_blackboard_writer_close(board_writer));
+    OK(rf_blackboard_close(blackboard));
 
     OK(rf_segment_close(segment));
     OK(rf_segment_unlink(name));

@@ -81,6 +81,16 @@ fn rings_of_records_in_c() {
 }
 
 #[test]
+fn broadcasts_in_c() {
+    program("c/broadcast.c", "broadcast", "broadcast: ok\n");
+}
+
+#[test]
+fn blackboards_in_c() {
+    program("c/blackboard.c", "blackboard", "blackboard: ok\n");
+}
+
+#[test]
 fn waits_for_one_of_several_in_c() {
     program("c/wait_any.c", "wait-any", "wait_any: ok\n");
 }

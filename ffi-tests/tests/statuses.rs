@@ -61,6 +61,7 @@ const GIVEN: [(&str, c_int); 52] = [
     ("RF_E_TOO_MANY_DONE", -48),
     ("RF_E_ROLE_TAKEN", -49),
     ("RF_E_ALONE", -50),
+    ("RF_E_MISSED", -51),
     ("RF_E_NOT_READY", -60),
     ("RF_E_WORKER_DIED", -61),
     // Not statuses, but as frozen as they are.
@@ -132,6 +133,19 @@ const LINES: [(u32, &[&str]); 60] = [
     (122, &["RF_E_ALONE", "RF_E_TIMED_OUT"]),
     (123, &["RF_E_NOT_OWNER"]),
     (124, &["RF_E_MESSAGE_TOO_LONG", "RF_E_BUFFER_TOO_SHORT"]),
+    (120, &["RF_E_ROLE_TAKEN"]),
+    (123, &["RF_E_FULL", "RF_E_EMPTY"]),
+    (124, &["RF_E_CLOSED"]),
+    (125, &["RF_E_ALONE", "RF_E_TIMED_OUT"]),
+    (126, &["RF_E_NOT_OWNER"]),
+    (127, &["RF_E_MESSAGE_TOO_LONG", "RF_E_BUFFER_TOO_SHORT"]),
+    (161, &["RF_OK", "RF_E_MISSED"]),
+    (162, &["RF_E_FULL", "RF_E_TIMED_OUT", "RF_E_MAXIMUM_REACHED"]),
+    (164, &["RF_E_BUSY"]),
+    (165, &["RF_E_CLOSED"]),
+    (166, &["RF_E_MESSAGE_TOO_LONG", "RF_E_BUFFER_TOO_SHORT"]),
+    (169, &["RF_E_NOT_OWNER"]),
+    (171, &["RF_E_EMPTY", "RF_E_TIMED_OUT"]),
 ];
 
 fn in_header() -> BTreeMap<String, c_int> {

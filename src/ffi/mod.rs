@@ -6,7 +6,8 @@
 //! ## What it is
 //!
 //! A *segment* is a piece of memory that several processes map. It has a name (`/dev/shm/ringfence.NAME`), or travels as
-//! a file descriptor. In it live *objects*, each with a name of its own: mutexes, values, arrays, queues, channels. A
+//! a file descriptor. In it live *objects*, each with a name of its own: mutexes, values, arrays, queues, channels, broadcasts,
+//! blackboards. A
 //! process opens the segment, opens the objects by name, and works with them; processes written in Rust, C, C++ or
 //! Python work on the same objects.
 //!
@@ -102,7 +103,9 @@
 mod argument;
 mod array;
 mod barrier;
+mod blackboard;
 mod boundary;
+mod broadcast;
 mod byte_ring;
 mod channel;
 mod condvar;

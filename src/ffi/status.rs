@@ -118,6 +118,8 @@ pub enum rf_status {
     RF_E_ROLE_TAKEN = -49,
     /// A ring is full, or empty, and nobody is at its other end to change that; the handle asked to be told.
     RF_E_ALONE = -50,
+    /// Records were overwritten before the reader read them. It goes on at the oldest that is there.
+    RF_E_MISSED = -51,
     /// The result, or the value, is not there yet.
     RF_E_NOT_READY = -60,
     /// The process that worked on it died.
@@ -175,6 +177,7 @@ const TABLE: &[(rf_status, &CStr)] = &[
     (RF_E_TOO_MANY_DONE, c"more messages done than taken"),
     (RF_E_ROLE_TAKEN, c"the ring has one already"),
     (RF_E_ALONE, c"nobody is at the other end"),
+    (RF_E_MISSED, c"records were overwritten before they were read"),
     (RF_E_NOT_READY, c"not ready"),
     (RF_E_WORKER_DIED, c"the worker died"),
 ];

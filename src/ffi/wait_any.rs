@@ -1,8 +1,8 @@
 //! # Waiting for one of several
 //!
 //! `rf_wait_any` waits until the first of up to 64 things is ready: a lock is free, permits are there, an event is
-//! set, a queue, a channel or a ring has a message or room, something that is done once is done, a process is gone. They may be
-//! of any kinds and in any segments.
+//! set, a queue, a channel, a ring or a broadcast has a message or room, a blackboard has a newer value, something that is
+//! done once is done, a process is gone. They may be of any kinds and in any segments.
 //!
 //! *Ready* means that the call which does not wait (`rf_mutex_lock(m, 0)`, `rf_queue_pop(q, &item, 0)`) would not come back
 //! for want of it: it would succeed, or fail for another reason, as on a queue that is shut down. Nothing is taken. It is a
@@ -17,7 +17,9 @@
 use core::ffi::{c_int, c_void};
 
 use super::argument::{self, Out, reference};
+use super::blackboard::rf_blackboard;
 use super::boundary::{Failure, boundary};
+use super::broadcast::{rf_broadcast_reader, rf_broadcast_writer};
 use super::byte_ring::rf_byte_ring;
 use super::channel::rf_channel;
 use super::event::rf_event;
@@ -69,6 +71,13 @@ pub enum rf_await {
     RF_AWAIT_READABLE_BYTE_RING = 14,
     /// `handle` is a `rf_byte_ring`: there is room for a record of `count` bytes, or there never will be.
     RF_AWAIT_WRITABLE_BYTE_RING = 15,
+    /// `handle` is a `rf_broadcast_reader`: there is a record, some were missed, or it is shut down and everything has been read. No
+    /// other thread receives through it meanwhile.
+    RF_AWAIT_BROADCAST_READER = 16,
+    /// `handle` is a `rf_broadcast_writer`: no reader is in the way, or it is shut down.
+    RF_AWAIT_BROADCAST_WRITER = 17,
+    /// `handle` is a `rf_blackboard`: there is a value with a number greater than `count`, or none is to come.
+    RF_AWAIT_BLACKBOARD = 18,
 }
 
 /// One of the things to wait for. Its handle stays open, and is not closed, during the call.
@@ -143,6 +152,15 @@ unsafe fn waitable<'a>(item: &rf_awaited) -> Result<Waitable<'a>, Failure> {
             _ if what(rf_await::RF_AWAIT_WRITABLE_BYTE_RING) => {
                 let len = usize::try_from(item.count).map_err(|_| invalid(format!("{} bytes", item.count)))?;
                 reference::<rf_byte_ring>(handle.cast(), "handle")?.core.writable(len)
+            }
+            _ if what(rf_await::RF_AWAIT_BROADCAST_READER) => {
+                reference::<rf_broadcast_reader>(handle.cast(), "handle")?.core.readable()
+            }
+            _ if what(rf_await::RF_AWAIT_BROADCAST_WRITER) => {
+                reference::<rf_broadcast_writer>(handle.cast(), "handle")?.core.writable()
+            }
+            _ if what(rf_await::RF_AWAIT_BLACKBOARD) => {
+                reference::<rf_blackboard>(handle.cast(), "handle")?.core.newer(item.count)
             }
             other => return Err(invalid(format!("unknown thing to wait for {other}"))),
         })

@@ -1,6 +1,7 @@
 //! The structs that lie in shared memory. No logic but validation.
 
 pub mod barrier;
+pub mod broadcast;
 pub mod channel;
 pub mod condvar;
 pub mod event;

@@ -6,6 +6,8 @@
 pub mod auto_event;
 pub mod backoff;
 pub mod barrier;
+pub mod blackboard;
+pub mod broadcast;
 pub mod byte_ring;
 pub mod cell;
 pub mod channel;

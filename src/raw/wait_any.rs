@@ -35,6 +35,8 @@
 //! Source: our own, on `futex_waitv` (Linux 5.16).
 
 use super::backoff::Backoff;
+use super::blackboard::Blackboard;
+use super::broadcast::{Broadcast, Sight};
 use super::byte_ring::ByteRing;
 use super::channel::Channel;
 use super::event::Event;
@@ -45,7 +47,7 @@ use super::semaphore::Semaphore;
 use super::spsc::Spsc;
 use super::{Fate, Owner, ParticipantId, Peers, mutex};
 use crate::layout::mutex::LockWord;
-use crate::primitive::{AtomicU32, Ordering, fence};
+use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::futex::{self, MOST_WORDS};
 use crate::sys::nap::{Deadline, Nap, Slept, Wait};
 
@@ -243,6 +245,31 @@ pub enum Awaited<'a, P> {
         /// For a record of this length.
         len: usize,
     },
+    /// A broadcast has a record for a reader.
+    Record {
+        /// The broadcast.
+        broadcast: Broadcast<'a>,
+        /// What the reader reads next.
+        position: &'a AtomicU64,
+        /// Who lives.
+        peers: &'a P,
+    },
+    /// A broadcast's readers have made room.
+    Readers {
+        /// The broadcast.
+        broadcast: Broadcast<'a>,
+        /// Who lives.
+        peers: &'a P,
+    },
+    /// A blackboard has a newer value.
+    Newer {
+        /// The blackboard.
+        blackboard: Blackboard<'a>,
+        /// Newer than the one of this number.
+        than: u64,
+        /// Who lives.
+        peers: &'a P,
+    },
     /// Somebody has initialised it.
     Completed {
         /// What is initialised once.
@@ -306,6 +333,9 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Free { ring } => ring.can_push(),
             Self::Recorded { ring } => ring.can_pop(),
             Self::Reservable { ring, len } => ring.can_push(len),
+            Self::Record { broadcast, position, .. } => broadcast.can_recv(position.load(Ordering::Relaxed), &Unasked),
+            Self::Readers { broadcast, .. } => broadcast.seems_writable(),
+            Self::Newer { blackboard, than, .. } => blackboard.look(than, &Unasked) != Sight::Nothing,
             Self::Completed { once } => once.is_completed(),
             Self::Gone { state: word, value, .. } | Self::Changed { word, value } => {
                 word.load(Ordering::Acquire) != value
@@ -320,6 +350,9 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Occurred { event, since, peers } => event.is_ready(since, peers),
             Self::Message { queue, peers } => queue.can_pop(peers),
             Self::Room { queue, peers } => queue.can_push(peers),
+            Self::Record { broadcast, position, peers } => broadcast.can_recv(position.load(Ordering::Relaxed), peers),
+            Self::Readers { broadcast, peers } => broadcast.can_send(peers),
+            Self::Newer { blackboard, than, peers } => blackboard.look(than, peers) != Sight::Nothing,
             // The word first: a successor's life is not taken for this one.
             Self::Gone { participant, peers, .. } => self.seems_ready() || peers.fate(participant) != Fate::Alive,
             _ => self.seems_ready(),
@@ -339,6 +372,9 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Free { ring } => Some(Announced::at(ring.not_full())),
             Self::Recorded { ring } => Some(Announced::at(ring.not_empty())),
             Self::Reservable { ring, .. } => Some(Announced::at(ring.not_full())),
+            Self::Record { broadcast, .. } => Some(Announced::at(broadcast.not_empty())),
+            Self::Readers { broadcast, .. } => Some(Announced::at(broadcast.not_full())),
+            Self::Newer { blackboard, .. } => Some(Announced::at(blackboard.values().not_empty())),
             Self::Completed { once } => Some(once.announce()),
             Self::Gone { state, value, watched, .. } => {
                 watched.store(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use crate::layout::mutex::LockWord;
 use crate::layout::ring::RingHeader;
 use crate::layout::{barrier, channel, queue};
 use crate::raw::barrier::Barrier;
+use crate::raw::broadcast::Broadcast;
 use crate::raw::channel::Channel;
 use crate::raw::condvar::Condvar;
 use crate::raw::event::Event;
@@ -48,9 +49,13 @@ pub enum Kind {
     Spsc = 13,
     /// A ring of records and bytes for one producer and one consumer.
     ByteRing = 14,
+    /// Records of one writer for many readers.
+    Broadcast = 16,
+    /// The newest value of one writer.
+    Blackboard = 17,
 }
 
-const ALL: [Kind; 14] = [
+const ALL: [Kind; 16] = [
     Kind::Mutex,
     Kind::Value,
     Kind::Array,
@@ -65,6 +70,8 @@ const ALL: [Kind; 14] = [
     Kind::Once,
     Kind::Spsc,
     Kind::ByteRing,
+    Kind::Broadcast,
+    Kind::Blackboard,
 ];
 
 impl Kind {
@@ -90,6 +97,8 @@ impl Kind {
             Self::Once => "once",
             Self::Spsc => "spsc",
             Self::ByteRing => "byte ring",
+            Self::Broadcast => "broadcast",
+            Self::Blackboard => "blackboard",
         }
     }
 }
@@ -160,6 +169,12 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
             // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
             if let Some(once) = unsafe { Once::at(remains.base, remains.len, 0) } {
                 once.recover(dead, peers);
+            }
+        }
+        Kind::Broadcast | Kind::Blackboard => {
+            // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
+            if let Some(broadcast) = unsafe { Broadcast::found(remains.base, remains.len) } {
+                broadcast.recover(dead, peers);
             }
         }
         Kind::Queue => {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::layout::{channel, queue, ring};
+use crate::layout::{broadcast, channel, queue, ring};
+use crate::primitive::AtomicU64;
+use crate::raw::blackboard::Blackboard;
+use crate::raw::broadcast::Broadcast;
 use crate::raw::byte_ring::ByteRing;
 use crate::raw::channel::Channel;
 use crate::raw::event::Event;
@@ -29,6 +32,8 @@ use crate::sys::nap::{Deadline, Interruptible};
 /// [`Channel::readable`](crate::Channel::readable) and [`writable`](crate::Channel::writable),
 /// [`Spsc::readable`](crate::Spsc::readable) and [`writable`](crate::Spsc::writable),
 /// [`ByteRing::readable`](crate::ByteRing::readable) and [`writable`](crate::ByteRing::writable),
+/// [`BroadcastReader::readable`](crate::BroadcastReader::readable),
+/// [`BroadcastWriter::writable`](crate::BroadcastWriter::writable), [`Blackboard::newer`](crate::Blackboard::newer),
 /// [`Once::completed`](crate::Once::completed), [`OnceValue::completed`](crate::OnceValue::completed); or by
 /// [`gone`](Self::gone).
 #[derive(Debug)]
@@ -49,11 +54,18 @@ enum Of<'a> {
     Segment(Arc<Attachment>),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum What {
     Lock,
-    Permits { permits: u32, participants: u16, owned: bool },
-    Occurred { participants: u16, auto: bool },
+    Permits {
+        permits: u32,
+        participants: u16,
+        owned: bool,
+    },
+    Occurred {
+        participants: u16,
+        auto: bool,
+    },
     Message(queue::Geometry),
     Room(queue::Geometry),
     Received(channel::Geometry),
@@ -62,8 +74,15 @@ enum What {
     Free(queue::Geometry),
     Recorded(ring::Bytes),
     Reservable(ring::Bytes, usize),
+    /// The position is the reader's, which moves on.
+    Record(broadcast::Geometry, Arc<AtomicU64>),
+    Readers(broadcast::Geometry),
+    Newer(broadcast::Geometry, u64),
     Completed,
-    Gone { participant: ParticipantId, life: u32 },
+    Gone {
+        participant: ParticipantId,
+        life: u32,
+    },
 }
 
 impl<'a> Waitable<'a> {
@@ -112,6 +131,18 @@ impl<'a> Waitable<'a> {
         Self { of: Of::Handle(object), what: What::Reservable(size, len) }
     }
 
+    pub(crate) fn record(object: &'a Object, geometry: broadcast::Geometry, position: Arc<AtomicU64>) -> Self {
+        Self { of: Of::Handle(object), what: What::Record(geometry, position) }
+    }
+
+    pub(crate) fn for_readers(object: &'a Object, geometry: broadcast::Geometry) -> Self {
+        Self { of: Of::Handle(object), what: What::Readers(geometry) }
+    }
+
+    pub(crate) fn newer(object: &'a Object, geometry: broadcast::Geometry, than: u64) -> Self {
+        Self { of: Of::Handle(object), what: What::Newer(geometry, than) }
+    }
+
     pub(super) fn completed(object: &'a Object) -> Self {
         Self { of: Of::Handle(object), what: What::Completed }
     }
@@ -155,7 +186,7 @@ impl<'a> Waitable<'a> {
             Of::Kept(object) => Of::Kept(object.again()?),
             Of::Segment(attachment) => Of::Segment(attachment.clone()),
         };
-        Ok(Waitable { of, what: self.what })
+        Ok(Waitable { of, what: self.what.clone() })
     }
 
     /// Recovers the dead that a wait has met.
@@ -172,12 +203,12 @@ impl<'a> Waitable<'a> {
             Of::Kept(object) => object,
             Of::Segment(attachment) => return self.of_segment(attachment),
         };
-        Self::of_object(object, self.what, me).ok_or(Error::Corrupted("an object's shape changed"))
+        Self::of_object(object, &self.what, me).ok_or(Error::Corrupted("an object's shape changed"))
     }
 
-    fn of_object(object: &Object, what: What, me: Owner) -> Option<Awaited<'_, Attachment>> {
+    fn of_object<'o>(object: &'o Object, what: &'o What, me: Owner) -> Option<Awaited<'o, Attachment>> {
         let (base, peers) = (object.base(), object.peers());
-        Some(match what {
+        Some(match *what {
             What::Lock => {
                 // SAFETY: mapped as long as the object, at least a lock word long (checked when it was opened), aligned to
                 // 128, and accessed atomically only.
@@ -203,6 +234,14 @@ impl<'a> Waitable<'a> {
             What::Free(geometry) => Awaited::Free { ring: spsc(object, geometry) },
             What::Recorded(size) => Awaited::Recorded { ring: byte_ring(object, size) },
             What::Reservable(size, len) => Awaited::Reservable { ring: byte_ring(object, size), len },
+            What::Record(geometry, ref position) => {
+                Awaited::Record { broadcast: broadcast(object, geometry), position, peers }
+            }
+            What::Readers(geometry) => Awaited::Readers { broadcast: broadcast(object, geometry), peers },
+            What::Newer(geometry, than) => {
+                let blackboard = Blackboard::new(broadcast(object, geometry))?;
+                Awaited::Newer { blackboard, than, peers }
+            }
             // SAFETY: as for permits.
             What::Completed => Awaited::Completed { once: unsafe { Once::at(base, object.len(), 0) }? },
             What::Gone { .. } => return None,
@@ -239,6 +278,12 @@ fn spsc(object: &Object, geometry: queue::Geometry) -> Spsc<'_> {
 fn byte_ring(object: &Object, size: ring::Bytes) -> ByteRing<'_> {
     // SAFETY: as in `queue`.
     unsafe { ByteRing::at(object.base(), size) }
+}
+
+fn broadcast(object: &Object, geometry: broadcast::Geometry) -> Broadcast<'_> {
+    // SAFETY: mapped as long as the object, and at least `len()` long (checked when it was opened), aligned to 128, and
+    // accessed atomically only.
+    unsafe { Broadcast::at(object.base(), geometry) }
 }
 
 /// Which of the objects are ready, by their places in the list that was waited for; at least one.

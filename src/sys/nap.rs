@@ -73,6 +73,11 @@ impl Interruptible {
         Self(AtomicU32::new(0))
     }
 
+    /// Another handle's, with the same setting.
+    pub fn again(&self) -> Self {
+        Self(AtomicU32::new(self.0.load(Ordering::Relaxed)))
+    }
+
     /// Switches it, for the waits that begin from now on.
     pub fn set(&self, interruptible: bool) {
         // Relaxed: a switch on its own; nothing is published with it.
