@@ -17,12 +17,14 @@
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
 //! - [`locks`], [`rwlock`], [`condvar`], [`barrier`], [`cells`], [`chain`], [`asleep`], [`events`], [`once`], [`long`],
-//!   [`stopped`], [`life`], [`overtaken`], [`wait_any`], [`spsc`], [`byte_ring`]: the scenarios; [`broken`]: negative controls
+//!   [`stopped`], [`life`], [`overtaken`], [`wait_any`], [`spsc`], [`byte_ring`], [`broadcast`]: the scenarios; [`broken`]:
+//!   negative controls
 
 pub mod api;
 pub mod asleep;
 pub mod barrier;
 pub mod board;
+pub mod broadcast;
 pub mod broken;
 pub mod byte_ring;
 pub mod cells;
@@ -79,6 +81,7 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(condvar::scenarios());
     all.extend(once::scenarios());
     all.extend(barrier::scenarios());
+    all.extend(broadcast::scenarios());
     all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
     all.extend(asleep::scenarios::<api::ApiChannel>("Channel"));
     for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {
@@ -96,9 +99,11 @@ pub fn catalogue() -> Vec<Scenario> {
 }
 
 fn controls() -> Vec<Scenario> {
+    use broadcast::ApiBroadcast;
     use broken::birth::{named_first, published_first, reserved_late};
     use broken::cells::{Consumes, InPlace};
     use broken::doors::{claims_first, joins_without_door, leaves_without_door};
+    use broken::lane::{Flawed, NEVER_BACK, STAMPS_FIRST};
     use broken::locks::{self as flawed, NotRobust, SwapUnlock};
     use broken::long::GivesBackFirst;
     use broken::once::LockAlone;
@@ -162,6 +167,24 @@ fn controls() -> Vec<Scenario> {
         condvar::scenario("broken: unrecovered", condvar::Case::Woken, "woken", false, false).must_fail(Class::Lost),
         barrier::scenario("broken: barrier unrecovered", barrier::Case::Arrives, "arrives", false, false)
             .must_fail(Class::Stuck),
+        broadcast::scenario::<Flawed<STAMPS_FIRST>>(
+            "broken: stamps first",
+            broadcast::Case::Sends,
+            "sends",
+            true,
+            true,
+        )
+        .must_fail(Class::Torn),
+        broadcast::scenario::<Flawed<NEVER_BACK>>("broken: never back", broadcast::Case::Sends, "sends", true, true)
+            .must_fail(Class::Stuck),
+        broadcast::scenario::<ApiBroadcast<6>>(
+            "broken: broadcast unrecovered",
+            broadcast::Case::Recoverer,
+            "recoverer",
+            false,
+            false,
+        )
+        .must_fail(Class::Stuck),
         stopped::scenario::<OfLock<Raw<flawed::Stores>>>("broken: stores").must_fail(Class::Torn),
         stopped::scenario::<OfLock<FreesFirst>>("broken: frees first").must_fail(Class::Stuck),
         stopped::scenario::<OfFifo<hidden::Stores, 2>>("broken: stores in slots").must_fail(Class::Stuck),

@@ -7,6 +7,7 @@ pub mod doors;
 pub mod event;
 pub mod eventcount;
 pub mod hidden;
+pub mod lane;
 pub mod locks;
 pub mod long;
 pub mod once;
