@@ -11,7 +11,8 @@
  * ## What it is
  *
  * A *segment* is a piece of memory that several processes map. It has a name (`/dev/shm/ringfence.NAME`), or travels as
- * a file descriptor. In it live *objects*, each with a name of its own: mutexes, values, arrays, queues, channels. A
+ * a file descriptor. In it live *objects*, each with a name of its own: mutexes, values, arrays, queues, channels, broadcasts,
+ * blackboards. A
  * process opens the segment, opens the objects by name, and works with them; processes written in Rust, C, C++ or
  * Python work on the same objects.
  *
@@ -274,10 +275,12 @@ typedef enum rf_status {
     RF_E_NOT_LEASED = -47,
     /** One message more was reported done than was taken. */
     RF_E_TOO_MANY_DONE = -48,
-    /** A ring has a living producer, or consumer, already. */
+    /** A ring has a living producer, or consumer, already; or a broadcast or a blackboard a living writer. */
     RF_E_ROLE_TAKEN = -49,
     /** A ring is full, or empty, and nobody is at its other end to change that; the handle asked to be told. */
     RF_E_ALONE = -50,
+    /** Records were overwritten before the reader read them. It goes on at the oldest that is there. */
+    RF_E_MISSED = -51,
     /** The result, or the value, is not there yet. */
     RF_E_NOT_READY = -60,
     /** The process that worked on it died. */
@@ -3107,11 +3110,371 @@ int rf_byte_consumer_tell_if_alone(struct rf_byte_consumer *consumer,
  */
 int rf_byte_consumer_close(struct rf_byte_consumer *consumer);
 
+/* # Broadcasts
+ *
+ * A broadcast carries records from one writer to any number of readers. Each reader gets every record, in order. Records have one
+ * size and alignment (`rf_broadcast_open`; the Rust side is `Broadcast<T>`), or a length each up to a longest one
+ * (`rf_broadcast_open_bytes`; `Broadcast<[u8]>`).
+ *
+ * There is one writer at a time; a second is refused with RF_E_ROLE_TAKEN while the first lives. Readers come and go at any time. Two
+ * modes, fixed when it is made:
+ *
+ * - with `max_readers` 0 the writer overwrites: it never waits, and the newest `capacity` records can be read at any time. A
+ *   reader that is further behind is told once how many records it missed (RF_E_MISSED), and goes on at the oldest;
+ * - else nothing is missed: the writer waits while the slowest of up to `max_readers` living readers is `capacity` records
+ *   behind, also if that one is stopped. A dead one is left behind. Without readers it waits for nobody.
+ *
+ * A record whose send has returned is there even if the writer is killed the next moment; one that was being written then is not,
+ * and the next writer goes on where the dead one stopped.
+ *
+ *     rf_broadcast_open(seg, "prices", RF_CREATE, sizeof p, _Alignof(price), NULL, 1024, 0, &prices);
+ *     rf_broadcast_reader_open(prices, 0, &reader);
+ *     while ((got = rf_broadcast_recv(reader, &p, sizeof p, NULL, &missed, RF_FOREVER)) == RF_OK || got == RF_E_MISSED)
+ *         if (got == RF_OK) use(&p); else note_gap(missed);
+ */
+
+/** A handle to a broadcast: writers and readers come from it. */
+typedef struct rf_broadcast rf_broadcast;
+
+/** A reader of a broadcast. */
+typedef struct rf_broadcast_reader rf_broadcast_reader;
+
+/** The writer of a broadcast. */
+typedef struct rf_broadcast_writer rf_broadcast_writer;
+
+/**
+ * Opens the broadcast of that name, for records of one size, or makes it.
+ *
+ * @param segment       where it lives
+ * @param name          its name in the segment
+ * @param flags         of `rf_flags`; RF_INTERRUPTIBLE is for the writers and readers that are opened through the handle
+ * @param record_size   bytes of a record; 0 for records that only count
+ * @param record_align  alignment of a record (`_Alignof`): a power of two
+ * @param tag           a name for the type of the records that all sides must use; NULL or "" for none
+ * @param capacity      how many records can be read at any time: at least 1; 0 without `RF_CREATE` takes what is there
+ * @param max_readers   for how many readers the writer waits: 0 (it overwrites) to 1024
+ * @param out           the handle; `rf_broadcast_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another record,
+ * capacity or number of readers), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
+ *
+ * Crash: killed in the middle, nobody ever sees half a broadcast.
+ */
+int rf_broadcast_open(const rf_segment *segment,
+                      const char *name,
+                      int flags,
+                      size_t record_size,
+                      size_t record_align,
+                      const char *tag,
+                      size_t capacity,
+                      size_t max_readers,
+                      struct rf_broadcast **out);
+
+/**
+ * Opens the broadcast of that name, for records that have a length each, or makes it.
+ *
+ * @param segment      where it lives
+ * @param name         its name in the segment
+ * @param flags        of `rf_flags`; RF_INTERRUPTIBLE is for the writers and readers that are opened through the handle
+ * @param longest      bytes of the longest record: room for it is taken for each; 0 without `RF_CREATE` takes what is there
+ * @param capacity     how many records can be read at any time: at least 1; 0 without `RF_CREATE` takes what is there
+ * @param max_readers  for how many readers the writer waits: 0 (it overwrites) to 1024
+ * @param out          the handle; `rf_broadcast_close` gives it back
+ * @return as `rf_broadcast_open`
+ *
+ * Crash: killed in the middle, nobody ever sees half a broadcast.
+ */
+int rf_broadcast_open_bytes(const rf_segment *segment,
+                            const char *name,
+                            int flags,
+                            size_t longest,
+                            size_t capacity,
+                            size_t max_readers,
+                            struct rf_broadcast **out);
+
+/**
+ * Becomes the writer. If the last one died, it goes on where that one stopped.
+ *
+ * @param broadcast  the broadcast
+ * @param out        the writer; `rf_broadcast_writer_close` gives it back
+ * @return RF_OK; RF_E_ROLE_TAKEN (there is one that lives; `rf_last_error` says its process), RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads, processes: any. Crash: killed in the middle, the place is free for another.
+ */
+int rf_broadcast_writer_open(const struct rf_broadcast *broadcast,
+                             struct rf_broadcast_writer **out);
+
+/**
+ * Becomes a reader. It gets every record whose send begins from now on.
+ *
+ * @param broadcast    the broadcast
+ * @param from_oldest  1 to begin with the oldest record that is there, which may be overwritten before it is read; else 0
+ * @param out          the reader; `rf_broadcast_reader_close` gives it back
+ * @return RF_OK; RF_E_MAXIMUM_REACHED (`max_readers` live already), RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads, processes: any. Crash: killed in the middle, nobody waits for it.
+ */
+int rf_broadcast_reader_open(const struct rf_broadcast *broadcast,
+                             int from_oldest,
+                             struct rf_broadcast_reader **out);
+
+/**
+ * Sends a record.
+ *
+ * @param writer      the writer
+ * @param record      `len` bytes, copied; may be NULL if `len` is 0
+ * @param len         its length: `record_size`, or of byte records at most the longest
+ * @param timeout_ns  how long to wait for readers; RF_FOREVER, 0 to try; a writer that overwrites never waits
+ * @return RF_OK; RF_E_FULL (a reader is in the way, and not to wait), RF_E_TIMED_OUT, RF_E_MESSAGE_TOO_LONG, RF_E_CLOSED (shut
+ * down), RF_E_INTERRUPTED, RF_E_NOT_OWNER (in a forked child: the writer is the parent's), RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads: one at a time. Crash: killed before it returns, the record is there whole, or not at all.
+ */
+int rf_broadcast_send(struct rf_broadcast_writer *writer,
+                      const void *record,
+                      size_t len,
+                      int64_t timeout_ns);
+
+/**
+ * Receives the next record.
+ *
+ * @param reader      the reader
+ * @param buffer      room for `size` bytes; may be NULL if `size` is 0
+ * @param size        its size: at least `record_size`; of byte records, the longest is always enough
+ * @param len         the length of the record, or NULL; with RF_E_BUFFER_TOO_SHORT too: then the record is still there
+ * @param missed      with RF_E_MISSED, how many records; else left as it is; or NULL
+ * @param timeout_ns  how long to wait for a record; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_MISSED (some were overwritten before they were read; told once, the next call goes on at the oldest that is
+ * there), RF_E_EMPTY (nothing new, and not to wait), RF_E_TIMED_OUT, RF_E_BUFFER_TOO_SHORT, RF_E_CLOSED (shut down, and everything
+ * has been read), RF_E_INTERRUPTED, RF_E_NOT_OWNER (in a forked child, where the writer waits for the parent's reader),
+ * RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads: one at a time. Crash: killed in the middle, nothing happens to others.
+ */
+int rf_broadcast_recv(struct rf_broadcast_reader *reader,
+                      void *buffer,
+                      size_t size,
+                      size_t *len,
+                      uint64_t *missed,
+                      int64_t timeout_ns);
+
+/**
+ * How many records can be read at any time.
+ *
+ * @param broadcast  the broadcast
+ * @param capacity   the number
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_broadcast_capacity(const struct rf_broadcast *broadcast, size_t *capacity);
+
+/**
+ * For how many readers the writer waits at most; 0 if it overwrites.
+ *
+ * @param broadcast    the broadcast
+ * @param max_readers  the number
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_broadcast_max_readers(const struct rf_broadcast *broadcast, size_t *max_readers);
+
+/**
+ * The size of a record, or of the longest.
+ *
+ * @param broadcast  the broadcast
+ * @param size       in bytes
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_broadcast_record_size(const struct rf_broadcast *broadcast, size_t *size);
+
+/**
+ * Ends the broadcast for everybody: no send that begins from now on succeeds; readers read what is there and then fail with
+ * `RF_E_CLOSED`. Sleepers wake up. Shutting down twice is fine; there is no way back but `rf_segment_remove`. It waits for
+ * nobody; but readers are told of the end when a writer that is in the middle of a record has ended it, or is dead.
+ *
+ * @param broadcast  the broadcast
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_broadcast_shutdown(const struct rf_broadcast *broadcast);
+
+/**
+ * Whether the broadcast was shut down.
+ *
+ * @param broadcast  the broadcast
+ * @param is         1 if it was, else 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_broadcast_is_shut_down(const struct rf_broadcast *broadcast, int *is);
+
+/**
+ * Gives the writer back; the place is free for another. That is no shutdown.
+ *
+ * @param writer  the writer, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using it.
+ */
+int rf_broadcast_writer_close(struct rf_broadcast_writer *writer);
+
+/**
+ * Gives the reader back; the writer no longer waits for it.
+ *
+ * @param reader  the reader, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using it.
+ */
+int rf_broadcast_reader_close(struct rf_broadcast_reader *reader);
+
+/**
+ * Gives the handle back. Its writers and readers stay, and the broadcast with what is in it.
+ *
+ * @param broadcast  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_broadcast_close(struct rf_broadcast *broadcast);
+
+/* # Blackboards
+ *
+ * A blackboard shows the newest value of one writer to any number of readers. A reader gets the newest value that is complete, and
+ * its number: the first is 1, each further one is greater by one. Values that nobody read in time are gone; who needs each of them
+ * takes a broadcast. The Rust side is `Blackboard<T>`.
+ *
+ * To write takes a fixed number of steps, whatever readers do. A writer that is killed leaves the newest value that it completed;
+ * the next one's numbers go on. There is one writer at a time; a second is refused with RF_E_ROLE_TAKEN while the first lives.
+ */
+
+/** A handle to a blackboard. */
+typedef struct rf_blackboard rf_blackboard;
+
+/** The writer of a blackboard. */
+typedef struct rf_blackboard_writer rf_blackboard_writer;
+
+/**
+ * Opens the blackboard of that name, or makes it.
+ *
+ * @param segment      where it lives
+ * @param name         its name in the segment
+ * @param flags        of `rf_flags`
+ * @param value_size   bytes of the value; it takes four times as many, and a few more
+ * @param value_align  alignment of the value (`_Alignof`): a power of two
+ * @param tag          a name for the type of the value that all sides must use; NULL or "" for none
+ * @param out          the handle; `rf_blackboard_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another value),
+ * RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_CORRUPTED,
+ * RF_E_BUSY (somebody was stopped while changing the directory)
+ *
+ * Crash: killed in the middle, nobody ever sees half a blackboard.
+ */
+int rf_blackboard_open(const rf_segment *segment,
+                       const char *name,
+                       int flags,
+                       size_t value_size,
+                       size_t value_align,
+                       const char *tag,
+                       struct rf_blackboard **out);
+
+/**
+ * Becomes the writer. If the last one died, the numbers go on where it stopped.
+ *
+ * @param blackboard  the blackboard
+ * @param out         the writer; `rf_blackboard_writer_close` gives it back
+ * @return RF_OK; RF_E_ROLE_TAKEN (there is one that lives; `rf_last_error` says its process), RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads, processes: any. Crash: killed in the middle, the place is free for another.
+ */
+int rf_blackboard_writer_open(const struct rf_blackboard *blackboard,
+                              struct rf_blackboard_writer **out);
+
+/**
+ * Writes a value. It never waits.
+ *
+ * @param writer  the writer
+ * @param value   `value_size` bytes, copied
+ * @param number  its number, or NULL
+ * @return RF_OK; RF_E_CLOSED (shut down), RF_E_NOT_OWNER (in a forked child: the writer is the parent's), RF_E_CORRUPTED,
+ * RF_E_INVALID
+ *
+ * Threads: one at a time. Crash: killed before it returns, the value is there whole, or the one before it.
+ */
+int rf_blackboard_write(struct rf_blackboard_writer *writer,
+                        const void *value,
+                        uint64_t *number);
+
+/**
+ * Reads the newest value.
+ *
+ * @param blackboard  the blackboard
+ * @param value       room for `value_size` bytes
+ * @param number      its number, or NULL
+ * @return RF_OK; RF_E_EMPTY (there is none yet), RF_E_BUSY (the writer overwrote it during each of a thousand copies),
+ * RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads, processes: any number at once. Crash: killed in the middle, nothing happens.
+ */
+int rf_blackboard_read(const struct rf_blackboard *blackboard, void *value, uint64_t *number);
+
+/**
+ * Reads the newest value when its number is greater than that of one the caller knows.
+ *
+ * @param blackboard  the blackboard
+ * @param than        that number; 0 for the first value
+ * @param value       room for `value_size` bytes
+ * @param number      its number, or NULL
+ * @param timeout_ns  how long to wait for one; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_EMPTY (none newer, and not to wait), RF_E_TIMED_OUT, RF_E_CLOSED (shut down, and none is to come),
+ * RF_E_INTERRUPTED, RF_E_BUSY (the writer overwrote it during each of a thousand copies), RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads, processes: any number at once. Crash: killed in the middle, nothing happens.
+ */
+int rf_blackboard_wait_newer(const struct rf_blackboard *blackboard,
+                             uint64_t than,
+                             void *value,
+                             uint64_t *number,
+                             int64_t timeout_ns);
+
+/**
+ * Ends the blackboard for everybody: writes fail with `RF_E_CLOSED` from now on. The newest value stays. Sleepers wake up.
+ *
+ * @param blackboard  the blackboard
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_blackboard_shutdown(const struct rf_blackboard *blackboard);
+
+/**
+ * Whether the blackboard was shut down.
+ *
+ * @param blackboard  the blackboard
+ * @param is          1 if it was, else 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_blackboard_is_shut_down(const struct rf_blackboard *blackboard, int *is);
+
+/**
+ * Gives the writer back; the place is free for another. The newest value stays.
+ *
+ * @param writer  the writer, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using it.
+ */
+int rf_blackboard_writer_close(struct rf_blackboard_writer *writer);
+
+/**
+ * Gives the handle back. Its writer stays, and the newest value.
+ *
+ * @param blackboard  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_blackboard_close(struct rf_blackboard *blackboard);
+
 /* # Waiting for one of several
  *
  * `rf_wait_any` waits until the first of up to 64 things is ready: a lock is free, permits are there, an event is
- * set, a queue, a channel or a ring has a message or room, something that is done once is done, a process is gone. They may be
- * of any kinds and in any segments.
+ * set, a queue, a channel, a ring or a broadcast has a message or room, a blackboard has a newer value, something that is
+ * done once is done, a process is gone. They may be of any kinds and in any segments.
  *
  * *Ready* means that the call which does not wait (`rf_mutex_lock(m, 0)`, `rf_queue_pop(q, &item, 0)`) would not come back
  * for want of it: it would succeed, or fail for another reason, as on a queue that is shut down. Nothing is taken. It is a
@@ -3160,6 +3523,15 @@ typedef enum rf_await {
     RF_AWAIT_READABLE_BYTE_RING = 14,
     /** `handle` is a `rf_byte_ring`: there is room for a record of `count` bytes, or there never will be. */
     RF_AWAIT_WRITABLE_BYTE_RING = 15,
+    /**
+     * `handle` is a `rf_broadcast_reader`: there is a record, some were missed, or it is shut down and everything has been read. No
+     * other thread receives through it meanwhile.
+     */
+    RF_AWAIT_BROADCAST_READER = 16,
+    /** `handle` is a `rf_broadcast_writer`: no reader is in the way, or it is shut down. */
+    RF_AWAIT_BROADCAST_WRITER = 17,
+    /** `handle` is a `rf_blackboard`: there is a value with a number greater than `count`, or none is to come. */
+    RF_AWAIT_BLACKBOARD = 18,
 } rf_await;
 
 /** One of the things to wait for. Its handle stays open, and is not closed, during the call. */

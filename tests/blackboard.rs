@@ -91,7 +91,7 @@ fn role_entry() {
     }
 }
 
-// semantics 170
+// semantics 137
 #[test]
 fn a_reader_gets_the_newest_value_and_its_number() {
     let scene = Scene::new("newest");
@@ -108,7 +108,7 @@ fn a_reader_gets_the_newest_value_and_its_number() {
     assert!(matches!(Blackboard::<u64>::open(&scene.segment, "b"), Err(Error::WrongShape { .. })));
 }
 
-// semantics 171
+// semantics 138
 #[test]
 fn who_waits_for_a_newer_value_gets_it_in_time() {
     let scene = Scene::new("newer");
@@ -129,7 +129,7 @@ fn who_waits_for_a_newer_value_gets_it_in_time() {
     });
 }
 
-// semantics 172
+// semantics 139
 #[test]
 fn there_is_one_writer_and_the_numbers_of_the_next_go_on() {
     let scene = Scene::new("writers");
@@ -153,7 +153,7 @@ fn there_is_one_writer_and_the_numbers_of_the_next_go_on() {
     assert_eq!(scene.board.writer().unwrap().write(wide(3)), Ok(3));
 }
 
-// semantics 173
+// semantics 140
 #[test]
 fn after_a_shutdown_the_newest_value_stays() {
     let scene = Scene::new("end");
@@ -171,7 +171,7 @@ fn after_a_shutdown_the_newest_value_stays() {
     assert_eq!(scene.board.wait_newer(1), Err(BlackboardReadError::Closed));
 }
 
-// semantics 172
+// semantics 139
 #[test]
 fn random_kills_tear_nothing_and_lose_no_written_value() {
     let mut chance = Chance::new(30);

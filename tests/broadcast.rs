@@ -143,7 +143,7 @@ impl Order {
     }
 }
 
-// semantics 160
+// semantics 127
 #[test]
 fn every_reader_gets_every_record_in_order() {
     for options in [overwriting(8), waiting(8, 3)] {
@@ -177,7 +177,7 @@ fn every_reader_gets_every_record_in_order() {
     }
 }
 
-// semantics 161
+// semantics 128
 #[test]
 fn a_reader_that_is_lapped_learns_how_many_it_missed() {
     for capacity in [1, 2, 3, 7] {
@@ -211,7 +211,7 @@ fn a_reader_that_is_lapped_learns_how_many_it_missed() {
     }
 }
 
-// semantics 162
+// semantics 129
 #[test]
 fn with_back_pressure_the_writer_waits_for_the_slowest_reader() {
     for capacity in [1, 2, 5] {
@@ -239,7 +239,7 @@ fn with_back_pressure_the_writer_waits_for_the_slowest_reader() {
     }
 }
 
-// semantics 163
+// semantics 130
 #[test]
 fn a_reader_that_leaves_or_dies_holds_nobody_up_and_one_that_is_stopped_does() {
     let scene = Scene::new("gone", waiting(2, 2));
@@ -271,7 +271,7 @@ fn a_reader_that_leaves_or_dies_holds_nobody_up_and_one_that_is_stopped_does() {
     }
 }
 
-// semantics 164
+// semantics 131
 #[test]
 fn there_is_one_writer_and_the_next_goes_on() {
     for options in [overwriting(4), waiting(4, 2)] {
@@ -295,7 +295,7 @@ fn there_is_one_writer_and_the_next_goes_on() {
     }
 }
 
-// semantics 165
+// semantics 132
 #[test]
 fn after_a_shutdown_nothing_is_sent_and_readers_end_when_they_have_read_all() {
     for options in [overwriting(4), waiting(4, 3)] {
@@ -323,7 +323,7 @@ fn after_a_shutdown_nothing_is_sent_and_readers_end_when_they_have_read_all() {
     }
 }
 
-// semantics 165
+// semantics 132
 #[test]
 fn a_shutdown_ends_a_wait_for_a_reader() {
     let scene = Scene::new("end-full", waiting(1, 1));
@@ -337,7 +337,7 @@ fn a_shutdown_ends_a_wait_for_a_reader() {
     });
 }
 
-// semantics 166
+// semantics 133
 #[test]
 fn byte_records_keep_their_lengths() {
     let name = Name::new("bytes");
@@ -388,7 +388,7 @@ fn what_is_another_is_refused() {
     let _readable: Broadcast<u64> = Broadcast::open(&segment, "b").unwrap();
 }
 
-// semantics 167
+// semantics 134
 #[test]
 fn waits_end_by_their_time() {
     let scene = Scene::new("times", overwriting(4));
@@ -402,7 +402,7 @@ fn waits_end_by_their_time() {
     assert_eq!(reader.recv_timeout(SHORT).map(whole), Ok(1));
 }
 
-// semantics 168
+// semantics 135
 #[test]
 fn several_are_waited_for_and_their_readers_move_on() {
     let scene = Scene::new("any", waiting(1, 2));
@@ -444,7 +444,7 @@ fn several_are_waited_for_and_their_readers_move_on() {
     assert_eq!(now(&wait), Ok(0b11));
 }
 
-// semantics 169
+// semantics 136
 #[test]
 fn a_forked_child_reads_on_alone_and_has_nothing_of_its_parents() {
     for options in [overwriting(8), waiting(8, 2)] {
@@ -527,7 +527,7 @@ fn random_kills(what: &str, options: BroadcastOptions, rounds: usize) {
     chance.checked += count as usize;
 }
 
-// semantics 160 to 164
+// semantics 127 to 164
 #[test]
 fn random_kills_lose_nothing_with_back_pressure() {
     for capacity in [1, 3, 64] {
@@ -535,7 +535,7 @@ fn random_kills_lose_nothing_with_back_pressure() {
     }
 }
 
-// semantics 160 to 164
+// semantics 127 to 164
 #[test]
 fn random_kills_tear_nothing_that_is_overwritten() {
     for capacity in [1, 3, 64] {

@@ -463,13 +463,13 @@ fn staged<L: Lane>(point: &mut Point<'_>, case: Case, cap: bool, recovers: bool)
                 once::<L>(point, |joined, _| {
                     assert!(L::send(&mut L::writer(joined).expect("nobody is"), number));
                 })?;
-                (victim.awaken(Duration::from_millis(100)) == Stop::Trapped).then_some(())?;
+                (victim.awaken() == Stop::Trapped).then_some(())?;
                 sure |= 1 << number;
             }
             Case::WokenWriter => {
                 to_sleep(&mut victim, done).then_some(())?;
                 board.cue(Role::Survivor).go.open();
-                (victim.awaken(Duration::from_millis(100)) == Stop::Trapped).then_some(())?;
+                (victim.awaken() == Stop::Trapped).then_some(())?;
                 sure |= 1 << number;
             }
             Case::Reads => writer = Some(blocked_writer::<L>(point)?),

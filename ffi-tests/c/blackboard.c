@@ -1,5 +1,5 @@
 /* Blackboards: the newest value, its number, waiting for a newer one, a writer that is killed.
- * semantics 170 to 173 */
+ * semantics 137 to 173 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>
@@ -71,7 +71,7 @@ int main(int argc, char **argv) {
     TRUE(newest() == 1);
     rf_blackboard_writer *writer, *second = NULL;
     OK(rf_blackboard_writer_open(board, &writer));
-    EXPECT(rf_blackboard_writer_open(board, &second), RF_E_BUSY);
+    EXPECT(rf_blackboard_writer_open(board, &second), RF_E_ROLE_TAKEN);
     put(writer, 2);
     TRUE(newest() == 2);
     rf_awaited item = {.what = RF_AWAIT_BLACKBOARD, .handle = board, .count = 2};

@@ -1,5 +1,5 @@
 /* Broadcasts: readers of several processes, both modes, byte records, a writer and a reader that are killed.
- * semantics 160 to 169 */
+ * semantics 127 to 169 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>
@@ -36,7 +36,7 @@ static void receive_nothing(rf_broadcast_reader *reader, int64_t timeout_ns, int
 static void one_writer(void) {
     rf_broadcast_writer *writer, *second = NULL;
     OK(rf_broadcast_writer_open(overwriting, &writer));
-    EXPECT(rf_broadcast_writer_open(overwriting, &second), RF_E_BUSY);
+    EXPECT(rf_broadcast_writer_open(overwriting, &second), RF_E_ROLE_TAKEN);
     TRUE(second == NULL && strstr(rf_last_error(), "writer"));
     OK(rf_broadcast_writer_close(writer));
 }

@@ -5,7 +5,7 @@
 //! takes a broadcast. The Rust side is `Blackboard<T>`.
 //!
 //! To write takes a fixed number of steps, whatever readers do. A writer that is killed leaves the newest value that it completed;
-//! the next one's numbers go on. There is one writer at a time; a second is refused with RF_E_BUSY while the first lives.
+//! the next one's numbers go on. There is one writer at a time; a second is refused with RF_E_ROLE_TAKEN while the first lives.
 
 use core::ffi::{c_char, c_int, c_void};
 
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn rf_blackboard_open(
 ///
 /// @param blackboard  the blackboard
 /// @param out         the writer; `rf_blackboard_writer_close` gives it back
-/// @return RF_OK; RF_E_BUSY (there is one that lives; `rf_last_error` says its process), RF_E_CORRUPTED, RF_E_INVALID
+/// @return RF_OK; RF_E_ROLE_TAKEN (there is one that lives; `rf_last_error` says its process), RF_E_CORRUPTED, RF_E_INVALID
 ///
 /// Threads, processes: any. Crash: killed in the middle, the place is free for another.
 #[unsafe(no_mangle)]

@@ -4,7 +4,7 @@
 //! size and alignment (`rf_broadcast_open`; the Rust side is `Broadcast<T>`), or a length each up to a longest one
 //! (`rf_broadcast_open_bytes`; `Broadcast<[u8]>`).
 //!
-//! There is one writer at a time; a second is refused with RF_E_BUSY while the first lives. Readers come and go at any time. Two
+//! There is one writer at a time; a second is refused with RF_E_ROLE_TAKEN while the first lives. Readers come and go at any time. Two
 //! modes, fixed when it is made:
 //!
 //! - with `max_readers` 0 the writer overwrites: it never waits, and the newest `capacity` records can be read at any time. A
@@ -53,7 +53,7 @@ pub struct rf_broadcast_reader {
 impl From<WriterError> for Failure {
     fn from(error: WriterError) -> Self {
         match error {
-            WriterError::Taken { .. } => Self::new(RF_E_BUSY, error.to_string()),
+            WriterError::Taken { .. } => Self::new(RF_E_ROLE_TAKEN, error.to_string()),
             WriterError::Corrupted => RF_E_CORRUPTED.into(),
             WriterError::Segment(error) => error.into(),
         }
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn rf_broadcast_open_bytes(
 ///
 /// @param broadcast  the broadcast
 /// @param out        the writer; `rf_broadcast_writer_close` gives it back
-/// @return RF_OK; RF_E_BUSY (there is one that lives; `rf_last_error` says its process), RF_E_CORRUPTED, RF_E_INVALID
+/// @return RF_OK; RF_E_ROLE_TAKEN (there is one that lives; `rf_last_error` says its process), RF_E_CORRUPTED, RF_E_INVALID
 ///
 /// Threads, processes: any. Crash: killed in the middle, the place is free for another.
 #[unsafe(no_mangle)]

@@ -114,7 +114,7 @@ pub enum rf_status {
     RF_E_NOT_LEASED = -47,
     /// One message more was reported done than was taken.
     RF_E_TOO_MANY_DONE = -48,
-    /// A ring has a living producer, or consumer, already.
+    /// A ring has a living producer, or consumer, already; or a broadcast or a blackboard a living writer.
     RF_E_ROLE_TAKEN = -49,
     /// A ring is full, or empty, and nobody is at its other end to change that; the handle asked to be told.
     RF_E_ALONE = -50,
@@ -175,7 +175,7 @@ const TABLE: &[(rf_status, &CStr)] = &[
     (RF_E_BUFFER_TOO_SHORT, c"buffer too short; the message is still there"),
     (RF_E_NOT_LEASED, c"not leased"),
     (RF_E_TOO_MANY_DONE, c"more messages done than taken"),
-    (RF_E_ROLE_TAKEN, c"the ring has one already"),
+    (RF_E_ROLE_TAKEN, c"somebody who lives has that end already"),
     (RF_E_ALONE, c"nobody is at the other end"),
     (RF_E_MISSED, c"records were overwritten before they were read"),
     (RF_E_NOT_READY, c"not ready"),

@@ -249,6 +249,7 @@ impl AnyWriter {
     }
 
     /// The sizes.
+    #[cfg(feature = "capi")]
     pub fn geometry(&self) -> Geometry {
         self.geometry
     }
