@@ -82,7 +82,7 @@ impl BroadcastHeader {
         }
     }
 
-    /// The geometry as recorded, if it is one. Compare [`Geometry::len`] with what there is before use.
+    /// The geometry as recorded, if it is one. Compare [`Geometry::bytes`] with what there is before use.
     pub fn validate(&self) -> Option<Geometry> {
         // Relaxed: written before the object became visible.
         let shared = &self.shared.0;
@@ -167,7 +167,7 @@ impl Geometry {
     }
 
     /// Bytes of the whole object: header, cursors and slots.
-    pub const fn len(self) -> usize {
+    pub const fn bytes(self) -> usize {
         size_of::<BroadcastHeader>() + self.readers as usize * size_of::<Line<Cursor>>() + self.words * 8
     }
 }

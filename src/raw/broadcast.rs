@@ -242,10 +242,10 @@ impl<'a> Broadcast<'a> {
     /// The broadcast that starts at `base`.
     ///
     /// # Safety
-    /// `geometry.len()` bytes from `base` on, which is aligned to 128, are mapped during `'a` and accessed atomically only.
+    /// `geometry.bytes()` bytes from `base` on, which is aligned to 128, are mapped during `'a` and accessed atomically only.
     #[inline]
     pub unsafe fn at(base: core::ptr::NonNull<u8>, geometry: Geometry) -> Self {
-        // SAFETY: as the caller promises; the three parts lie behind each other (`Geometry::len`) and consist of atomics, and
+        // SAFETY: as the caller promises; the three parts lie behind each other (`Geometry::bytes`) and consist of atomics, and
         // padding that nobody touches.
         unsafe {
             let cursors = base.add(size_of::<BroadcastHeader>()).cast::<Line<Cursor>>();
@@ -268,7 +268,7 @@ impl<'a> Broadcast<'a> {
         // SAFETY: long enough (just checked), and as the caller promises.
         let geometry = unsafe { base.cast::<BroadcastHeader>().as_ref() }.validate()?;
         // SAFETY: long enough (checked first), and as the caller promises.
-        (geometry.len() as u64 <= len).then(|| unsafe { Self::at(base, geometry) })
+        (geometry.bytes() as u64 <= len).then(|| unsafe { Self::at(base, geometry) })
     }
 
     /// The sizes.

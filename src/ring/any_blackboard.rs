@@ -12,7 +12,7 @@ use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape, Tag};
 use crate::segment::kinds::Kind;
 use crate::sync::Waitable;
-use crate::sys::fork;
+use crate::sys::fork::Mark;
 use crate::sys::nap::{Deadline, Interruptible};
 
 /// An open blackboard.
@@ -31,7 +31,7 @@ impl AnyBlackboard {
         let size = u32::try_from(size).map_err(|_| Error::InvalidArgument("a value is larger than 4 GiB"))?;
         let align = u32::try_from(align).ok().filter(|align| align.is_power_of_two());
         let align = align.ok_or(Error::InvalidArgument("an alignment is a power of two"))?;
-        let bytes = wanted.len() as u64;
+        let bytes = wanted.bytes() as u64;
         let shape = Shape { kind: Kind::Blackboard, element: 0, size, align, tag, capacity: 1, bytes };
         let object = Object::open(segment, name, mode, &shape, |base| initialise(base, wanted))?;
         // Its shape is the same, so its sizes are.
@@ -52,7 +52,13 @@ impl AnyBlackboard {
     /// Becomes the writer.
     pub fn writer(&self) -> Result<AnyBlackboardWriter, WriterError> {
         let (object, writer) = open_writer(&self.object, self.geometry)?;
-        Ok(AnyBlackboardWriter { object, geometry: self.geometry, writer, of: fork::generation() })
+        Ok(AnyBlackboardWriter {
+            object,
+            geometry: self.geometry,
+            writer,
+            of: Mark::get().generation(),
+            mark: Mark::get(),
+        })
     }
 
     /// Copies the newest value into `value`, of exactly its size; its number, at least 1. On failure the bytes are arbitrary.
@@ -113,13 +119,15 @@ pub struct AnyBlackboardWriter {
     writer: Cell<Writer>,
     /// The process whose place it is.
     of: u64,
+    /// Where that is told.
+    mark: Mark,
 }
 
 impl AnyBlackboardWriter {
     /// Writes a value of exactly the size; its number.
     #[inline(always)]
     pub fn write(&self, value: &[u8]) -> Result<u64, BlackboardWriteError> {
-        if self.of != fork::generation() {
+        if self.of != self.mark.generation() {
             return Err(BlackboardWriteError::NotOwner);
         }
         let mut writer = self.writer.get();
@@ -151,7 +159,7 @@ impl AnyBlackboardWriter {
 impl Drop for AnyBlackboardWriter {
     fn drop(&mut self) {
         // In a forked child the place is the parent's.
-        if self.of == fork::generation() {
+        if self.of == self.mark.generation() {
             raw(&self.object, self.geometry).close_writer(self.writer.get());
         }
     }

@@ -13,7 +13,7 @@ use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape, Tag};
 use crate::segment::kinds::Kind;
 use crate::sync::Waitable;
-use crate::sys::fork;
+use crate::sys::fork::Mark;
 use crate::sys::nap::{Deadline, Interruptible};
 
 /// What a record is.
@@ -118,7 +118,7 @@ impl AnyBroadcast {
             align,
             tag: records.tag,
             capacity: wanted.map_or(0, Geometry::capacity),
-            bytes: wanted.map_or(0, |wanted| wanted.len() as u64),
+            bytes: wanted.map_or(0, |wanted| wanted.bytes() as u64),
         };
         let object = Object::open(segment, name, mode, &shape, |base| {
             if let Some(wanted) = wanted {
@@ -150,7 +150,7 @@ impl AnyBroadcast {
     pub fn writer(&self) -> Result<AnyWriter, WriterError> {
         let (object, writer) = open_writer(&self.object, self.geometry)?;
         let (geometry, interruptible) = (self.geometry, self.interruptible.again());
-        Ok(AnyWriter { object, geometry, writer, of: fork::generation(), interruptible })
+        Ok(AnyWriter { object, geometry, writer, of: Mark::get().generation(), mark: Mark::get(), interruptible })
     }
 
     /// Becomes a reader.
@@ -167,7 +167,8 @@ impl AnyBroadcast {
             object,
             geometry: self.geometry,
             reader: Cell::new(reader),
-            of: Cell::new(fork::generation()),
+            of: Cell::new(Mark::get().generation()),
+            mark: Mark::get(),
             watched: OnceCell::new(),
             interruptible: self.interruptible.again(),
         })
@@ -204,6 +205,8 @@ pub struct AnyWriter {
     writer: Cell<Writer>,
     /// The process whose place it is.
     of: u64,
+    /// Where that is told.
+    mark: Mark,
     interruptible: Interruptible,
 }
 
@@ -217,7 +220,7 @@ impl AnyWriter {
         } else {
             record.len() == self.geometry.record_size()
         };
-        if fits && self.of == fork::generation() {
+        if fits && self.of == self.mark.generation() {
             let mut writer = self.writer.get();
             let sent = raw(&self.object, self.geometry).send_once(&mut writer, record);
             if sent.is_ok() {
@@ -231,7 +234,7 @@ impl AnyWriter {
     #[cold]
     #[inline(never)]
     fn send_slow(&self, record: &[u8], deadline: Deadline) -> Result<(), BroadcastSendError> {
-        if self.of != fork::generation() {
+        if self.of != self.mark.generation() {
             return Err(BroadcastSendError::NotOwner);
         }
         self.object.enter().map_err(BroadcastSendError::Segment)?;
@@ -270,7 +273,7 @@ impl AnyWriter {
 impl Drop for AnyWriter {
     fn drop(&mut self) {
         // In a forked child the place is the parent's.
-        if self.of == fork::generation() {
+        if self.of == self.mark.generation() {
             raw(&self.object, self.geometry).close_writer(self.writer.get());
         }
     }
@@ -284,6 +287,8 @@ pub struct AnyReader {
     reader: Cell<Reader>,
     /// The process that reads.
     of: Cell<u64>,
+    /// Where that is told.
+    mark: Mark,
     /// Its position for those who wait for it, once there are any.
     watched: OnceCell<Arc<AtomicU64>>,
     interruptible: Interruptible,
@@ -295,7 +300,7 @@ impl AnyReader {
     #[inline(always)]
     pub fn recv(&self, buffer: &mut [u8], deadline: Deadline) -> Result<usize, BroadcastRecvError> {
         let fits = self.geometry.is_bytes() || buffer.len() == self.geometry.record_size();
-        if fits && self.of.get() == fork::generation() {
+        if fits && self.of.get() == self.mark.generation() {
             let mut reader = self.reader.get();
             if let Ok(len) = raw(&self.object, self.geometry).recv_once(&mut reader, buffer) {
                 self.set(reader);
@@ -319,12 +324,12 @@ impl AnyReader {
     fn recv_slow(&self, buffer: &mut [u8], deadline: Deadline) -> Result<usize, BroadcastRecvError> {
         // Entering makes a forked child a participant before it waits for anybody.
         self.object.enter().map_err(BroadcastRecvError::Segment)?;
-        if self.of.get() != fork::generation() {
+        if self.of.get() != self.mark.generation() {
             if self.geometry.readers() != 0 {
                 return Err(BroadcastRecvError::NotOwner);
             }
             // Nobody waits for it: the child reads on from where the parent was.
-            self.of.set(fork::generation());
+            self.of.set(self.mark.generation());
         }
         if !self.geometry.is_bytes() && buffer.len() != self.geometry.record_size() {
             return Err(BroadcastRecvError::BufferTooShort { needed: self.geometry.record_size() });
@@ -363,7 +368,7 @@ impl AnyReader {
 impl Drop for AnyReader {
     fn drop(&mut self) {
         // In a forked child the cursor is the parent's.
-        if self.of.get() == fork::generation() {
+        if self.of.get() == self.mark.generation() {
             raw(&self.object, self.geometry).close_reader(self.reader.get());
         }
     }
