@@ -527,7 +527,7 @@ fn random_kills(what: &str, options: BroadcastOptions, rounds: usize) {
     chance.checked += count as usize;
 }
 
-// semantics 127 to 164
+// semantics 127 to 131
 #[test]
 fn random_kills_lose_nothing_with_back_pressure() {
     for capacity in [1, 3, 64] {
@@ -535,7 +535,7 @@ fn random_kills_lose_nothing_with_back_pressure() {
     }
 }
 
-// semantics 127 to 164
+// semantics 127 to 131
 #[test]
 fn random_kills_tear_nothing_that_is_overwritten() {
     for capacity in [1, 3, 64] {

@@ -96,7 +96,7 @@ impl Scene {
         let rest = LEN as u64 - Parts::of(PARTICIPANTS, OBJECTS).heap - taken;
         drop(Array::<u8>::create(&segment, "first", rest as usize - 128).unwrap());
         create(&segment, kind);
-        // A dead process was the writer, in the middle, and had a cursor.
+        // A dead process has the writer's place and a cursor.
         let child = fork(|| {
             match kind {
                 "board" => {
@@ -108,13 +108,14 @@ impl Scene {
                 "bytes" => {
                     let broadcast = Broadcast::open_bytes(&segment, "last").unwrap();
                     let (writer, reader) = (broadcast.writer().unwrap(), broadcast.reader().unwrap());
-                    (0..7).for_each(|number| writer.send(&[number; 9]).unwrap());
+                    while writer.try_send(&[5; 9]).is_ok() {}
                     std::mem::forget((writer, reader));
                 }
                 _ => {
                     let broadcast = Broadcast::<Row>::open(&segment, "last").unwrap();
                     let (writer, reader) = (broadcast.writer().unwrap(), broadcast.reader().unwrap());
-                    (0..7).for_each(|number| writer.send([number; 3]).unwrap());
+                    // As many as there is room for, or two rounds.
+                    let _ = (0..7).map(|number| writer.try_send([number; 3])).filter(Result::is_ok).count();
                     std::mem::forget((writer, reader));
                 }
             }

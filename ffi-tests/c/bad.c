@@ -249,16 +249,17 @@ static void nulls(void) {
     BAD(rf_byte_consumer_release(NULL));
     BAD(rf_byte_consumer_read(NULL, room, 1, &n, 0));
     BAD(rf_byte_consumer_tell_if_alone(NULL, 1));
+
     rf_broadcast *broadcast;
     rf_broadcast_writer *writer;
     rf_broadcast_reader *reader;
-    uint64_t count;
+    uint64_t missed;
     BAD(rf_broadcast_open(NULL, "x", RF_CREATE, 8, 8, NULL, 4, 0, &broadcast));
     BAD(rf_broadcast_open_bytes(NULL, "x", RF_CREATE, 8, 4, 0, &broadcast));
     BAD(rf_broadcast_writer_open(NULL, &writer));
     BAD(rf_broadcast_reader_open(NULL, 0, &reader));
     BAD(rf_broadcast_send(NULL, room, 8, 0));
-    BAD(rf_broadcast_recv(NULL, room, 8, &n, &count, 0));
+    BAD(rf_broadcast_recv(NULL, room, 8, &n, &missed, 0));
     BAD(rf_broadcast_capacity(NULL, &n));
     BAD(rf_broadcast_max_readers(NULL, &n));
     BAD(rf_broadcast_record_size(NULL, &n));
@@ -268,9 +269,9 @@ static void nulls(void) {
     rf_blackboard_writer *board_writer;
     BAD(rf_blackboard_open(NULL, "x", RF_CREATE, 8, 8, NULL, &blackboard));
     BAD(rf_blackboard_writer_open(NULL, &board_writer));
-    BAD(rf_blackboard_write(NULL, room, &count));
-    BAD(rf_blackboard_read(NULL, room, &count));
-    BAD(rf_blackboard_wait_newer(NULL, 0, room, &count, 0));
+    BAD(rf_blackboard_write(NULL, room, &missed));
+    BAD(rf_blackboard_read(NULL, room, &missed));
+    BAD(rf_blackboard_wait_newer(NULL, 0, room, &missed, 0));
     BAD(rf_blackboard_shutdown(NULL));
     BAD(rf_blackboard_is_shut_down(NULL, &i));
 

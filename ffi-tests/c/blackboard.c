@@ -1,5 +1,5 @@
 /* Blackboards: the newest value, its number, waiting for a newer one, a writer that is killed.
- * semantics 137 to 173 */
+ * semantics 137 to 140 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* Broadcasts: readers of several processes, both modes, byte records, a writer and a reader that are killed.
- * semantics 127 to 169 */
+ * semantics 127 to 136 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>
