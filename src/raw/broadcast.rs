@@ -448,10 +448,18 @@ impl<'a> Broadcast<'a> {
     fn start(&self, start: Start) -> u64 {
         let next = self.header.tail.0.load(Ordering::Acquire) >> 1;
         match start {
-            Start::Oldest => next.saturating_sub(self.geometry.capacity()),
+            // With back-pressure the writer may have seen that it has room for more than the one it is at.
+            Start::Oldest if self.geometry.readers() > 0 => next.saturating_sub(self.geometry.capacity()),
+            Start::Oldest => self.oldest(next),
             // One that is being written may be written anew, by the next writer, when this reader is there.
             Start::Next => next - u64::from(self.is_unfinished(next)),
         }
+    }
+
+    /// The oldest position that can be read where `next` is the next one: as many as the capacity lie between them, besides
+    /// one that is being written, or whose writer died in it.
+    fn oldest(&self, next: u64) -> u64 {
+        next.saturating_sub(self.geometry.capacity() + u64::from(self.is_unfinished(next)))
     }
 
     /// Is a reader no longer.
@@ -593,7 +601,7 @@ impl<'a> Broadcast<'a> {
             if ahead(seen, position) > 0 {
                 // Acquire: with the stamp, the claim was seen that came before it.
                 let next = self.header.tail.0.load(Ordering::Acquire) >> 1;
-                let oldest = next.saturating_sub(self.geometry.capacity());
+                let oldest = self.oldest(next);
                 return if oldest > position { Sight::Lapped(oldest) } else { Sight::Corrupted };
             }
             if !self.is_closing() {
