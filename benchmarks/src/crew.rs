@@ -83,6 +83,7 @@ pub struct Gate {
     ready: Padded<AtomicU32>,
     go: Padded<AtomicU32>,
     stop: Padded<AtomicU32>,
+    ended: Padded<AtomicU32>,
     results: [Padded<[AtomicU64; 2]>; MAX_WORKERS],
 }
 
@@ -92,6 +93,7 @@ impl Gate {
             ready: Padded::default(),
             go: Padded::default(),
             stop: Padded::default(),
+            ended: Padded::default(),
             results: [const { Padded([AtomicU64::new(0), AtomicU64::new(0)]) }; MAX_WORKERS],
         }
     }
@@ -100,6 +102,16 @@ impl Gate {
     pub fn start(&self) {
         self.ready.0.fetch_add(1, Ordering::SeqCst);
         while self.go.0.load(Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
+    }
+
+    /// This worker is at its end, and its time is up: waits until all are, so that nobody takes away what others still use. What
+    /// is closed behind it counts for nobody.
+    pub fn meet_at_the_end(&self, index: usize, workers: usize) {
+        self.results[index].0[1].store(nanoseconds(), Ordering::SeqCst);
+        self.ended.0.fetch_add(1, Ordering::SeqCst);
+        while (self.ended.0.load(Ordering::SeqCst) as usize) < workers {
             std::thread::yield_now();
         }
     }
@@ -155,7 +167,9 @@ pub fn run(kind: As, workers: usize, time: Option<Duration>, body: impl Fn(usize
         let count = body(index, gate);
         let [result, end] = &gate.results[index].0;
         result.store(count, Ordering::Relaxed);
-        end.store(nanoseconds(), Ordering::SeqCst);
+        if end.load(Ordering::SeqCst) == 0 {
+            end.store(nanoseconds(), Ordering::SeqCst);
+        }
     };
     let conduct = || {
         let patience = Instant::now() + Duration::from_secs(HANG_SECONDS.into());

@@ -2,11 +2,14 @@
 
 pub mod attach;
 pub mod barrier;
+pub mod broadcast;
 pub mod byte_ring;
 pub mod channel;
 pub mod condvar;
 pub mod crew;
 pub mod event;
+#[cfg(feature = "peers")]
+pub mod iceoryx;
 pub mod idle;
 pub mod limits;
 pub mod lock;

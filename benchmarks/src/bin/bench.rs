@@ -2,7 +2,8 @@
 
 use ringfence_benchmarks::table::Book;
 use ringfence_benchmarks::{
-    attach, barrier, byte_ring, channel, condvar, event, idle, limits, lock, once, queue, ring, rwlock, semaphore,
+    attach, barrier, broadcast, byte_ring, channel, condvar, event, idle, limits, lock, once, queue, ring, rwlock,
+    semaphore,
 };
 
 type Section = (&'static str, fn(&mut Book));
@@ -20,6 +21,7 @@ const SECTIONS: &[Section] = &[
     ("channel", channel::measure),
     ("ring", ring::measure),
     ("records", byte_ring::measure),
+    ("broadcast", broadcast::measure),
     ("attach", attach::measure),
     ("idle", idle::measure),
 ];
