@@ -321,12 +321,16 @@ where
     results.against(LOSSLESS, &[ICEORYX_EVENT], Demand::Shown).against(OVERWRITING, &[ICEORYX_EVENT], Demand::Shown);
 }
 
-/// Runs all broadcast races.
+/// Runs the broadcasts' races.
 pub fn measure(book: &mut Book) {
     rates::<1>(book, 4_000_000);
     rates::<8>(book, 2_000_000);
     latencies::<1>(book);
     latencies::<8>(book);
+}
+
+/// Runs the race of a blackboard's two ends.
+pub fn blackboard(book: &mut Book) {
     let quick = book.quick;
     let contestants = vec![
         contestant("a write of 64 B", move || newest::<8>(quick)[0]),

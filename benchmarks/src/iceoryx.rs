@@ -9,10 +9,11 @@ use iceoryx2::port::listener::Listener;
 use iceoryx2::port::notifier::Notifier;
 use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
+use iceoryx2::port::update_connections::UpdateConnections;
 use iceoryx2::prelude::*;
 use iceoryx2::service::port_factory::{event, publish_subscribe};
 
-use crate::crew::{As, run};
+use crate::crew::{As, Shared, run};
 use crate::ring::persist;
 use crate::table::Sample;
 
@@ -35,6 +36,8 @@ pub struct Topic {
     name: String,
     /// Whether a subscriber that is behind loses records; else the publisher waits for it.
     overwrites: bool,
+    /// How many ports there are by now, of all processes.
+    ports: Shared<AtomicU32>,
 }
 
 type Factory<const N: usize> = publish_subscribe::PortFactory<ipc::Service, [u64; N], ()>;
@@ -54,7 +57,7 @@ pub struct Subscribing<const N: usize> {
 impl Topic {
     /// A new one.
     pub fn new(overwrites: bool) -> Self {
-        Self { name: fresh("topic"), overwrites }
+        Self { name: fresh("topic"), overwrites, ports: Shared::new(AtomicU32::new(0)) }
     }
 
     fn open<const N: usize>(&self) -> (Factory<N>, Node<ipc::Service>) {
@@ -72,20 +75,43 @@ impl Topic {
         (service, node)
     }
 
-    /// Becomes the publisher.
-    pub fn publisher<const N: usize>(&self) -> Publishing<N> {
+    /// A port of a topic that will have so many is connected with the others on its side. Where the subscriber's side is not,
+    /// because it has not received yet, a publisher that waits for a full buffer leaves that subscriber out instead.
+    fn connect(&self, port: &impl UpdateConnections, ports: u32) {
+        self.ports.fetch_add(1, Ordering::SeqCst);
+        while self.ports.load(Ordering::SeqCst) < ports {
+            std::thread::yield_now();
+        }
+        port.update_connections().expect("connected");
+    }
+
+    /// Becomes the publisher; waits until there are so many subscribers.
+    pub fn publisher<const N: usize>(&self, subscribers: usize) -> Publishing<N> {
         let of = self.open();
         let waits =
             if self.overwrites { BackpressureStrategy::DiscardData } else { BackpressureStrategy::RetryUntilDelivered };
         let port = of.0.publisher_builder().backpressure_strategy(waits).create().expect("a publisher");
+        self.connect(&port, 1 + subscribers as u32);
         Publishing { port, _of: of }
     }
 
-    /// Becomes a subscriber.
-    pub fn subscriber<const N: usize>(&self) -> Subscribing<N> {
+    /// Becomes one of so many subscribers; waits until all of them and the publisher are there.
+    pub fn subscriber<const N: usize>(&self, subscribers: usize) -> Subscribing<N> {
         let of = self.open();
         let port = of.0.subscriber_builder().create().expect("a subscriber");
+        self.connect(&port, 1 + subscribers as u32);
         Subscribing { port, _of: of }
+    }
+}
+
+/// The publisher of the one topic and the subscriber of the other, for each of two workers.
+fn both_ways<const N: usize>(topics: &[Topic; 2], index: usize) -> (Publishing<N>, Subscribing<N>) {
+    if index == 0 {
+        let publisher = topics[0].publisher(1);
+        (publisher, topics[1].subscriber(1))
+    } else {
+        let subscriber = topics[0].subscriber(1);
+        (topics[1].publisher(1), subscriber)
     }
 }
 
@@ -117,14 +143,14 @@ pub fn lossless<const N: usize>(readers: usize, records: u64) -> Sample {
     let topic = Topic::new(false);
     let run = run(As::Processes, 1 + readers, None, |index, gate| {
         if index == 0 {
-            let publisher = topic.publisher::<N>();
+            let publisher = topic.publisher::<N>(readers);
             gate.start();
             (1..=records).for_each(|number| publisher.send([number; N]));
             // What is not read yet lives in the publisher's memory.
             gate.meet_at_the_end(index, 1 + readers);
             return records * (records + 1) / 2;
         }
-        let subscriber = topic.subscriber::<N>();
+        let subscriber = topic.subscriber::<N>(readers);
         gate.start();
         let sum = (0..records).map(|_| subscriber.recv()[N - 1]).sum();
         gate.meet_at_the_end(index, 1 + readers);
@@ -139,13 +165,13 @@ pub fn overwriting<const N: usize>(readers: usize, records: u64) -> Sample {
     let topic = Topic::new(true);
     let run = run(As::Processes, 1 + readers, None, |index, gate| {
         if index == 0 {
-            let publisher = topic.publisher::<N>();
+            let publisher = topic.publisher::<N>(readers);
             gate.start();
             (1..=records).for_each(|number| publisher.send([number; N]));
             gate.meet_at_the_end(index, 1 + readers);
             return records;
         }
-        let subscriber = topic.subscriber::<N>();
+        let subscriber = topic.subscriber::<N>(readers);
         gate.start();
         let mut last = 0;
         while last < records {
@@ -163,7 +189,7 @@ pub fn overwriting<const N: usize>(readers: usize, records: u64) -> Sample {
 pub fn latency<const N: usize>(turns: u64) -> Sample {
     let topics = [Topic::new(false), Topic::new(false)];
     let run = run(As::Processes, 2, None, |index, gate| {
-        let (publisher, subscriber) = (topics[index].publisher::<N>(), topics[1 - index].subscriber::<N>());
+        let (publisher, subscriber) = both_ways::<N>(&topics, index);
         gate.start();
         for turn in 0..turns {
             if index == 0 {
@@ -190,13 +216,11 @@ pub fn latency<const N: usize>(turns: u64) -> Sample {
 pub fn wake_up<const N: usize>(turns: u64) -> Sample {
     let (topics, bells) = ([Topic::new(false), Topic::new(false)], [Bell::new(), Bell::new()]);
     crate::broadcast::asleep(turns, |index| {
-        let (publisher, subscriber) = (topics[index].publisher::<N>(), topics[1 - index].subscriber::<N>());
+        let (publisher, subscriber) = both_ways::<N>(&topics, index);
         let (notifier, listener) = (bells[index].notifier(), bells[1 - index].listener());
-        let send = {
-            move |number| {
-                publisher.send([number; N]);
-                notifier.ring();
-            }
+        let send = move |number| {
+            publisher.send([number; N]);
+            notifier.ring();
         };
         let recv = move || loop {
             listener.wait();

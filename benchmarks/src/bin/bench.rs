@@ -22,6 +22,7 @@ const SECTIONS: &[Section] = &[
     ("ring", ring::measure),
     ("records", byte_ring::measure),
     ("broadcast", broadcast::measure),
+    ("blackboard", broadcast::blackboard),
     ("attach", attach::measure),
     ("idle", idle::measure),
 ];
