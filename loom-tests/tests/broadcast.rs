@@ -17,7 +17,7 @@ use ringfence::layout::queue::Line;
 use ringfence::primitive::{AtomicU64, Ordering};
 use ringfence::raw::ParticipantId;
 use ringfence::raw::broadcast::role::Refused;
-use ringfence::raw::broadcast::{Broadcast, Reader, RecvFailure, SendFailure, Start, Writer};
+use ringfence::raw::broadcast::{Broadcast, Reader, RecvFailure, SendFailure, Sight, Start, Writer};
 use ringfence::raw::eventcount;
 use ringfence::sys::nap::Wait;
 
@@ -172,6 +172,25 @@ fn all_is_read<const READERS: usize>(bound: usize, readers: [ParticipantId; READ
     });
 }
 
+/// Two readers are in the writer's way and go on at the same time: at least one of them sees that nobody is any more, and wakes it.
+#[test]
+fn the_last_of_those_in_its_way_wakes_the_writer() {
+    explore(3, || {
+        let world = World::new(1, 2);
+        let readers = [2, 3].map(|me| world.reader(me));
+        let mut writer = world.writer(1);
+        world.send(&mut writer, 10, NOW).unwrap();
+        let readers = readers.map(|mut reader| {
+            let world = world.clone();
+            thread::spawn(move || world.recv(&mut reader, NOW))
+        });
+        world.send(&mut writer, 11, FOREVER).unwrap();
+        for reader in readers {
+            assert_eq!(reader.join().unwrap(), Ok(10));
+        }
+    });
+}
+
 /// The writer dies anywhere in its second record; another one goes on.
 fn a_writer_dies(readers: u32) {
     at_every_step(2, move |step, deaths| {
@@ -236,6 +255,41 @@ fn a_dead_writers_last_record_is_there_for_all_or_for_nobody() {
         let (first, second) = (first.join().unwrap(), second.join().unwrap());
         assert_eq!(first, second, "they disagree");
         assert!(first == [10] || sent.is_none() && first.is_empty());
+    });
+}
+
+/// A reader that is behind is overtaken by a record in which the writer dies anywhere: the newest that is complete is not lost with
+/// it, neither for that reader nor for one who comes late.
+#[test]
+fn a_dead_writers_last_record_takes_no_other_along() {
+    at_every_step(2, |step, deaths| {
+        let world = World::new(1, 0);
+        let mut reader = world.reader(2);
+        let mut writer = world.writer(1);
+        for value in 10..12 {
+            world.send(&mut writer, value, NOW).unwrap();
+        }
+        let reading = thread::spawn({
+            let world = world.clone();
+            move || world.drain(&mut reader)
+        });
+        let sent = world.peers.live(1, step, || world.send(&mut writer, 12, NOW));
+        if sent.is_none() {
+            deaths.fetch_add(1, SeqCst);
+        }
+        world.raw().shutdown();
+        let mut next = 10;
+        for (missed, value) in reading.join().unwrap() {
+            next += missed as u8;
+            assert_eq!(value, next);
+            next += 1;
+        }
+        let complete = world.raw().look(2, &world.peers) == Sight::Record;
+        assert!(complete || sent.is_none());
+        let newest = if complete { 12 } else { 11 };
+        assert_eq!(next, newest + 1, "the newest is lost");
+        let mut late = world.raw().open_reader(owner(3), &world.peers, Start::Oldest).unwrap();
+        assert_eq!(world.drain_all(&mut late), [newest]);
     });
 }
 
@@ -442,6 +496,31 @@ mod negative {
     fn they_are_found() {
         must_fail("negative::a_reader_that_looks_before_it_is_seen", "a gap");
         must_fail("negative::a_copy_that_is_not_looked_at_again", "torn");
+        must_fail("negative::readers_that_look_at_each_other_before_they_go_on", "deadlock");
+    }
+
+    /// Each looks whether the other is in the writer's way, and only then leaves it itself: each leaves the waking to the other.
+    #[test]
+    #[ignore = "fails on purpose"]
+    fn readers_that_look_at_each_other_before_they_go_on() {
+        explore(2, || {
+            let world = World::new(1, 2);
+            let _readers = [2, 3].map(|me| world.reader(me));
+            let mut writer = world.writer(1);
+            world.send(&mut writer, 10, NOW).unwrap();
+            let readers = [0, 1].map(|me| {
+                let world = world.clone();
+                thread::spawn(move || {
+                    let other = world.cursors[1 - me].0.position.load(Ordering::Acquire);
+                    world.cursors[me].0.position.store(1, Ordering::Release);
+                    eventcount::notify_if(&world.header.shared.0.not_full, || other == 1);
+                })
+            });
+            world.send(&mut writer, 11, FOREVER).unwrap();
+            for reader in readers {
+                reader.join().unwrap();
+            }
+        });
     }
 
     /// Looks where the tail is, and only then takes a cursor: the writer may be a lap further by then.

@@ -45,6 +45,11 @@ impl Backoff {
         Self { left: CROWDED_LOOKS, pauses: 0 }
     }
 
+    /// Whether all its looks were in vain.
+    pub fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
     /// Pauses before another look. `false`: that is enough of it, sleep.
     pub fn pause(&mut self) -> bool {
         if !SPIN || self.left == 0 {

@@ -349,21 +349,35 @@ impl<'a> Broadcast<'a> {
     /// Sends a record, waiting for readers as `wait` says.
     #[inline]
     pub fn send(&self, writer: &mut Writer, record: &[u8], peers: &impl Peers, wait: Wait) -> Result<(), SendFailure> {
+        self.send_with(writer, record, peers, wait, &mut Backoff::in_stream())
+    }
+
+    /// The same, with looks of the caller's choice before it sleeps.
+    #[inline]
+    pub fn send_with(
+        &self,
+        writer: &mut Writer,
+        record: &[u8],
+        peers: &impl Peers,
+        wait: Wait,
+        backoff: &mut Backoff,
+    ) -> Result<(), SendFailure> {
         if record.len() > self.geometry.record_size() {
             return Err(SendFailure::TooLong);
         }
-        self.send_once(writer, record).or_else(|unsent| self.send_from(unsent, writer, record, peers, wait))
+        self.send_once(writer, record).or_else(|unsent| self.send_from(unsent, writer, record, peers, wait, backoff))
     }
 
     /// The rest of [`send`](Self::send), after [`send_once`](Self::send_once) has failed.
     #[cold]
-    pub fn send_from(
+    fn send_from(
         &self,
         unsent: Unsent,
         writer: &mut Writer,
         record: &[u8],
         peers: &impl Peers,
         wait: Wait,
+        backoff: &mut Backoff,
     ) -> Result<(), SendFailure> {
         if let Unsent::TailChanged | Unsent::NoSlot = unsent {
             return Err(self.why_unsent());
@@ -372,7 +386,6 @@ impl<'a> Broadcast<'a> {
             Err(SendFailure::Full) if wait.deadline != Deadline::Now => {}
             done => return done,
         }
-        let mut backoff = Backoff::in_stream();
         while backoff.pause() {
             if !self.is_at_limit(writer.position)
                 && let done @ (Ok(()) | Err(SendFailure::Closed)) = self.send_on(writer, record, peers)
@@ -417,7 +430,8 @@ impl<'a> Broadcast<'a> {
         let cursor = if self.geometry.readers() == 0 { None } else { Some(self.claim_cursor(me, peers)?) };
         let position = self.start(start);
         let reader = Reader { position, index: position % self.geometry.slots(), cursor };
-        self.tell(&reader);
+        // The cursor held the position of an earlier reader: perhaps the writer stood before that.
+        self.tell(&reader, 0);
         Ok(reader)
     }
 
@@ -439,15 +453,15 @@ impl<'a> Broadcast<'a> {
         }
     }
 
-    /// Writes down how far the reader is, if the writer is to know.
+    /// Writes down how far the reader is, which was at `before`, if the writer is to know.
     #[inline(always)]
-    fn tell(&self, reader: &Reader) {
+    fn tell(&self, reader: &Reader, before: u64) {
         if let Some((place, _)) = reader.cursor
             && let Some(cursor) = self.cursors.get(place as usize)
         {
             // Release: pairs with the Acquire in `limit`. What was read there may be overwritten.
             cursor.0.position.store(reader.position, Ordering::Release);
-            eventcount::notify(self.not_full());
+            eventcount::notify_if(self.not_full(), || self.may_make_room(before));
         }
     }
 
@@ -455,10 +469,11 @@ impl<'a> Broadcast<'a> {
     /// Of a broadcast whose records have one size, `buffer` has that size. On failure its bytes are arbitrary.
     #[inline(always)]
     pub fn recv_once(&self, reader: &mut Reader, buffer: &mut [u8]) -> Result<usize, Unread> {
-        let len = self.copy(reader.position, reader.index, buffer)?;
-        reader.position = reader.position.wrapping_add(1);
+        let before = reader.position;
+        let len = self.copy(before, reader.index, buffer)?;
+        reader.position = before.wrapping_add(1);
         reader.index = self.next_index(reader.index);
-        self.tell(reader);
+        self.tell(reader, before);
         Ok(len)
     }
 
@@ -498,7 +513,7 @@ impl<'a> Broadcast<'a> {
         peers: &impl Peers,
         wait: Wait,
     ) -> Result<usize, RecvFailure> {
-        self.recv_once(reader, buffer).or_else(|_| self.recv_from(reader, buffer, peers, wait, Backoff::new()))
+        self.recv_once(reader, buffer).or_else(|_| self.recv_from(reader, buffer, peers, wait, &mut Backoff::new()))
     }
 
     /// The rest of [`recv`](Self::recv), after [`recv_once`](Self::recv_once) has failed.
@@ -509,7 +524,7 @@ impl<'a> Broadcast<'a> {
         buffer: &mut [u8],
         peers: &impl Peers,
         wait: Wait,
-        mut backoff: Backoff,
+        backoff: &mut Backoff,
     ) -> Result<usize, RecvFailure> {
         match self.recv_on(reader, buffer, peers) {
             Err(RecvFailure::Empty) if wait.deadline != Deadline::Now => {}
@@ -548,11 +563,11 @@ impl<'a> Broadcast<'a> {
                 Sight::Nothing => return Err(RecvFailure::Empty),
                 Sight::End => return Err(RecvFailure::Closed),
                 Sight::Lapped(oldest) => {
-                    let missed = oldest - reader.position; // `look` has compared them
+                    let before = reader.position;
                     reader.position = oldest;
                     reader.index = oldest % self.geometry.slots();
-                    self.tell(reader);
-                    return Err(RecvFailure::Missed(missed));
+                    self.tell(reader, before);
+                    return Err(RecvFailure::Missed(oldest - before)); // `look` has compared them
                 }
                 Sight::Corrupted => return Err(RecvFailure::Corrupted),
             }

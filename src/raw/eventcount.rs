@@ -178,6 +178,25 @@ pub fn notify(event: &EventCount) {
     wake_sleepers(event, u32::MAX);
 }
 
+/// The same if `useful`, which is asked, behind a full fence, only where somebody sleeps. Whoever makes it useful later notifies.
+#[inline(always)]
+pub fn notify_if(event: &EventCount, useful: impl FnOnce() -> bool) {
+    order(event);
+    // Relaxed: invariant 2.
+    if event.word.load(Ordering::Relaxed) & SLEEPERS != 0 {
+        wake_if(event, useful);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn wake_if(event: &EventCount, useful: impl FnOnce() -> bool) {
+    fence(Ordering::SeqCst);
+    if useful() {
+        wake(event, u32::MAX);
+    }
+}
+
 /// Wakes one of those who sleep, after a change that one of them can use up. No system call if nobody does.
 #[inline(always)]
 pub fn notify_one(event: &EventCount) {

@@ -150,7 +150,8 @@ impl AnyBroadcast {
     pub fn writer(&self) -> Result<AnyWriter, WriterError> {
         let (object, writer) = open_writer(&self.object, self.geometry)?;
         let (geometry, interruptible) = (self.geometry, self.interruptible.again());
-        Ok(AnyWriter { object, geometry, writer, of: Mark::get().generation(), mark: Mark::get(), interruptible })
+        let (mark, looks) = (Mark::get(), Looks::new(writer.get().position()));
+        Ok(AnyWriter { object, geometry, writer, of: mark.generation(), mark, looks, interruptible })
     }
 
     /// Becomes a reader.
@@ -170,6 +171,7 @@ impl AnyBroadcast {
             of: Cell::new(Mark::get().generation()),
             mark: Mark::get(),
             watched: OnceCell::new(),
+            looks: Looks::new(reader.position()),
             interruptible: self.interruptible.again(),
         })
     }
@@ -197,6 +199,37 @@ impl AnyBroadcast {
     }
 }
 
+/// How a handle looks before it sleeps. Where more wait than can run at once, to spin keeps the others from coming: so if that
+/// was in vain, and records come many at a time, it lets others run instead. Where they come one by one it never does: whoever
+/// sleeps is let in at once when it is woken, whoever lets others run waits for their turns to end.
+#[derive(Debug)]
+struct Looks {
+    /// The position at the last call.
+    before: Cell<u64>,
+    /// Whether the last that was in vain was to spin.
+    spun_in_vain: Cell<bool>,
+}
+
+/// So many records since the last call are many.
+const MANY: u64 = 16;
+
+impl Looks {
+    fn new(position: u64) -> Self {
+        Self { before: Cell::new(position), spun_in_vain: Cell::new(false) }
+    }
+
+    fn with<R>(&self, position: u64, spinning: Backoff, wait: impl FnOnce(&mut Backoff) -> R) -> R {
+        let many = position.wrapping_sub(self.before.replace(position)) >= MANY;
+        let lets_others_run = many && self.spun_in_vain.get();
+        let mut backoff = if lets_others_run { Backoff::in_crowd() } else { spinning };
+        let result = wait(&mut backoff);
+        if backoff.is_spent() {
+            self.spun_in_vain.set(!lets_others_run);
+        }
+        result
+    }
+}
+
 /// The writer of a broadcast.
 #[derive(Debug)]
 pub struct AnyWriter {
@@ -207,6 +240,7 @@ pub struct AnyWriter {
     of: u64,
     /// Where that is told.
     mark: Mark,
+    looks: Looks,
     interruptible: Interruptible,
 }
 
@@ -240,7 +274,10 @@ impl AnyWriter {
         self.object.enter().map_err(BroadcastSendError::Segment)?;
         let mut writer = self.writer.get();
         let wait = self.interruptible.wait(deadline);
-        let sent = raw(&self.object, self.geometry).send(&mut writer, record, self.object.peers(), wait);
+        let (raw, peers) = (raw(&self.object, self.geometry), self.object.peers());
+        let sent = self.looks.with(writer.position(), Backoff::in_stream(), |looks| {
+            raw.send_with(&mut writer, record, peers, wait, looks)
+        });
         self.writer.set(writer);
         self.object.settle();
         sent.map_err(|failure| BroadcastSendError::new(failure, record.len(), self.geometry.record_size()))
@@ -291,6 +328,7 @@ pub struct AnyReader {
     mark: Mark,
     /// Its position for those who wait for it, once there are any.
     watched: OnceCell<Arc<AtomicU64>>,
+    looks: Looks,
     interruptible: Interruptible,
 }
 
@@ -340,7 +378,9 @@ impl AnyReader {
         let received = match raw.recv_once(&mut reader, buffer) {
             Ok(len) => Ok(len),
             Err(Unread::Elsewhere | Unread::TooShort(_) | Unread::Corrupted) => {
-                raw.recv_from(&mut reader, buffer, peers, wait, Backoff::new())
+                self.looks.with(reader.position(), Backoff::new(), |looks| {
+                    raw.recv_from(&mut reader, buffer, peers, wait, looks)
+                })
             }
         };
         self.set(reader);

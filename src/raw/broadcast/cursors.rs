@@ -14,7 +14,10 @@
 //!    when it looked: what it writes before its next look does not reach what this reader has to read.
 //! 2. A position in a cursor is never beyond the tail, nor ahead of what its reader has read: one of an earlier reader makes the
 //!    writer wait, never overwrite, until the new one has written its own.
-//! 3. The cursor of the dead is freed by an exact compare-and-swap of a word that was loaded *before* the question whether its
+//! 3. A reader wakes a sleeping writer only if it was the whole capacity behind, and now nobody is. It looks at the others behind
+//!    a full fence after its own store: of two that go on at the same time, at least one sees both, and wakes. The last of them
+//!    may be dead: then whoever frees its cursor wakes, or the writer's nap ends and it frees that itself.
+//! 4. The cursor of the dead is freed by an exact compare-and-swap of a word that was loaded *before* the question whether its
 //!    owner is dead. A living reader's, stopped or not, is freed by itself alone.
 
 use super::super::{Fate, Owner, Peers};
@@ -101,6 +104,13 @@ impl Broadcast<'_> {
             !role::is_free(cursor.0.owner.load(Ordering::Relaxed))
                 && position.saturating_sub(cursor.0.position.load(Ordering::Relaxed)) >= capacity
         })
+    }
+
+    /// Whether a writer that sleeps may go on since a reader which was at `before` has stored its new position (invariant 3). Behind
+    /// a full fence: if this sees too little of the tail, the writer's last look was after the store.
+    pub(super) fn may_make_room(&self, before: u64) -> bool {
+        let next = self.next_position();
+        next.saturating_sub(before) >= self.geometry.capacity() && !self.is_at_limit(next)
     }
 
     /// Whether the writer's next send would not wait for a reader, dead or alive; a hint.
