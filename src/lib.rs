@@ -119,7 +119,10 @@ pub use bytemuck;
 pub use cell::{Array, ArrayGuard, ElementError, Integer, OutOfRange, RawArray, RawValue, Scalar, Value, ValueGuard};
 pub use error::Error;
 pub use plain::{CChar, Element, Plain};
-pub use queue::{Channel, PopError, PushError, Queue, RecvError, SendError};
+pub use queue::{
+    Channel, JoinError, Lease, LeaseError, PopError, PushError, Queue, RecvError, SendError, TakeError, WorkPushError,
+    WorkQueue, WorkQueueOptions,
+};
 pub use ring::{
     Blackboard, BlackboardReadError, BlackboardWriteError, BlackboardWriter, Broadcast, BroadcastOptions,
     BroadcastReader, BroadcastRecvError, BroadcastSendError, BroadcastWriter, ByteConsumer, ByteProducer, ByteRing,

@@ -49,3 +49,9 @@ fn one_waits_for_an_event_and_another_gives_up() {
 fn stage_2_waits_for_stage_1() {
     run("condition", examples::condition);
 }
+
+// semantics 30
+#[test]
+fn a_pipeline_of_tasks_and_results() {
+    run("pipeline", examples::pipeline);
+}

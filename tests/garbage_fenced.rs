@@ -17,13 +17,13 @@ use fenced::{Fenced, Random, report_signals, working_at};
 use ringfence::{
     Array, Arrived, Barrier, ByteConsumer, ByteProducer, ByteRing, Channel, Condvar, CondvarError, Consumer, Error,
     Event, LockError, Mutex, ObjectInfo, OnceValue, PopError, Producer, Queue, RecvError, Reset, RwLock, Segment,
-    SegmentOptions, Spsc, Value, WaitAny,
+    SegmentOptions, Spsc, Value, WaitAny, WorkQueue, WorkQueueOptions,
 };
 
 /// So many that the records of an event, one for each, end where it ends.
 const PARTICIPANTS: u64 = 16;
-const OBJECTS: u64 = 17;
-const LEN: usize = 4 * 4096;
+const OBJECTS: u64 = 18;
+const LEN: usize = 5 * 4096;
 const CAPACITY: usize = 12;
 const RING: usize = 256;
 const ROWS: usize = 16;
@@ -40,9 +40,9 @@ const DIRECTORY_LOCK: usize = 152;
 /// The objects, in the order in which they lie in the heap but that the one under test comes last. All but the array of
 /// bytes in front fill what they take up, so that the last one's last byte is the segment's (of the rwlock the last word but
 /// one).
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 15] = [
     "mutex", "value", "array", "rows", "queue", "channel", "rwlock", "flag", "bell", "condvar", "barrier", "once",
-    "spsc", "bytes",
+    "spsc", "bytes", "work",
 ];
 
 #[test]
@@ -81,7 +81,7 @@ macro_rules! tests {
     )*};
 }
 
-tests!(mutex value array rows queue channel rwlock flag bell condvar barrier once spsc bytes);
+tests!(mutex value array rows queue channel rwlock flag bell condvar barrier once spsc bytes work);
 
 type Wide = [u64; 7];
 /// Ends where its object does.
@@ -109,6 +109,7 @@ struct Handles {
     ends: RefCell<Option<(Producer<Row>, Consumer<Row>)>>,
     bytes: ByteRing,
     byte_ends: RefCell<Option<(ByteProducer, ByteConsumer)>>,
+    work: WorkQueue,
 }
 
 impl Handles {
@@ -131,6 +132,7 @@ impl Handles {
             ends: RefCell::default(),
             bytes: ByteRing::open(segment, "bytes")?,
             byte_ends: RefCell::default(),
+            work: WorkQueue::open(segment, "work")?,
         })
     }
 
@@ -158,6 +160,7 @@ fn create(segment: &Segment, kind: &str) -> Result<(), Error> {
         "once" => OnceValue::<Settled>::create(segment, kind).map(drop),
         "spsc" => Spsc::<Row>::create(segment, kind, CAPACITY).map(drop),
         "bytes" => ByteRing::create(segment, kind, RING).map(drop),
+        "work" => WorkQueue::create(segment, kind, &WorkQueueOptions::new(4, 40).max_deliveries(3)).map(drop),
         _ => unreachable!("{kind}"),
     }
 }
@@ -305,6 +308,8 @@ fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
         tally.count(what, event.wait_timeout(short));
     }
 
+    work_queue(&open.work, tally, short);
+
     let _ = (open.once.get(), open.once.holder());
     tally.count("wait for a value", open.once.wait_timeout(short));
     for made in [Err(()), Ok([7; 14])] {
@@ -360,9 +365,12 @@ fn work(open: &Handles, tally: &mut Tally, waits: Waits) {
         ring.writable(),
         bytes.readable(),
         bytes.writable(20),
+        open.work.readable(),
+        open.work.writable(),
+        open.work.finished(),
     ];
     let ready = tally.count("wait", WaitAny::new(items).unwrap().wait_timeout(short));
-    assert!(ready.is_none_or(|ready| ready.bits() != 0 && ready.bits() >> 12 == 0));
+    assert!(ready.is_none_or(|ready| ready.bits() != 0 && ready.bits() >> 15 == 0));
 }
 
 fn produce(producer: &mut Producer<Row>, tally: &mut Tally, short: Duration) {
@@ -421,6 +429,36 @@ fn read_records(consumer: &mut ByteConsumer, tally: &mut Tally, short: Duration)
     let _ = tally.count("read one", consumer.pop_timeout(short)).map(|record| assert!(record.len() <= max));
 }
 
+/// Messages that are pushed, taken, read, and ended in each way.
+fn work_queue(queue: &WorkQueue, tally: &mut Tally, short: Duration) {
+    let max = queue.max_message();
+    for len in [0, 20, max] {
+        tally.count("push work", queue.push_timeout(&vec![7; len], short));
+    }
+    assert!(queue.try_push(&vec![0; max + 1]).is_err(), "a message longer than the longest");
+    for turn in 0..4 {
+        let Some(lease) = tally.count("take", queue.take_timeout(short)) else { continue };
+        let mut buffer = vec![0x5a; max + 4096];
+        if let Some(len) = tally.count("read", lease.read_into(&mut buffer)) {
+            assert!(len <= max, "a message of {len} bytes, and the longest has {max}");
+            assert!(buffer[len..].iter().all(|byte| *byte == 0x5a), "written behind the message");
+        }
+        let _ = (tally.count("read", lease.read()), tally.count("read", lease.get::<[u64; 5]>()));
+        match turn {
+            0 => drop(tally.count("fail", lease.fail())),
+            1 => drop(tally.count("keep", lease.keep())),
+            _ => drop(tally.count("done", lease.done())),
+        }
+    }
+    tally.count("done", queue.task_done());
+    tally.count("join", queue.join_timeout(short));
+    if let Some(letter) = tally.count("dead letter", queue.take_dead_letter()) {
+        tally.count("done", letter.done());
+    }
+    assert!(queue.unfinished() <= queue.capacity() && queue.dead_letters() <= queue.capacity());
+    let _ = (queue.len(), queue.is_shut_down());
+}
+
 struct Scene {
     fenced: Fenced,
     segment: Segment,
@@ -466,6 +504,15 @@ impl Scene {
             open.channel.try_send(&[round as u8; 20]).unwrap();
             open.flag.set().unwrap();
             open.bell.set().unwrap();
+            let _ = open.work.try_push(&[round as u8; 20]);
+            if let Ok(lease) = open.work.try_take() {
+                match round % 3 {
+                    0 => lease.fail().unwrap(),
+                    1 => lease.keep().unwrap(),
+                    _ => lease.done().unwrap(),
+                }
+            }
+            let _ = open.work.task_done();
             if round >= 4 {
                 consumer.try_pop().unwrap();
                 reader.try_pop().unwrap();
@@ -486,6 +533,7 @@ impl Scene {
                     open.rwlock.read(),
                     open.barrier.register(),
                     open.spsc.producer(),
+                    open.work.try_take(),
                 ));
                 let _ = open.once.get_or_init(|_| {
                     kill(std::process::id() as i32);
@@ -529,6 +577,7 @@ impl Scene {
             before.bytes.shutdown();
             // Waits without end for a sender that lives, which nobody here is: a forged one is overwritten, or left out.
             tally.count("shut down", before.channel.shutdown());
+            tally.count("shut down", before.work.shutdown());
             work(before, tally, waits);
             self.fenced.restore(&self.image);
         }

@@ -11,7 +11,7 @@ use common::{Memory, die_with_parent, fork, kill, reap};
 use filter::{ALLOW, KILL, Rule};
 use ringfence::{
     Array, Blackboard, Broadcast, BroadcastOptions, BroadcastRecvError, ByteRing, Channel, Mutex, Once, OnceValue,
-    Queue, RawValue, Segment, SegmentOptions, Spsc, Value,
+    Queue, RawValue, Segment, SegmentOptions, Spsc, Value, WorkQueue, WorkQueueOptions,
 };
 
 const OPERATIONS: u32 = 1000;
@@ -55,6 +55,19 @@ fn nobody_waits_and_nobody_calls_the_system() {
     };
     assert!(is_quiet(round), "push and pop");
 
+    let work = WorkQueue::create(&segment, "work", &WorkQueueOptions::new(3, 8)).unwrap();
+    assert!(is_quiet(|| {
+        work.push(b"one").unwrap();
+        work.try_push(b"two").unwrap();
+        let (one, two) = (work.take().unwrap(), work.try_take().unwrap());
+        assert_eq!(one.read_into(&mut [0; 8]), Ok(3));
+        one.done().unwrap();
+        two.fail().unwrap();
+        work.take().unwrap().keep().unwrap();
+        work.task_done().unwrap();
+        assert!(work.try_take().is_err(), "empty");
+        assert_eq!((work.unfinished(), work.join()), (0, Ok(())));
+    }));
     let channel = Channel::create(&segment, "channel", 1024).unwrap();
     let round = || {
         channel.send(&[7; 64]).unwrap();

@@ -5,13 +5,13 @@ use ringfence::{
     Array, ArrayGuard, Arrived, Barrier, BarrierError, Blackboard, BlackboardReadError, BlackboardWriteError,
     BlackboardWriter, Broadcast, BroadcastOptions, BroadcastReader, BroadcastRecvError, BroadcastSendError,
     BroadcastWriter, ByteConsumer, ByteProducer, ByteRing, CChar, ChangeError, Channel, CloseError, Condvar,
-    CondvarError, Consumer, Element, ElementError, Error, Event, InitError, Leader, LockError, LockFailure, Mutex,
-    MutexGuard, ObjectInfo, Once, OnceGuard, OnceState, OnceValue, OutOfRange, ParticipantInfo, Passed, Permits,
-    PopError, Producer, PushError, Queue, RawArray, RawValue, ReaderError, Ready, ReadyFd, Record, RecvError,
-    ReentrantMutex, ReentrantMutexGuard, Registration, Reservation, Reset, RingPopError, RingPushError, RwLock,
-    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo, SegmentOptions, Semaphore,
-    SemaphoreOptions, SendError, SetError, Spsc, SweepReport, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable,
-    Woken, WriterError,
+    CondvarError, Consumer, Element, ElementError, Error, Event, InitError, JoinError, Leader, Lease, LeaseError,
+    LockError, LockFailure, Mutex, MutexGuard, ObjectInfo, Once, OnceGuard, OnceState, OnceValue, OutOfRange,
+    ParticipantInfo, Passed, Permits, PopError, Producer, PushError, Queue, RawArray, RawValue, ReaderError, Ready,
+    ReadyFd, Record, RecvError, ReentrantMutex, ReentrantMutexGuard, Registration, Reservation, Reset, RingPopError,
+    RingPushError, RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo,
+    SegmentOptions, Semaphore, SemaphoreOptions, SendError, SetError, Spsc, SweepReport, TakeError, Unlink, Value,
+    ValueGuard, WaitAny, WaitError, Waitable, Woken, WorkPushError, WorkQueue, WorkQueueOptions, WriterError,
 };
 
 const fn send_and_sync<T: Send + Sync>() {}
@@ -46,6 +46,8 @@ const _: () = {
     send_and_sync::<(Event, Reset)>();
     send_and_sync::<(Condvar, CondvarError<()>, Woken)>();
     send_and_sync::<(Once, OnceState, OnceValue<u64>, InitError<()>, SetError<u64>)>();
+    send_and_sync::<(WorkQueue, WorkQueueOptions, Lease<'static>)>();
+    send_and_sync::<(JoinError, LeaseError, TakeError, WorkPushError)>();
     send_and_sync::<(Barrier, BarrierError, Passed, Registration<'static>)>();
     send_and_sync::<(WaitAny<'static>, Waitable<'static>, Ready, ReadyFd, WaitError)>();
     send_and_sync::<(SegmentOptions, Unlink, SegmentInfo, ObjectInfo, ParticipantInfo, SweepReport)>();

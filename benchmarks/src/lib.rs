@@ -20,3 +20,4 @@ pub mod ring;
 pub mod rwlock;
 pub mod semaphore;
 pub mod table;
+pub mod work_queue;

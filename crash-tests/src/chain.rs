@@ -88,7 +88,7 @@ pub fn scenario<F: Fifo>(name: &str, capacity: usize, label: &str, script: &'sta
             if !chain.begin() {
                 continue;
             }
-            let mut model = Model::default();
+            let mut model = Model { redelivers: F::REDELIVERS, ..Model::default() };
             model.messages.extend((0..filled as u64).map(|value| (100 + value, Sure)));
             chain.go_on(0, model);
         }
@@ -103,8 +103,10 @@ enum Certainty {
     PerhapsPushed,
     /// A pop was killed that may have taken it.
     PerhapsPopped,
+    /// A pop was killed that had it and cannot have reported it: it comes, some time.
+    ComesBack,
 }
-use Certainty::{PerhapsPopped, PerhapsPushed, Sure};
+use Certainty::{ComesBack, PerhapsPopped, PerhapsPushed, Sure};
 
 /// What must come out.
 #[derive(Clone, Debug, Default)]
@@ -115,6 +117,8 @@ struct Model {
     voids: usize,
     pushes: u64,
     closed: bool,
+    /// [`Fifo::REDELIVERS`].
+    redelivers: bool,
 }
 
 impl Model {
@@ -123,7 +127,13 @@ impl Model {
         let Some(place) = self.messages.iter().position(|&(v, _)| v == value) else {
             return Err((Class::Duplicated, format!("{value} came again or from nowhere")));
         };
-        let skipped: Vec<_> = self.messages.drain(..=place).take(place).collect();
+        let mut skipped: Vec<_> = self.messages.drain(..=place).take(place).collect();
+        if self.redelivers {
+            // What may come back stays.
+            let front = skipped.iter().copied().filter(|(_, certainty)| *certainty != Sure);
+            self.messages.splice(..0, front.collect::<Vec<_>>());
+            skipped.retain(|(_, certainty)| *certainty == Sure);
+        }
         match skipped.iter().find(|(_, certainty)| *certainty == Sure) {
             Some((lost, _)) => Err((Class::Lost, format!("{value} came before {lost}"))),
             None => Ok(()),
@@ -136,7 +146,7 @@ impl Model {
         if no == No::Torn {
             return Err((Class::Torn, "a torn message".into()));
         }
-        if let Some((value, _)) = self.messages.iter().find(|(_, certainty)| *certainty == Sure) {
+        if let Some((value, _)) = self.messages.iter().find(|(_, certainty)| matches!(certainty, Sure | ComesBack)) {
             return Err((Class::Stuck, format!("{no:?}, but {value} is there")));
         }
         // A killed shutdown may or may not have happened.
@@ -394,6 +404,25 @@ impl<F: Fifo> Chain<'_, F> {
                 }
             }
             KillPop if returned => self.popped(model, role)?,
+            KillPop if F::REDELIVERS => {
+                let had = crate::work_queue::reported(self.board, role);
+                let place = |of: &dyn Fn(u64, Certainty) -> bool| {
+                    model.messages.iter().position(|&(value, certainty)| of(value, certainty))
+                };
+                match had {
+                    // About to report it, or it has.
+                    Some(value) => {
+                        let place = place(&|v, _| v == value);
+                        let place = place.ok_or((Class::Duplicated, format!("{value} came again or from nowhere")))?;
+                        model.messages[place].1 = PerhapsPopped;
+                    }
+                    None => {
+                        if let Some(place) = place(&|_, certainty| certainty == Sure) {
+                            model.messages[place].1 = ComesBack;
+                        }
+                    }
+                }
+            }
             KillPop => {
                 if let Some((_, certainty)) = model.messages.iter_mut().find(|(_, certainty)| *certainty == Sure) {
                     *certainty = PerhapsPopped;
@@ -446,7 +475,9 @@ impl<F: Fifo> Chain<'_, F> {
         for &value in &first {
             // What a killed pop took, it took from the front.
             let gone_behind = model.messages.iter().position(|&(v, _)| v == value).is_some_and(|place| {
-                uncertain_came && model.messages[..place].iter().any(|(_, certainty)| *certainty == PerhapsPopped)
+                !F::REDELIVERS
+                    && uncertain_came
+                    && model.messages[..place].iter().any(|(_, certainty)| *certainty == PerhapsPopped)
             });
             uncertain_came |= model.messages.contains(&(value, PerhapsPopped));
             if gone_behind {

@@ -51,6 +51,9 @@ pub trait Fifo: 'static {
     type Joined;
     /// Whether all of it lies in the arena, so that its state can be put back.
     const IN_ARENA: bool = true;
+    /// Whether a message whose consumer was killed comes again, perhaps behind others, unless it was about to report it
+    /// done ([`reported`](crate::work_queue::reported)).
+    const REDELIVERS: bool = false;
     /// A fresh one, for exactly `capacity` messages. The board is cleared. Called in the rig's own process.
     fn reset(board: &'static Board, capacity: usize);
     /// Joins.

@@ -49,6 +49,7 @@ pub mod spsc;
 pub mod step;
 pub mod stopped;
 pub mod wait_any;
+pub mod work_queue;
 
 use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -70,6 +71,8 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(chain::scenarios::<channel::Shipped>("channel"));
     all.extend(spsc::scenarios());
     all.extend(byte_ring::scenarios());
+    all.extend(asleep::scenarios::<work_queue::Shipped>("work queue"));
+    all.extend(chain::scenarios::<work_queue::Shipped>("work queue"));
     all.extend(locks::scenarios::<api::ApiMutex>("Mutex"));
     all.extend(locks::scenarios::<api::ApiReentrant>("ReentrantMutex"));
     all.extend(locks::scenarios::<api::ApiSemaphore>("Semaphore"));
@@ -84,9 +87,11 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(broadcast::scenarios());
     all.extend(asleep::scenarios::<api::ApiQueue>("Queue"));
     all.extend(asleep::scenarios::<api::ApiChannel>("Channel"));
+    all.extend(asleep::scenarios::<work_queue::ApiWorkQueue>("WorkQueue"));
     for (label, script) in [("push", &[KillPush, Recover][..]), ("pop", &[KillPop, Recover][..])] {
         all.push(chain::scenario::<api::ApiQueue>("Queue", 3, label, script));
         all.push(chain::scenario::<api::ApiChannel>("Channel", 3, label, script));
+        all.push(chain::scenario::<work_queue::ApiWorkQueue>("WorkQueue", 3, label, script));
     }
     all.extend(long::scenarios());
     all.extend(wait_any::scenarios());
@@ -117,6 +122,7 @@ fn controls() -> Vec<Scenario> {
         chain::scenario::<Vyukov>("broken: vyukov", 3, "push", &[KillPush, Push]).must_fail(Class::Stuck),
         chain::scenario::<hidden::Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover])
             .must_fail(Class::Stuck),
+        chain::scenario::<work_queue::Of<true>>("broken: reports first", 3, "pop", &[KillPop]).must_fail(Class::Stuck),
         scenario::<Raw<SwapUnlock>>("broken: swap unlock", Case::Barger, "barger", false).must_fail(Class::Stuck),
         scenario::<Raw<flawed::ClearsFirst>>("broken: lock clears first", Case::Contended, "contended", false)
             .must_fail(Class::Stuck),

@@ -21,7 +21,7 @@ use crate::report::Class;
 use crate::rwlock::{ApiRwLock, ApiUpgrade};
 use crate::scenario::{Options, Point, Scenario, explore, park};
 use crate::step::{Stop, Victim, marker};
-use crate::{channel, locks, queue};
+use crate::{channel, locks, queue, work_queue};
 
 /// What there is to work with.
 pub trait Work: 'static {
@@ -178,6 +178,8 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario::<OfFifo<queue::Shipped, 2>>("queue[2]"),
         scenario::<OfFifo<channel::Shipped, 1>>("channel[1]"),
         scenario::<OfFifo<channel::Shipped, 2>>("channel[2]"),
+        scenario::<OfFifo<work_queue::Shipped, 1>>("work queue[1]"),
+        scenario::<OfFifo<work_queue::Shipped, 2>>("work queue[2]"),
         scenario::<OfLock<ApiMutex>>("Mutex"),
         scenario::<OfLock<ApiReentrant>>("ReentrantMutex"),
         scenario::<OfLock<ApiSemaphore>>("Semaphore"),
@@ -185,6 +187,7 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario::<OfLock<ApiUpgrade>>("RwLock upgrade"),
         scenario::<OfFifo<ApiQueue, 2>>("Queue[2]"),
         scenario::<OfFifo<ApiChannel, 2>>("Channel[2]"),
+        scenario::<OfFifo<work_queue::ApiWorkQueue, 2>>("WorkQueue[2]"),
     ]
 }
 

@@ -50,6 +50,7 @@ static void nulls(void) {
     OK(rf_broadcast_reader_close(NULL));
     OK(rf_blackboard_close(NULL));
     OK(rf_blackboard_writer_close(NULL));
+    OK(rf_work_queue_close(NULL));
     OK(rf_ready_fd_close(NULL));
 
     rf_segment *segment;
@@ -285,6 +286,28 @@ static void nulls(void) {
     BAD(rf_channel_capacity(NULL, &n));
     BAD(rf_channel_shutdown(NULL));
     BAD(rf_channel_is_shut_down(NULL, &i));
+
+    rf_work_queue *work;
+    rf_lease lease = {0};
+    rf_work_count work_count;
+    uint32_t deliveries;
+    BAD(rf_work_queue_open(NULL, "x", RF_CREATE, 4, 8, 0, &work));
+    BAD(rf_work_queue_push(NULL, room, 1, 0));
+    BAD(rf_work_queue_take(NULL, &lease, 0));
+    BAD(rf_work_queue_take_many(NULL, &lease, 1, &n, 0));
+    BAD(rf_work_queue_take_dead_letter(NULL, &lease));
+    BAD(rf_work_queue_read(NULL, &lease, room, 1, &n));
+    BAD(rf_work_queue_done(NULL, &lease));
+    BAD(rf_work_queue_fail(NULL, &lease));
+    BAD(rf_work_queue_keep(NULL, &lease));
+    BAD(rf_work_queue_task_done(NULL));
+    BAD(rf_work_queue_join(NULL, 0));
+    BAD(rf_work_queue_count(NULL, &work_count));
+    BAD(rf_work_queue_capacity(NULL, &n));
+    BAD(rf_work_queue_max_message(NULL, &n));
+    BAD(rf_work_queue_max_deliveries(NULL, &deliveries));
+    BAD(rf_work_queue_shutdown(NULL));
+    BAD(rf_work_queue_is_shut_down(NULL, &i));
 }
 
 /* A good handle, and something bad beside it. */
@@ -499,6 +522,50 @@ static void beside_good_handles(const char *name) {
     BAD(rf_once_value_wait(once_value, NULL, 0));
     BAD(rf_once_value_holder(once_value, NULL));
     OK(rf_once_value_close(once_value));
+
+    rf_work_queue *work;
+    rf_lease lease = {0}, wild_leases[] = {{.id = UINT64_MAX, .place = UINT32_MAX}, {.id = 0, .place = 4}, {.id = 3 << 13 | 1}};
+    size_t work_n;
+    BAD(rf_work_queue_open(segment, NULL, RF_CREATE, 4, 8, 0, &work));
+    BAD(rf_work_queue_open(segment, "work", RF_CREATE, 4, 8, 0, NULL));
+    BAD(rf_work_queue_open(segment, "work", RF_CREATE, 0, 8, 0, &work));
+    BAD(rf_work_queue_open(segment, "work", RF_CREATE, 4, 0, 0, &work));
+    BAD(rf_work_queue_open(segment, "work", RF_CREATE, SIZE_MAX, 8, 0, &work));
+    BAD(rf_work_queue_open(segment, "work", RF_CREATE, 4, SIZE_MAX, 0, &work));
+    BAD(rf_work_queue_open(segment, "work", RF_CREATE, 4, 8, 65536, &work));
+    for (size_t i = 0; i < COUNT(wild_flags); i++)
+        BAD(rf_work_queue_open(segment, "work", wild_flags[i], 4, 8, 0, &work));
+    EXPECT(rf_work_queue_open(segment, endless, RF_CREATE, 4, 8, 0, &work), RF_E_NAME);
+    OK(rf_work_queue_open(segment, "work", RF_CREATE | RF_EXCL, 4, 8, 0, &work));
+    BAD(rf_work_queue_push(work, NULL, 1, 0));
+    OK(rf_work_queue_push(work, "message", 7, 0));
+    BAD(rf_work_queue_take(work, NULL, 0));
+    BAD(rf_work_queue_take_many(work, NULL, 1, &work_n, 0));
+    BAD(rf_work_queue_take_many(work, &lease, 1, NULL, 0));
+    BAD(rf_work_queue_take_many(work, &lease, 0, &work_n, 0));
+    BAD(rf_work_queue_take_many(work, &lease, SIZE_MAX, &work_n, 0));
+    BAD(rf_work_queue_take_dead_letter(work, NULL));
+    OK(rf_work_queue_take(work, &lease, 0)); /* nobody has taken it by now */
+    BAD(rf_work_queue_read(work, NULL, &lease, 1, &work_n));
+    BAD(rf_work_queue_read(work, &lease, NULL, 1, &work_n));
+    BAD(rf_work_queue_read(work, &lease, &lease, 1, NULL));
+    BAD(rf_work_queue_done(work, NULL));
+    BAD(rf_work_queue_fail(work, NULL));
+    BAD(rf_work_queue_keep(work, NULL));
+    for (size_t i = 0; i < COUNT(wild_leases); i++) {
+        char byte;
+        EXPECT(rf_work_queue_read(work, &wild_leases[i], &byte, 1, &work_n), RF_E_NOT_LEASED);
+        EXPECT(rf_work_queue_done(work, &wild_leases[i]), RF_E_NOT_LEASED);
+        EXPECT(rf_work_queue_fail(work, &wild_leases[i]), RF_E_NOT_LEASED);
+        EXPECT(rf_work_queue_keep(work, &wild_leases[i]), RF_E_NOT_LEASED);
+    }
+    BAD(rf_work_queue_count(work, NULL));
+    BAD(rf_work_queue_capacity(work, NULL));
+    BAD(rf_work_queue_max_message(work, NULL));
+    BAD(rf_work_queue_max_deliveries(work, NULL));
+    BAD(rf_work_queue_is_shut_down(work, NULL));
+    OK(rf_work_queue_done(work, &lease));
+    OK(rf_work_queue_close(work));
 
     BAD(rf_reentrant_mutex_open(segment, NULL, RF_CREATE, &reentrant));
     BAD(rf_reentrant_mutex_open(segment, "r", RF_CREATE, NULL));

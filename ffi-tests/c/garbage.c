@@ -450,6 +450,43 @@ static void channels(rf_segment *segment, int round) {
     OK(rf_channel_close(channel));
 }
 
+static void works(rf_segment *segment, int round) {
+    rf_work_queue *work;
+    rf_lease lease, leases[3];
+    rf_work_count count;
+    static char room[LEN + 1];
+    size_t len, max, capacity, taken;
+    uint32_t deliveries;
+    int is;
+    if (DO(rf_work_queue_open(segment, "work", 0, 0, 0, 0, &work)) < 0) return;
+    OK(rf_work_queue_max_message(work, &max));
+    OK(rf_work_queue_capacity(work, &capacity));
+    OK(rf_work_queue_max_deliveries(work, &deliveries));
+    TRUE(max < sizeof room && capacity < LEN / 24);
+    DO(rf_work_queue_push(work, room, max, SHORT));
+    DO(rf_work_queue_push(work, room, 0, 0));
+    EXPECT(DO(rf_work_queue_push(work, room, max + 1, SHORT)), RF_E_MESSAGE_TOO_LONG);
+    for (int i = 0; i < 3; i++) {
+        if (DO(rf_work_queue_take(work, &lease, SHORT)) < 0) continue;
+        if (DO(rf_work_queue_read(work, &lease, room, sizeof room, &len)) == RF_OK) TRUE(len <= max);
+        if (i == 0) DO(rf_work_queue_fail(work, &lease));
+        if (i == 1) DO(rf_work_queue_keep(work, &lease));
+        DO(rf_work_queue_done(work, &lease));
+    }
+    DO(rf_work_queue_task_done(work));
+    if (DO(rf_work_queue_take_many(work, leases, 3, &taken, 0)) == RF_OK) {
+        TRUE(taken >= 1 && taken <= 3);
+        for (size_t i = 0; i < taken; i++) DO(rf_work_queue_done(work, &leases[i]));
+    }
+    if (DO(rf_work_queue_take_dead_letter(work, &lease)) == RF_OK) DO(rf_work_queue_done(work, &lease));
+    DO(rf_work_queue_join(work, SHORT));
+    OK(rf_work_queue_count(work, &count));
+    TRUE(count.waiting + count.leased + count.dead_letters <= capacity);
+    if (round % 16 == 0) DO(rf_work_queue_shutdown(work));
+    DO(rf_work_queue_is_shut_down(work, &is));
+    OK(rf_work_queue_close(work));
+}
+
 static void around(rf_segment *segment) {
     rf_participant_info people[4];
     rf_object_info objects[16];
@@ -469,6 +506,7 @@ static void make(rf_segment *segment) {
     rf_array *array;
     rf_queue *queue;
     rf_channel *channel;
+    rf_work_queue *work;
     locks(segment);
     reentrant_locks(segment);
     semaphores(segment, RF_OWNED, "permits");
@@ -483,9 +521,11 @@ static void make(rf_segment *segment) {
     OK(rf_array_open(segment, "array", RF_CREATE, RF_I32, 0, 0, NULL, 9, &array));
     OK(rf_queue_open(segment, "queue", RF_CREATE, sizeof(row), 8, NULL, CAPACITY, &queue));
     OK(rf_channel_open(segment, "channel", RF_CREATE, 240, &channel));
+    OK(rf_work_queue_open(segment, "work", RF_CREATE, 4, 40, 2, &work));
     OK(rf_array_close(array));
     OK(rf_queue_close(queue));
     OK(rf_channel_close(channel));
+    OK(rf_work_queue_close(work));
     arrays(segment);
     rings(segment);
     byte_rings(segment);
@@ -556,6 +596,7 @@ int main(int argc, char **argv) {
         channels(segment, round);
         rings(segment);
         byte_rings(segment);
+        works(segment, round);
         waits(segment, round);
         if (round % 4 == 0) around(segment);
         if (round % 8 == 0) {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 25] = [
+const CHAPTERS: [&str; 26] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -27,6 +27,7 @@ const CHAPTERS: [&str; 25] = [
     "channel.rs",
     "spsc.rs",
     "byte_ring.rs",
+    "work_queue.rs",
     "broadcast.rs",
     "blackboard.rs",
     "wait_any.rs",

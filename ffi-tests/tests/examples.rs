@@ -42,3 +42,8 @@ fn one_waits_for_an_event_and_another_gives_up() {
 fn stage_2_waits_for_stage_1() {
     run("condition", examples::condition);
 }
+
+#[test]
+fn a_pipeline_of_tasks_and_results() {
+    run("pipeline", examples::pipeline);
+}

@@ -56,6 +56,11 @@ fn barriers_in_c() {
 }
 
 #[test]
+fn work_queues_in_c() {
+    program("c/work_queue.c", "work-queue", "work queue: ok\n");
+}
+
+#[test]
 fn values_and_arrays_in_c() {
     program("c/cell.c", "cell", "cell: ok\n");
 }

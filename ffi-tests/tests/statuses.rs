@@ -13,7 +13,7 @@ unsafe extern "C" {
 }
 
 /// The numbers as they were given. Lines are added, never changed.
-const GIVEN: [(&str, c_int); 53] = [
+const GIVEN: [(&str, c_int); 54] = [
     ("RF_OK", 0),
     ("RF_OWNER_DIED", 1),
     ("RF_DIFFERENT", 2),
@@ -62,6 +62,7 @@ const GIVEN: [(&str, c_int); 53] = [
     ("RF_E_ROLE_TAKEN", -49),
     ("RF_E_ALONE", -50),
     ("RF_E_MISSED", -51),
+    ("RF_E_DEAD_LETTERS", -52),
     ("RF_E_NOT_READY", -60),
     ("RF_E_WORKER_DIED", -61),
     // Not statuses, but as frozen as they are.
@@ -72,7 +73,7 @@ const GIVEN: [(&str, c_int); 53] = [
 
 /// The lines of `docs/semantics.md` that speak of an outcome, and the statuses by which a C caller (or a wrapper that has
 /// to give another language's errors) tells it from the others of the same call.
-const LINES: [(u32, &[&str]); 67] = [
+const LINES: [(u32, &[&str]); 74] = [
     (2, &["RF_E_NOT_LOCKED", "RF_E_NOT_OWNER"]),
     (3, &["RF_E_BUSY", "RF_E_NOT_OWNER"]),
     (4, &["RF_E_BUSY", "RF_E_TIMED_OUT"]),
@@ -140,6 +141,13 @@ const LINES: [(u32, &[&str]); 67] = [
     (133, &["RF_E_MESSAGE_TOO_LONG", "RF_E_BUFFER_TOO_SHORT"]),
     (136, &["RF_E_NOT_OWNER"]),
     (138, &["RF_E_EMPTY", "RF_E_TIMED_OUT"]),
+    (141, &["RF_OK", "RF_E_NOT_LEASED"]),
+    (144, &["RF_E_DEAD_LETTERS", "RF_E_FULL"]),
+    (145, &["RF_E_NOT_LEASED"]),
+    (146, &["RF_E_TOO_MANY_DONE"]),
+    (147, &["RF_E_NOT_READY", "RF_E_TIMED_OUT"]),
+    (148, &["RF_E_CLOSED", "RF_E_EMPTY", "RF_E_TIMED_OUT"]),
+    (149, &["RF_E_FULL", "RF_E_MESSAGE_TOO_LONG"]),
 ];
 
 fn in_header() -> BTreeMap<String, c_int> {

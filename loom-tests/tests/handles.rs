@@ -13,7 +13,7 @@ use ringfence::model::{at_every_step, run_until};
 use ringfence::{
     Array, Barrier, BarrierError, ByteRing, Channel, Condvar, CondvarError, Error, Event, LockError, LockFailure,
     Mutex, OnceValue, PopError, Queue, ReentrantMutex, Reset, RwLock, Segment, SegmentOptions, Semaphore,
-    SemaphoreOptions, Spsc, Value, WaitAny, Waitable, Woken,
+    SemaphoreOptions, Spsc, Value, WaitAny, Waitable, Woken, WorkQueue, WorkQueueOptions,
 };
 
 /// Explores `model` with at most `bound` preemptions an execution.
@@ -574,6 +574,36 @@ fn a_record_is_whole_whoever_dies_writing_or_reading_it() {
         }
         assert!(ring.is_empty());
         ring.producer().unwrap().push(&[3; 9]).unwrap();
+    });
+    assert!(deaths > 0);
+}
+
+#[test]
+fn a_message_is_delivered_until_it_is_done() {
+    let deaths = explore_deaths(1, |step, deaths| {
+        let queue = Arc::new(WorkQueue::create(&segment(), "w", &WorkQueueOptions::new(1, 8)).unwrap());
+        queue.push(&7_u64.to_ne_bytes()).unwrap();
+        let takes = queue.clone();
+        let other = thread::spawn(move || {
+            run_until(step, || {
+                let lease = takes.take().unwrap();
+                assert_eq!(lease.get(), Ok(7_u64));
+                lease.done().unwrap();
+            })
+        });
+        // Ends when the message is done, by whomever.
+        let joins = queue.clone();
+        let joiner = thread::spawn(move || joins.join().unwrap());
+        let done = other.join().unwrap();
+        if done.is_none() {
+            deaths.fetch_add(1, SeqCst);
+            if let Ok(lease) = queue.try_take() {
+                assert!(lease.deliveries() <= 2);
+                lease.done().unwrap();
+            }
+        }
+        joiner.join().unwrap();
+        queue.try_push(b"room").unwrap();
     });
     assert!(deaths > 0);
 }

@@ -129,3 +129,4 @@ mod status;
 mod value;
 mod version;
 mod wait_any;
+mod work_queue;

@@ -120,7 +120,9 @@ pub enum rf_status {
     RF_E_ALONE = -50,
     /// Records were overwritten before the reader read them. It goes on at the oldest that is there.
     RF_E_MISSED = -51,
-    /// The result, or the value, is not there yet.
+    /// Every place of a work queue has a dead letter: `rf_work_queue_take_dead_letter` and `rf_work_queue_done` make room.
+    RF_E_DEAD_LETTERS = -52,
+    /// The result, or the value, is not there yet; or some of the work is not done.
     RF_E_NOT_READY = -60,
     /// The process that worked on it died.
     RF_E_WORKER_DIED = -61,
@@ -178,6 +180,7 @@ const TABLE: &[(rf_status, &CStr)] = &[
     (RF_E_ROLE_TAKEN, c"somebody who lives has that end already"),
     (RF_E_ALONE, c"nobody is at the other end"),
     (RF_E_MISSED, c"records were overwritten before they were read"),
+    (RF_E_DEAD_LETTERS, c"full of dead letters"),
     (RF_E_NOT_READY, c"not ready"),
     (RF_E_WORKER_DIED, c"the worker died"),
 ];

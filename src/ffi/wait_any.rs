@@ -33,6 +33,7 @@ use super::segment::rf_segment;
 use super::semaphore::rf_semaphore;
 use super::spsc::rf_spsc;
 use super::status::rf_status::*;
+use super::work_queue::rf_work_queue;
 use crate::sync::{WaitAny, WaitError, Waitable};
 
 /// What to wait for.
@@ -78,6 +79,12 @@ pub enum rf_await {
     RF_AWAIT_BROADCAST_WRITER = 17,
     /// `handle` is a `rf_blackboard`: there is a value with a number greater than `count`, or none is to come.
     RF_AWAIT_BLACKBOARD = 18,
+    /// `handle` is a `rf_work_queue`: there is a message to be taken, or the end.
+    RF_AWAIT_READABLE_WORK_QUEUE = 30,
+    /// `handle` is a `rf_work_queue`: there is room, or it is shut down, or full of dead letters.
+    RF_AWAIT_WRITABLE_WORK_QUEUE = 31,
+    /// `handle` is a `rf_work_queue`: no message is unfinished.
+    RF_AWAIT_WORK_DONE = 32,
 }
 
 /// One of the things to wait for. Its handle stays open, and is not closed, during the call.
@@ -161,6 +168,15 @@ unsafe fn waitable<'a>(item: &rf_awaited) -> Result<Waitable<'a>, Failure> {
             }
             _ if what(rf_await::RF_AWAIT_BLACKBOARD) => {
                 reference::<rf_blackboard>(handle.cast(), "handle")?.core.newer(item.count)
+            }
+            _ if what(rf_await::RF_AWAIT_READABLE_WORK_QUEUE) => {
+                reference::<rf_work_queue>(handle.cast(), "handle")?.core.readable()
+            }
+            _ if what(rf_await::RF_AWAIT_WRITABLE_WORK_QUEUE) => {
+                reference::<rf_work_queue>(handle.cast(), "handle")?.core.writable()
+            }
+            _ if what(rf_await::RF_AWAIT_WORK_DONE) => {
+                reference::<rf_work_queue>(handle.cast(), "handle")?.core.finished()
             }
             other => return Err(invalid(format!("unknown thing to wait for {other}"))),
         })

@@ -13,6 +13,7 @@ pub mod ring;
 pub mod rwlock;
 pub mod segment;
 pub mod semaphore;
+pub mod work_queue;
 
 /// The largest participant number that fits the 13 bits of a word.
 pub const MAX_PARTICIPANTS: u16 = 8191;

@@ -1,12 +1,19 @@
-//! Queues of fixed-size items and channels of byte messages.
+//! Queues of fixed-size items, channels of byte messages, and queues of work.
 
 mod any_queue;
+mod any_work_queue;
 mod channel;
 mod errors;
 mod typed;
+mod work_errors;
+mod work_queue;
 
 #[cfg(feature = "capi")]
 pub use any_queue::AnyQueue;
+#[cfg(feature = "capi")]
+pub use any_work_queue::{AnyWorkQueue, Plan};
 pub use channel::Channel;
 pub use errors::{PopError, PushError, RecvError, SendError};
 pub use typed::Queue;
+pub use work_errors::{JoinError, LeaseError, TakeError, WorkPushError};
+pub use work_queue::{Lease, WorkQueue, WorkQueueOptions};

@@ -204,6 +204,14 @@ pub fn notify_one(event: &EventCount) {
     wake_sleepers(event, 1);
 }
 
+/// Whether somebody may sleep, after a change that they may wait for: for one who has to look whether they do before it
+/// notifies.
+#[inline(always)]
+pub fn is_awaited(event: &EventCount) -> bool {
+    order(event);
+    event.word.load(Ordering::Relaxed) & SLEEPERS != 0 // Relaxed: invariant 2
+}
+
 /// Between the change and the look at who sleeps.
 #[inline(always)]
 fn order(event: &EventCount) {

@@ -24,6 +24,7 @@ pub mod semaphore;
 pub mod spsc;
 pub mod wait_any;
 pub mod words;
+pub mod work_queue;
 
 use core::num::NonZeroU32;
 

@@ -45,6 +45,7 @@ use super::once::Once;
 use super::queue::Queue;
 use super::semaphore::Semaphore;
 use super::spsc::Spsc;
+use super::work_queue::WorkQueue;
 use super::{Fate, Owner, ParticipantId, Peers, mutex};
 use crate::layout::mutex::LockWord;
 use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence};
@@ -275,6 +276,27 @@ pub enum Awaited<'a, P> {
         /// What is initialised once.
         once: Once<'a>,
     },
+    /// A work queue has a message to be taken.
+    Work {
+        /// The queue.
+        queue: WorkQueue<'a>,
+        /// Who lives.
+        peers: &'a P,
+    },
+    /// A work queue has room.
+    WorkRoom {
+        /// The queue.
+        queue: WorkQueue<'a>,
+        /// Who lives.
+        peers: &'a P,
+    },
+    /// Nothing of a work queue is unfinished.
+    WorkDone {
+        /// The queue.
+        queue: WorkQueue<'a>,
+        /// Who lives.
+        peers: &'a P,
+    },
     /// A life has ended.
     Gone {
         /// Whose.
@@ -337,6 +359,9 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Readers { broadcast, .. } => broadcast.seems_writable(),
             Self::Newer { blackboard, than, .. } => blackboard.look(than, &Unasked) != Sight::Nothing,
             Self::Completed { once } => once.is_completed(),
+            Self::Work { queue, .. } => queue.can_take(&Unasked),
+            Self::WorkRoom { queue, .. } => queue.can_push(&Unasked),
+            Self::WorkDone { queue, .. } => queue.is_all_done(),
             Self::Gone { state: word, value, .. } | Self::Changed { word, value } => {
                 word.load(Ordering::Acquire) != value
             }
@@ -353,6 +378,9 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Record { broadcast, position, peers } => broadcast.can_recv(position.load(Ordering::Relaxed), peers),
             Self::Readers { broadcast, peers } => broadcast.can_send(peers),
             Self::Newer { blackboard, than, peers } => blackboard.look(than, peers) != Sight::Nothing,
+            Self::Work { queue, peers } => queue.can_take(peers),
+            Self::WorkRoom { queue, peers } => queue.can_push(peers),
+            Self::WorkDone { queue, peers } => queue.is_all_done() || queue.look_for_dead(peers) && queue.is_all_done(),
             // The word first: a successor's life is not taken for this one.
             Self::Gone { participant, peers, .. } => self.seems_ready() || peers.fate(participant) != Fate::Alive,
             _ => self.seems_ready(),
@@ -376,6 +404,9 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Readers { broadcast, .. } => Some(Announced::at(broadcast.not_full())),
             Self::Newer { blackboard, .. } => Some(Announced::at(blackboard.values().not_empty())),
             Self::Completed { once } => Some(once.announce()),
+            Self::Work { queue, .. } => Some(Announced::at(queue.not_empty())),
+            Self::WorkRoom { queue, .. } => Some(Announced::at(queue.not_full())),
+            Self::WorkDone { queue, .. } => Some(Announced::at(queue.all_done())),
             Self::Gone { state, value, watched, .. } => {
                 watched.store(1, Ordering::Relaxed);
                 // Pairs with the fence in `wake_watchers`: of the mark and the change, somebody sees the other's.

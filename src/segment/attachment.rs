@@ -347,8 +347,9 @@ impl Attachment {
         Ok(())
     }
 
-    /// Notes that this process has an entry open once less, the object of which lies at these addresses.
-    pub fn note_closed(&self, entry: u32, addresses: Range<usize>) {
+    /// Notes that this process has an entry open once less, the object of which lies at these addresses. The last time
+    /// `give_back` is told which participant the process is.
+    pub fn note_closed(&self, entry: u32, addresses: Range<usize>, give_back: impl FnOnce(ParticipantId)) {
         let Ok(mut registry) = registry::lock() else { return };
         let generation = registry.generation();
         let Ok(member) = self.member(&mut registry) else { return };
@@ -362,7 +363,11 @@ impl Attachment {
                 free &= record.get().forget(&addresses);
             }
             // In a child that has not joined, the slot is the parent's.
-            if free && member.generation == generation {
+            if member.generation != generation {
+                return;
+            }
+            give_back(member.participant);
+            if free {
                 let (word, bit) = self.view.open_bit(member.participant, entry);
                 // Release: what this process did to the object comes before anybody reuses its space.
                 word.fetch_and(!bit, Ordering::Release);

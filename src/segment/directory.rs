@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::Segment;
 use super::attachment::{Attachment, SharedPtr};
+use super::kinds::{self, Remains};
 use super::thread::ThreadRecord;
 use super::view::{Record, StoredShape};
 use crate::error::Error;
@@ -142,7 +143,10 @@ impl Object {
 impl Drop for Object {
     fn drop(&mut self) {
         let start = self.base.0.addr().get();
-        self.attachment.note_closed(self.entry, start..start + self.len as usize);
+        let remains = Remains { base: self.base.0, len: self.len, shape: &self.shape };
+        // SAFETY: mapped, and the object's until the attachment has noted that it is closed.
+        let give_back = |me| unsafe { kinds::give_back(&remains, me) };
+        self.attachment.note_closed(self.entry, start..start + self.len as usize, give_back);
     }
 }
 

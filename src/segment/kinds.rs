@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 use super::view::StoredShape;
 use crate::layout::mutex::LockWord;
 use crate::layout::ring::RingHeader;
+use crate::layout::work_queue::WorkQueueHeader;
 use crate::layout::{barrier, channel, queue};
 use crate::raw::barrier::Barrier;
 use crate::raw::broadcast::Broadcast;
@@ -15,6 +16,7 @@ use crate::raw::once::Once;
 use crate::raw::queue::Queue;
 use crate::raw::rwlock::RwLock;
 use crate::raw::semaphore::Semaphore;
+use crate::raw::work_queue::WorkQueue;
 use crate::raw::{MAX_PARTICIPANTS, ParticipantId, Peers, mutex, ring};
 
 /// A kind of object. The numbers are part of the layout.
@@ -49,13 +51,15 @@ pub enum Kind {
     Spsc = 13,
     /// A ring of records and bytes for one producer and one consumer.
     ByteRing = 14,
+    /// A queue of messages that are leased until they are done.
+    WorkQueue = 15,
     /// Records of one writer for many readers.
     Broadcast = 16,
     /// The newest value of one writer.
     Blackboard = 17,
 }
 
-const ALL: [Kind; 16] = [
+const ALL: [Kind; 17] = [
     Kind::Mutex,
     Kind::Value,
     Kind::Array,
@@ -70,6 +74,7 @@ const ALL: [Kind; 16] = [
     Kind::Once,
     Kind::Spsc,
     Kind::ByteRing,
+    Kind::WorkQueue,
     Kind::Broadcast,
     Kind::Blackboard,
 ];
@@ -97,6 +102,7 @@ impl Kind {
             Self::Once => "once",
             Self::Spsc => "spsc",
             Self::ByteRing => "byte ring",
+            Self::WorkQueue => "work queue",
             Self::Broadcast => "broadcast",
             Self::Blackboard => "blackboard",
         }
@@ -193,6 +199,12 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
                 ring::recover(unsafe { remains.base.cast().as_ref() }, dead, peers);
             }
         }
+        Kind::WorkQueue => {
+            // SAFETY: the caller's promise.
+            if let Some(queue) = unsafe { work_queue(remains) } {
+                queue.recover(dead, peers);
+            }
+        }
         Kind::Channel => {
             let geometry = channel::Geometry::new(remains.shape.capacity)
                 .filter(|geometry| geometry.bytes() as u64 <= remains.len);
@@ -203,4 +215,31 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
             }
         }
     }
+}
+
+/// Gives back what participant `of` has of an object that its process closes for the last time, where that is no
+/// thread's and no guard's.
+///
+/// # Safety
+/// As [`recover`].
+pub unsafe fn give_back(remains: &Remains<'_>, of: ParticipantId) {
+    if remains.shape.kind == Kind::WorkQueue as u32
+        // SAFETY: the caller's promise.
+        && let Some(queue) = unsafe { work_queue(remains) }
+    {
+        queue.give_back_all(of);
+    }
+}
+
+/// # Safety
+/// As [`recover`].
+unsafe fn work_queue<'a>(remains: &Remains<'a>) -> Option<WorkQueue<'a>> {
+    if remains.len < size_of::<WorkQueueHeader>() as u64 {
+        return None;
+    }
+    // SAFETY: mapped and long enough (just checked), aligned to 128, accessed atomically only.
+    let header: &WorkQueueHeader = unsafe { remains.base.cast().as_ref() };
+    let geometry = header.validate().filter(|geometry| geometry.bytes() as u64 <= remains.len)?;
+    // SAFETY: mapped and long enough (just checked), aligned to 128.
+    unsafe { WorkQueue::at(remains.base, geometry) }
 }

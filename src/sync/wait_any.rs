@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::layout::{broadcast, channel, queue, ring};
+use crate::layout::{broadcast, channel, queue, ring, work_queue};
 use crate::primitive::AtomicU64;
 use crate::raw::blackboard::Blackboard;
 use crate::raw::broadcast::Broadcast;
@@ -18,6 +18,7 @@ use crate::raw::queue::Queue;
 use crate::raw::semaphore::Semaphore;
 use crate::raw::spsc::Spsc;
 use crate::raw::wait_any::{self, Awaited, MOST};
+use crate::raw::work_queue::WorkQueue;
 use crate::raw::{Owner, ParticipantId};
 use crate::segment::attachment::Attachment;
 use crate::segment::directory::Object;
@@ -34,6 +35,8 @@ use crate::sys::nap::{Deadline, Interruptible};
 /// [`ByteRing::readable`](crate::ByteRing::readable) and [`writable`](crate::ByteRing::writable),
 /// [`BroadcastReader::readable`](crate::BroadcastReader::readable),
 /// [`BroadcastWriter::writable`](crate::BroadcastWriter::writable), [`Blackboard::newer`](crate::Blackboard::newer),
+/// [`WorkQueue::readable`](crate::WorkQueue::readable), [`writable`](crate::WorkQueue::writable) and
+/// [`finished`](crate::WorkQueue::finished),
 /// [`Once::completed`](crate::Once::completed), [`OnceValue::completed`](crate::OnceValue::completed); or by
 /// [`gone`](Self::gone).
 #[derive(Debug)]
@@ -79,6 +82,9 @@ enum What {
     Readers(broadcast::Geometry),
     Newer(broadcast::Geometry, u64),
     Completed,
+    Work(work_queue::Geometry),
+    WorkRoom(work_queue::Geometry),
+    WorkDone(work_queue::Geometry),
     Gone {
         participant: ParticipantId,
         life: u32,
@@ -141,6 +147,18 @@ impl<'a> Waitable<'a> {
 
     pub(crate) fn newer(object: &'a Object, geometry: broadcast::Geometry, than: u64) -> Self {
         Self { of: Of::Handle(object), what: What::Newer(geometry, than) }
+    }
+
+    pub(crate) fn work(object: &'a Object, geometry: work_queue::Geometry) -> Self {
+        Self { of: Of::Handle(object), what: What::Work(geometry) }
+    }
+
+    pub(crate) fn work_room(object: &'a Object, geometry: work_queue::Geometry) -> Self {
+        Self { of: Of::Handle(object), what: What::WorkRoom(geometry) }
+    }
+
+    pub(crate) fn work_done(object: &'a Object, geometry: work_queue::Geometry) -> Self {
+        Self { of: Of::Handle(object), what: What::WorkDone(geometry) }
     }
 
     pub(super) fn completed(object: &'a Object) -> Self {
@@ -242,6 +260,9 @@ impl<'a> Waitable<'a> {
                 let blackboard = Blackboard::new(broadcast(object, geometry))?;
                 Awaited::Newer { blackboard, than, peers }
             }
+            What::Work(geometry) => Awaited::Work { queue: work_queue(object, geometry)?, peers },
+            What::WorkRoom(geometry) => Awaited::WorkRoom { queue: work_queue(object, geometry)?, peers },
+            What::WorkDone(geometry) => Awaited::WorkDone { queue: work_queue(object, geometry)?, peers },
             // SAFETY: as for permits.
             What::Completed => Awaited::Completed { once: unsafe { Once::at(base, object.len(), 0) }? },
             What::Gone { .. } => return None,
@@ -284,6 +305,11 @@ fn broadcast(object: &Object, geometry: broadcast::Geometry) -> Broadcast<'_> {
     // SAFETY: mapped as long as the object, and at least `len()` long (checked when it was opened), aligned to 128, and
     // accessed atomically only.
     unsafe { Broadcast::at(object.base(), geometry) }
+}
+
+fn work_queue(object: &Object, geometry: work_queue::Geometry) -> Option<WorkQueue<'_>> {
+    // SAFETY: as in `queue`.
+    unsafe { WorkQueue::at(object.base(), geometry) }
 }
 
 /// Which of the objects are ready, by their places in the list that was waited for; at least one.

@@ -51,3 +51,9 @@ pub fn condition(printed: &str) {
     lines.sort_unstable();
     assert_eq!(lines, ["stage 2, worker 0", "stage 2, worker 1"]);
 }
+
+/// Each task is done, and its result arrives.
+pub fn pipeline(printed: &str) {
+    let expected: String = (0..10).map(|n| format!("{n} * {n} = {}\n", n * n)).collect();
+    assert_eq!(printed, expected);
+}

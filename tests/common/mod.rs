@@ -114,11 +114,16 @@ impl Role {
 
     /// Waits for a line with `prefix` and gives the number behind it.
     pub fn number(&mut self, prefix: &str) -> i32 {
+        self.said(prefix).trim().parse().unwrap()
+    }
+
+    /// Waits for a line with `prefix` and gives what is behind it.
+    pub fn said(&mut self, prefix: &str) -> String {
         loop {
             let mut line = String::new();
             assert!(self.output.read_line(&mut line).unwrap() > 0, "the child ended before it said {prefix:?}");
-            if let Some((_, number)) = line.trim_end().split_once(prefix) {
-                return number.trim().parse().unwrap();
+            if let Some((_, rest)) = line.trim_end().split_once(prefix) {
+                return rest.to_owned();
             }
         }
     }

@@ -3,7 +3,7 @@
 use ringfence_benchmarks::table::Book;
 use ringfence_benchmarks::{
     attach, barrier, broadcast, byte_ring, channel, condvar, event, idle, limits, lock, once, queue, ring, rwlock,
-    semaphore,
+    semaphore, work_queue,
 };
 
 type Section = (&'static str, fn(&mut Book));
@@ -19,6 +19,7 @@ const SECTIONS: &[Section] = &[
     ("once", once::measure),
     ("queue", queue::measure),
     ("channel", channel::measure),
+    ("work_queue", work_queue::measure),
     ("ring", ring::measure),
     ("records", byte_ring::measure),
     ("broadcast", broadcast::measure),

@@ -89,6 +89,7 @@ impl Peers for Mortals {
 pub fn explore(bound: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(bound);
+    builder.max_branches = builder.max_branches.max(20_000); // a look through all places is many
     builder.check(model);
 }
 
