@@ -168,8 +168,14 @@ impl WorkQueue<'_> {
     /// After a place was freed, or its message set aside.
     #[inline(always)]
     pub(super) fn freed(&self) {
+        eventcount::notify(&self.shared().not_full);
+        self.finished();
+    }
+
+    /// After a message that counted as unfinished does so no more.
+    #[inline(always)]
+    pub(super) fn finished(&self) {
         let shared = self.shared();
-        eventcount::notify(&shared.not_full);
         // Relaxed: whoever waits for the end looks after it has announced itself.
         if eventcount::is_awaited(&shared.all_done) || shared.closing.load(Ordering::Relaxed) != 0 {
             self.perhaps_the_last();

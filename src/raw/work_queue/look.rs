@@ -1,7 +1,7 @@
 //! What there is, and whether a call would have to wait; nothing is pushed or taken.
 
 use super::word::State;
-use super::{TakeFailure, WorkQueue};
+use super::{PushFailure, TakeFailure, WorkQueue};
 use crate::layout::eventcount::EventCount;
 use crate::primitive::Ordering;
 use crate::raw::Peers;
@@ -80,7 +80,7 @@ impl<'a> WorkQueue<'a> {
             let mut all_aside = true;
             for word in self.all() {
                 if word.state == State::Free {
-                    return true;
+                    return self.ring_has_room(peers);
                 }
                 all_aside &= matches!(word.state, State::Aside | State::Inspected(_));
             }
@@ -94,6 +94,23 @@ impl<'a> WorkQueue<'a> {
             }
         }
         false
+    }
+
+    /// Whether the ring has a position; or an end, which a push would tell of. What the dead were writing is freed on the way.
+    fn ring_has_room(&self, peers: &impl Peers) -> bool {
+        let mut position = self.header.tail.0.position.load(Ordering::Acquire);
+        for _ in 0..self.patience() {
+            let Some(entry) = self.entry(position) else { return true };
+            let seen = entry.load(Ordering::Acquire);
+            if self.entries().laps_ahead(seen, position) == -1 && self.waiting(seen).is_none() {
+                return true;
+            }
+            match self.pass_to_enqueue(position, seen, peers) {
+                Ok(next) => position = next,
+                Err(failure) => return failure != PushFailure::Full,
+            }
+        }
+        true
     }
 
     /// Where those sleep who want to take.

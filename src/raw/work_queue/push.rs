@@ -79,11 +79,12 @@ impl WorkQueue<'_> {
         Err(if all_aside { PushFailure::DeadLetters } else { PushFailure::Full })
     }
 
-    /// Frees a place whose message nobody knows of.
+    /// Frees a place whose message nobody knows of. Nobody is told of the room: the ring has none (what makes it there wakes
+    /// producers), or is closed. Else a producer that waits for it would wake itself, for ever.
     #[cold]
     fn abandon(&self, at: &AtomicU64, word: Word) {
         at.store(word.free().pack(), Ordering::Release);
-        self.freed();
+        self.finished();
     }
 
     /// Claims a position of the ring for a place that is being written (invariants 3 and 4).
@@ -121,7 +122,7 @@ impl WorkQueue<'_> {
 
     /// Where a producer goes on from a position that it cannot have: the same one again, or a later one.
     #[cold]
-    fn pass_to_enqueue(&self, position: u64, seen: u64, peers: &impl Peers) -> Result<u64, PushFailure> {
+    pub(super) fn pass_to_enqueue(&self, position: u64, seen: u64, peers: &impl Peers) -> Result<u64, PushFailure> {
         let claimed = match self.entries().laps_ahead(seen, position) {
             0 if self.entries().is_end(seen) => return Err(PushFailure::Closed),
             laps @ 0.. => position.wrapping_add(laps.cast_unsigned() << self.geometry.shift()),
