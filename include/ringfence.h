@@ -281,7 +281,9 @@ typedef enum rf_status {
     RF_E_ALONE = -50,
     /** Records were overwritten before the reader read them. It goes on at the oldest that is there. */
     RF_E_MISSED = -51,
-    /** The result, or the value, is not there yet. */
+    /** Every place of a work queue has a dead letter: `rf_work_queue_take_dead_letter` and `rf_work_queue_done` make room. */
+    RF_E_DEAD_LETTERS = -52,
+    /** The result, or the value, is not there yet; or some of the work is not done. */
     RF_E_NOT_READY = -60,
     /** The process that worked on it died. */
     RF_E_WORKER_DIED = -61,
@@ -3110,6 +3112,284 @@ int rf_byte_consumer_tell_if_alone(struct rf_byte_consumer *consumer,
  */
 int rf_byte_consumer_close(struct rf_byte_consumer *consumer);
 
+/* # Work queues
+ *
+ * A work queue carries messages to whoever does the work, and keeps each until that is done. A *lease* is a message that
+ * was taken: `rf_work_queue_done` ends it. One that is failed, or whose process dies or leaves the segment, gives its
+ * message back, which is delivered again, before those that nobody has had yet. So delivery is at least once: work that was
+ * finished, but not reported done, is done again, and the lease says how often the message was delivered. A message that
+ * comes back after as many deliveries as the queue allows is set aside, as a *dead letter*: it counts as finished, and keeps
+ * its place until `rf_work_queue_take_dead_letter` takes it from there and `rf_work_queue_done` ends that.
+ *
+ * Leases belong to the process: any of its threads may end one, on any of its handles of the queue. A forked child has none
+ * of its parent's.
+ *
+ *     rf_lease lease; char task[100]; size_t len;
+ *     while (rf_work_queue_take(work, &lease, RF_FOREVER) == RF_OK) // until it is shut down, and all is done
+ *         if (rf_work_queue_read(work, &lease, task, sizeof task, &len) == RF_OK && carry_out(task, len))
+ *             rf_work_queue_done(work, &lease);
+ *         else
+ *             rf_work_queue_fail(work, &lease);
+ *
+ * Python's `JoinableQueue`: a `get` is take, read and `rf_work_queue_keep`; `task_done` is `rf_work_queue_task_done`.
+ */
+
+/** A handle to a work queue. */
+typedef struct rf_work_queue rf_work_queue;
+
+/** A message that was taken. It may be copied; the first call that ends it does. */
+typedef struct rf_lease {
+    /** Which lease of all: not for you. */
+    uint64_t id;
+    /** Where the message is: not for you. */
+    uint32_t place;
+    /** How often the message was delivered, this time included. */
+    uint32_t deliveries;
+} rf_lease;
+
+/** How many messages a work queue has. */
+typedef struct rf_work_count {
+    /** To be taken, those being written included. */
+    size_t waiting;
+    /** Taken, and not finished. */
+    size_t leased;
+    /** Set aside. */
+    size_t dead_letters;
+} rf_work_count;
+
+/**
+ * Opens the work queue of that name, or makes it.
+ *
+ * @param segment         where it lives
+ * @param name            its name in the segment
+ * @param flags           of `rf_flags`
+ * @param messages        how many it holds, unfinished ones and dead letters together: 1 to 2^24. 0 without `RF_CREATE`,
+ *                        and 0 for `longest`, takes what is there
+ * @param longest         bytes of the longest message: 1 to 2^32 - 1. The segment needs room for as many of these
+ * @param max_deliveries  a message that comes back after so many is set aside: 1 to 65535; 0 for never
+ * @param out             the handle; `rf_work_queue_close` gives it back
+ * @return RF_OK, RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE (another kind of object), RF_E_WRONG_SHAPE (another
+ * capacity, longest message or number of deliveries), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID,
+ * RF_E_CORRUPTED, RF_E_BUSY (somebody was stopped while changing the directory)
+ *
+ * Crash: killed in the middle, nobody ever sees half a queue.
+ */
+int rf_work_queue_open(const rf_segment *segment,
+                       const char *name,
+                       int flags,
+                       size_t messages,
+                       size_t longest,
+                       uint32_t max_deliveries,
+                       struct rf_work_queue **out);
+
+/**
+ * Appends a message.
+ *
+ * @param queue       the queue
+ * @param message     `len` bytes, copied; may be NULL if `len` is 0
+ * @param len         its length, at most what the queue was made for
+ * @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_FULL (no room, and not to wait), RF_E_TIMED_OUT, RF_E_DEAD_LETTERS (every place has a dead letter),
+ * RF_E_MESSAGE_TOO_LONG, RF_E_CLOSED (shut down), RF_E_INTERRUPTED, RF_E_CORRUPTED
+ *
+ * Threads, processes: any number at once. Crash: killed before it returns, the message is there whole, or not at all.
+ */
+int rf_work_queue_push(const struct rf_work_queue *queue,
+                       const void *message,
+                       size_t len,
+                       int64_t timeout_ns);
+
+/**
+ * Takes a message: one that came back if there is one, else the first.
+ *
+ * @param queue       the queue
+ * @param lease       the message, for `rf_work_queue_read` and the calls that end it
+ * @param timeout_ns  how long to wait for a message; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_EMPTY (none is there, and not to wait), RF_E_BUSY (the next is just being written, and not to wait),
+ * RF_E_TIMED_OUT, RF_E_CLOSED (shut down, and every message is done or set aside), RF_E_INTERRUPTED, RF_E_CORRUPTED
+ *
+ * Threads, processes: any number at once. Crash: killed before the message is done, it is delivered again.
+ */
+int rf_work_queue_take(const struct rf_work_queue *queue,
+                       struct rf_lease *lease,
+                       int64_t timeout_ns);
+
+/**
+ * Takes several messages: waits for the first as `rf_work_queue_take` does, and for no other.
+ *
+ * @param queue       the queue
+ * @param leases      room for `most` leases; written also beyond those that were taken
+ * @param most        how many at most, at least 1
+ * @param taken       how many were taken, at least 1
+ * @param timeout_ns  how long to wait for the first; RF_FOREVER, 0 to try
+ * @return as `rf_work_queue_take`
+ *
+ * Threads, processes: any number at once. Crash: killed before the messages are done, they are delivered again.
+ */
+int rf_work_queue_take_many(const struct rf_work_queue *queue,
+                            struct rf_lease *leases,
+                            size_t most,
+                            size_t *taken,
+                            int64_t timeout_ns);
+
+/**
+ * Takes a dead letter, if there is one. `rf_work_queue_done` frees its place; if the lease ends otherwise, the message is a
+ * dead letter still.
+ *
+ * @param queue  the queue
+ * @param lease  the message
+ * @return RF_OK; RF_E_EMPTY (there is none), RF_E_CORRUPTED
+ *
+ * Threads, processes: any number at once.
+ */
+int rf_work_queue_take_dead_letter(const struct rf_work_queue *queue,
+                                   struct rf_lease *lease);
+
+/**
+ * Copies a message that was taken. It may be read as often as one likes until it is done.
+ *
+ * @param queue   the queue
+ * @param lease   the message
+ * @param buffer  room for `size` bytes; may be NULL if `size` is 0
+ * @param size    its size; `rf_work_queue_max_message` is always enough
+ * @param len     the length of the message; with RF_E_BUFFER_TOO_SHORT too
+ * @return RF_OK; RF_E_BUFFER_TOO_SHORT, RF_E_NOT_LEASED (it was finished or given back, or is another process's),
+ * RF_E_CORRUPTED
+ *
+ * Threads: any number at once.
+ */
+int rf_work_queue_read(const struct rf_work_queue *queue,
+                       const struct rf_lease *lease,
+                       void *buffer,
+                       size_t size,
+                       size_t *len);
+
+/**
+ * Reports that the work is done: the message is gone.
+ *
+ * @param queue  the queue
+ * @param lease  the message
+ * @return RF_OK; RF_E_NOT_LEASED (it was finished or given back before, or is another process's), RF_E_INVALID
+ *
+ * Threads: any, of the process that took it. Crash: killed before it returns, the message is gone, or delivered again.
+ */
+int rf_work_queue_done(const struct rf_work_queue *queue, const struct rf_lease *lease);
+
+/**
+ * Gives a message back: it is delivered again, to anybody, or set aside if it was delivered as often as it may be.
+ *
+ * @param queue  the queue
+ * @param lease  the message
+ * @return as `rf_work_queue_done`
+ *
+ * Threads: any, of the process that took it.
+ */
+int rf_work_queue_fail(const struct rf_work_queue *queue, const struct rf_lease *lease);
+
+/**
+ * Leaves a message with the process: the lease is none any more, and one call of `rf_work_queue_task_done`, which does not
+ * say which message it means, finishes it. If the process dies before, it is delivered again.
+ *
+ * @param queue  the queue
+ * @param lease  the message; not a dead letter
+ * @return as `rf_work_queue_done`
+ *
+ * Threads: any, of the process that took it.
+ */
+int rf_work_queue_keep(const struct rf_work_queue *queue,
+                       const struct rf_lease *lease);
+
+/**
+ * Reports one of the messages done that the process keeps.
+ *
+ * @param queue  the queue
+ * @return RF_OK; RF_E_TOO_MANY_DONE (it keeps none), RF_E_CORRUPTED
+ *
+ * Threads: any number at once.
+ */
+int rf_work_queue_task_done(const struct rf_work_queue *queue);
+
+/**
+ * Waits until no message is unfinished: all are done, or dead letters. A message counts from its push on. The end of all
+ * work that lasts is seen for certain; one that a new message ends at once may be missed.
+ *
+ * @param queue       the queue
+ * @param timeout_ns  how long to wait; RF_FOREVER, 0 to look
+ * @return RF_OK; RF_E_NOT_READY (something is unfinished, and not to wait), RF_E_TIMED_OUT, RF_E_INTERRUPTED,
+ * RF_E_CORRUPTED
+ *
+ * Threads, processes: any number at once.
+ */
+int rf_work_queue_join(const struct rf_work_queue *queue,
+                       int64_t timeout_ns);
+
+/**
+ * How many messages the queue has. Each place is looked at once, so while others are at work a number may be one that
+ * never was.
+ *
+ * @param queue  the queue
+ * @param count  the numbers; `waiting + leased` are unfinished
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_work_queue_count(const struct rf_work_queue *queue, struct rf_work_count *count);
+
+/**
+ * How many messages the queue can hold.
+ *
+ * @param queue     the queue
+ * @param capacity  the number
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_work_queue_capacity(const struct rf_work_queue *queue, size_t *capacity);
+
+/**
+ * The longest message that the queue takes.
+ *
+ * @param queue  the queue
+ * @param max    in bytes
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_work_queue_max_message(const struct rf_work_queue *queue, size_t *max);
+
+/**
+ * After how many deliveries a message that comes back is set aside.
+ *
+ * @param queue  the queue
+ * @param max    the number; 0: never
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_work_queue_max_deliveries(const struct rf_work_queue *queue, uint32_t *max);
+
+/**
+ * Ends the queue for everybody: pushes fail with `RF_E_CLOSED` from now on. What is in it is still delivered, and delivered
+ * again if it comes back; takes wait for that, and fail with `RF_E_CLOSED` when every message is done or set aside. Sleepers
+ * wake up. Shutting down twice is fine; there is no way back but `rf_segment_remove`.
+ *
+ * @param queue  the queue
+ * @return RF_OK, RF_E_CORRUPTED, RF_E_INVALID
+ */
+int rf_work_queue_shutdown(const struct rf_work_queue *queue);
+
+/**
+ * Whether the queue was shut down.
+ *
+ * @param queue  the queue
+ * @param is     1 if it was, else 0
+ * @return RF_OK, RF_E_INVALID
+ */
+int rf_work_queue_is_shut_down(const struct rf_work_queue *queue, int *is);
+
+/**
+ * Gives the handle back. The queue and what is in it stay. With the process's last handle of the queue, it gives back what
+ * it has taken; until then it may end that on another handle.
+ *
+ * @param queue  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_work_queue_close(struct rf_work_queue *queue);
+
 /* # Broadcasts
  *
  * A broadcast carries records from one writer to any number of readers. Each reader gets every record, in order. Records have one
@@ -3532,6 +3812,12 @@ typedef enum rf_await {
     RF_AWAIT_BROADCAST_WRITER = 17,
     /** `handle` is a `rf_blackboard`: there is a value with a number greater than `count`, or none is to come. */
     RF_AWAIT_BLACKBOARD = 18,
+    /** `handle` is a `rf_work_queue`: there is a message to be taken, or the end. */
+    RF_AWAIT_READABLE_WORK_QUEUE = 30,
+    /** `handle` is a `rf_work_queue`: there is room, or it is shut down, or full of dead letters. */
+    RF_AWAIT_WRITABLE_WORK_QUEUE = 31,
+    /** `handle` is a `rf_work_queue`: no message is unfinished. */
+    RF_AWAIT_WORK_DONE = 32,
 } rf_await;
 
 /** One of the things to wait for. Its handle stays open, and is not closed, during the call. */

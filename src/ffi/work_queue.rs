@@ -27,7 +27,7 @@ use super::argument::{self, Out, reference};
 use super::boundary::{Failure, boundary};
 use super::opening::opening;
 use super::segment::rf_segment;
-use super::status::rf_status::*;
+use super::status::rf_status::{self, *};
 use crate::queue::{AnyWorkQueue, JoinError, LeaseError, Plan, TakeError, WorkPushError};
 use crate::raw::work_queue::Lease;
 use crate::sys::nap::Deadline;
@@ -313,13 +313,11 @@ unsafe fn end(
     queue: *const rf_work_queue,
     lease: *const rf_lease,
     how: fn(&AnyWorkQueue, Lease) -> Result<(), LeaseError>,
-) -> c_int {
-    boundary(|| {
-        // SAFETY: the caller's promise.
-        let (queue, lease) = unsafe { (reference(queue, "queue")?, *reference(lease, "lease")?) };
-        how(&queue.core, lease.raw())?;
-        Ok(RF_OK)
-    })
+) -> Result<rf_status, Failure> {
+    // SAFETY: the caller's promise.
+    let (queue, lease) = unsafe { (reference(queue, "queue")?, *reference(lease, "lease")?) };
+    how(&queue.core, lease.raw())?;
+    Ok(RF_OK)
 }
 
 /// Reports that the work is done: the message is gone.
@@ -332,7 +330,7 @@ unsafe fn end(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_work_queue_done(queue: *const rf_work_queue, lease: *const rf_lease) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { end(queue, lease, AnyWorkQueue::done) }
+    boundary(|| unsafe { end(queue, lease, AnyWorkQueue::done) })
 }
 
 /// Gives a message back: it is delivered again, to anybody, or set aside if it was delivered as often as it may be.
@@ -345,7 +343,7 @@ pub unsafe extern "C" fn rf_work_queue_done(queue: *const rf_work_queue, lease: 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_work_queue_fail(queue: *const rf_work_queue, lease: *const rf_lease) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { end(queue, lease, AnyWorkQueue::fail) }
+    boundary(|| unsafe { end(queue, lease, AnyWorkQueue::fail) })
 }
 
 /// Leaves a message with the process: the lease is none any more, and one call of `rf_work_queue_task_done`, which does not
@@ -359,7 +357,7 @@ pub unsafe extern "C" fn rf_work_queue_fail(queue: *const rf_work_queue, lease: 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_work_queue_keep(queue: *const rf_work_queue, lease: *const rf_lease) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { end(queue, lease, AnyWorkQueue::keep) }
+    boundary(|| unsafe { end(queue, lease, AnyWorkQueue::keep) })
 }
 
 /// Reports one of the messages done that the process keeps.
