@@ -156,11 +156,11 @@ fn a_file_that_has_shrunk_is_cut_to_an_end() {
 }
 
 /// All messages of a result.
-fn messages(task: u64, worker: u32, text: &[u8], size: usize, last: bool) -> Vec<Vec<u8>> {
+fn messages(task: u64, worker: u32, text: &[u8], size: usize, last: u32) -> Vec<Vec<u8>> {
     let counts = counts_of(text);
     let head = Part { task, words: counts.values().sum(), worker, part: 0, last, errno: 0 };
     let mut sent = Vec::new();
-    wire::send_parts(head, &wire::encode(&counts), size, last, |message| {
+    wire::send_parts(head, &wire::encode(&counts), size, |message| {
         assert!(message.len() <= size);
         sent.push(message.to_vec());
         Ok::<(), ()>(())
@@ -188,7 +188,7 @@ fn a_result_survives_being_cut_into_messages_of_any_size() {
     let text = [b"one two two \xff ".as_slice(), &long].concat();
     for size in HEADER + 1..HEADER + 400 {
         let mut ledger = books(1);
-        let sent = messages(0, 3, &text, size, true);
+        let sent = messages(0, 3, &text, size, 1);
         let (last, rest) = sent.split_last().unwrap();
         for message in rest {
             assert_eq!(feed(&mut ledger, message), Ok(Arrival::Part));
@@ -202,7 +202,7 @@ fn a_result_survives_being_cut_into_messages_of_any_size() {
 
 #[test]
 fn a_task_without_words_is_one_message() {
-    let sent = messages(0, 0, b" 1 2 ", 100, true);
+    let sent = messages(0, 0, b" 1 2 ", 100, 1);
     assert_eq!(sent.len(), 1);
     assert_eq!(feed(&mut books(1), &sent[0]), Ok(Arrival::Whole(0, Vec::new())));
 }
@@ -210,35 +210,52 @@ fn a_task_without_words_is_one_message() {
 #[test]
 fn a_result_that_arrives_twice_counts_once() {
     let mut ledger = books(2);
-    let first = messages(1, 0, b"a b", 1000, true);
+    let first = messages(1, 0, b"a b", 1000, 1);
     assert!(matches!(feed(&mut ledger, &first[0]), Ok(Arrival::Whole(1, _))));
     assert_eq!(feed(&mut ledger, &first[0]), Ok(Arrival::Twice(1)));
-    assert_eq!(feed(&mut ledger, &messages(1, 7, b"a b", 1000, true)[0]), Ok(Arrival::Twice(1)));
+    assert_eq!(feed(&mut ledger, &messages(1, 7, b"a b", 1000, 1)[0]), Ok(Arrival::Twice(1)));
     assert_eq!((ledger.left(), ledger.twice), (1, 2));
 }
 
 #[test]
-fn a_torso_counts_nothing_and_its_task_is_given_to_another() {
+fn a_torso_counts_nothing_and_another_result_does() {
     let mut ledger = books(1);
-    let torso = messages(0, 0, b"a b c d", HEADER + 4, false);
+    let torso = messages(0, 0, b"a b c d", HEADER + 4, 0);
     for message in &torso {
         assert_eq!(feed(&mut ledger, message), Ok(Arrival::Part));
     }
-    assert_eq!(ledger.died(0, Some(0)), Some(0));
-    assert_eq!((ledger.next(), ledger.torsos_dropped), (Some(0), 1));
-    ledger.given_out();
-    // What the dead worker's torso lacks comes too late.
-    let whole = messages(0, 0, b"a b c d", HEADER + 4, true);
+    assert_eq!((ledger.left(), ledger.torsos()), (1, 1));
+    // The same again, from its beginning: another torso. What lacks a beginning is nothing.
+    assert_eq!(feed(&mut ledger, &torso[0]), Ok(Arrival::Part));
+    assert_eq!(ledger.torsos(), 2);
+    let whole = messages(0, 0, b"a b c d", HEADER + 4, 1);
     assert_eq!(feed(&mut ledger, whole.last().unwrap()), Ok(Arrival::Stray));
     assert_eq!(ledger.left(), 1);
-    assert!(matches!(feed(&mut ledger, &messages(0, 1, b"a b c d", 1000, true)[0]), Ok(Arrival::Whole(0, _))));
+    assert!(matches!(feed(&mut ledger, &messages(0, 1, b"a b c d", 1000, 2)[0]), Ok(Arrival::Whole(0, _))));
+    assert_eq!((ledger.left(), ledger.again, ledger.torsos()), (0, 1, 2));
+}
+
+#[test]
+fn a_result_whose_worker_died_before_it_said_so_counts_and_the_next_one_does_not() {
+    let mut ledger = books(1);
+    let first = messages(0, 0, b"a b c d", HEADER + 4, 1);
+    let second = messages(0, 1, b"a b c d", HEADER + 4, 2);
+    assert_eq!(first.len(), second.len());
+    let (last, rest) = first.split_last().unwrap();
+    for (first, second) in rest.iter().zip(&second) {
+        assert_eq!(feed(&mut ledger, first), Ok(Arrival::Part));
+        assert_eq!(feed(&mut ledger, second), Ok(Arrival::Part));
+    }
+    assert!(matches!(feed(&mut ledger, last), Ok(Arrival::Whole(0, _))));
+    assert_eq!(feed(&mut ledger, second.last().unwrap()), Ok(Arrival::Twice(0)));
+    assert_eq!((ledger.left(), ledger.twice, ledger.again, ledger.torsos()), (0, 1, 0, 0));
 }
 
 #[test]
 fn results_of_two_workers_may_mix() {
     let mut ledger = books(2);
-    let a = messages(0, 0, b"a b c", HEADER + 2, true);
-    let b = messages(1, 1, b"d e f", HEADER + 2, true);
+    let a = messages(0, 0, b"a b c", HEADER + 2, 1);
+    let b = messages(1, 1, b"d e f", HEADER + 2, 1);
     assert_eq!(a.len(), b.len());
     for (a, b) in a.iter().zip(&b) {
         feed(&mut ledger, a).unwrap();
@@ -248,33 +265,18 @@ fn results_of_two_workers_may_mix() {
 }
 
 #[test]
-fn a_task_that_died_between_queue_and_array_is_found_by_the_audit() {
-    let mut ledger = books(3);
-    assert!(!ledger.audit_due());
-    assert_eq!(ledger.died(0, None), None);
-    assert!(ledger.audit_due());
-    feed(&mut ledger, &messages(0, 1, b"a", 100, true)[0]).unwrap();
-    ledger.audit(&[1]);
-    assert!(!ledger.audit_due());
-    assert_eq!(ledger.next(), Some(2));
+fn tasks_are_given_out_in_order_and_once() {
+    let mut ledger = Ledger::new(2);
+    assert_eq!((ledger.next(), ledger.next()), (Some(0), Some(0)));
     ledger.given_out();
-    assert_eq!(ledger.next(), None);
-}
-
-#[test]
-fn a_result_that_comes_before_its_task_is_given_out_again_saves_the_work() {
-    let mut ledger = books(2);
-    assert_eq!(ledger.died(0, Some(1)), Some(1));
-    assert!(matches!(feed(&mut ledger, &messages(1, 0, b"a", 100, true)[0]), Ok(Arrival::Whole(1, _))));
-    assert_eq!(ledger.next(), None);
-    // A second death of the same does nothing; neither does a number that is no task.
-    assert_eq!(ledger.died(0, Some(1)), None);
-    assert_eq!(ledger.died(1, Some(99)), None);
+    assert_eq!(ledger.next(), Some(1));
+    ledger.given_out();
+    assert_eq!((ledger.next(), ledger.left()), (None, 2));
 }
 
 #[test]
 fn what_is_no_result_is_refused_whole() {
-    let good = messages(0, 0, b"word", 1000, true).remove(0);
+    let good = messages(0, 0, b"word", 1000, 1).remove(0);
     assert_eq!(Part::read(&good[..HEADER - 1]), None);
     let mut short = good.clone();
     short.pop();

@@ -23,7 +23,7 @@ struct task {
 
 struct head {
     uint64_t task, words;
-    uint32_t worker, part, last, error;
+    uint32_t worker, part, last, error; /* last: in the last part, how often the task was delivered; else 0 */
 };
 
 struct bytes {
@@ -43,7 +43,7 @@ struct table {
     uint64_t words;
 };
 
-/* Ends the worker: the parent sees that, and gives its task to another. */
+/* Ends the worker: the queue gives its task to another. */
 static void fail(const char *what, const char *why)
 {
     fprintf(stderr, "wordcount: C worker: %s: %s\n", what, why);
@@ -197,10 +197,11 @@ static int send_stream(rf_channel *counts, struct head head, const struct bytes 
 {
     static struct bytes message;
     size_t room = part_bytes - sizeof head, at = 0;
+    uint32_t deliveries = head.last;
     do {
         size_t len = stream->len - at < room ? stream->len - at : room;
         int status;
-        head.last = at + len == stream->len;
+        head.last = at + len == stream->len ? deliveries : 0;
         message.len = 0;
         append(&message, &head, sizeof head);
         append(&message, stream->at + at, len);
@@ -214,10 +215,44 @@ static int send_stream(rf_channel *counts, struct head head, const struct bytes 
     return 1;
 }
 
+/* Takes a task that is for us; the status of the take. One that a worker in Rust is to be killed at is given back, for one
+ * of those to take, until that has happened. */
+static int take(rf_work_queue *tasks, rf_once_value *victim, rf_lease *lease, struct task *task)
+{
+    for (;;) {
+        const struct timespec pause = {0, 1000000};
+        uint64_t number;
+        rf_lease other;
+        size_t len;
+        int status = rf_work_queue_take(tasks, lease, RF_FOREVER);
+        if (status != RF_OK)
+            return status;
+        need(rf_work_queue_read(tasks, lease, task, sizeof *task, &len), "read");
+        if (!task->ambush || rf_once_value_get(victim, &number) == RF_OK)
+            break;
+        /* What comes back goes first: take the next one before, if there is one. */
+        status = rf_work_queue_take(tasks, &other, 0);
+        need(rf_work_queue_fail(tasks, lease), "hand on");
+        if (status == RF_OK) {
+            *lease = other;
+            need(rf_work_queue_read(tasks, lease, task, sizeof *task, &len), "read");
+            break;
+        }
+        nanosleep(&pause, NULL);
+    }
+    task->path[sizeof task->path - 1] = '\0';
+    if (task->path_len < sizeof task->path)
+        task->path[task->path_len] = '\0';
+    return RF_OK;
+}
+
 int main(int argc, char **argv)
 {
     rf_segment *segment;
-    rf_queue *tasks, *gate;
+    rf_work_queue *tasks;
+    rf_once_value *victim;
+    rf_queue *gate;
+    rf_lease lease;
     rf_channel *counts;
     rf_array *held;
     rf_value *progress;
@@ -237,25 +272,16 @@ int main(int argc, char **argv)
         fail("usage", "PART_BYTES leaves no room");
 
     need(rf_segment_open(argv[1], 0, 0, NULL, &segment), "segment");
-    need(rf_queue_open(segment, "tasks", 0, sizeof task, _Alignof(struct task), "wordcount-task/1", 0, &tasks), "tasks");
+    need(rf_work_queue_open(segment, "tasks", 0, 0, 0, 0, &tasks), "tasks");
     need(rf_queue_open(segment, "gate", 0, sizeof ignored, _Alignof(uint64_t), NULL, 0, &gate), "gate");
     need(rf_channel_open(segment, "counts", 0, 0, &counts), "counts");
     need(rf_array_open(segment, "held", 0, RF_U64, 8, 8, NULL, 0, &held), "held");
+    need(rf_once_value_open(segment, "victim", 0, RF_U64, 8, 8, NULL, &victim), "victim");
     need(rf_value_open(segment, "progress", 0, RF_U64, 8, 8, NULL, NULL, &progress), "progress");
 
-    while ((status = rf_queue_pop(tasks, &task, RF_FOREVER)) == RF_OK) {
-        struct head head = {task.id, 0, (uint32_t)number, 0, 0, 0};
+    while ((status = take(tasks, victim, &lease, &task)) == RF_OK) {
+        struct head head = {task.id, 0, (uint32_t)number, 0, lease.deliveries, 0};
         uint64_t holding = task.id + 1;
-        if (task.ambush) {
-            /* Meant for a worker in Rust: hand it on, and give one the time to take it. */
-            const struct timespec pause = {0, 1000000};
-            status = rf_queue_push(tasks, &task, RF_FOREVER);
-            if (status == RF_E_CLOSED)
-                break;
-            need(status, "hand on");
-            nanosleep(&pause, NULL);
-            continue;
-        }
         need(rf_array_set(held, number, &holding), "held");
         if (!started) {
             /* Wait, with the first task in hand, until every worker has one. */
@@ -264,7 +290,6 @@ int main(int argc, char **argv)
                 fail("gate", rf_last_error());
             started = 1;
         }
-        task.path[sizeof task.path - 1] = '\0';
         head.error = (uint32_t)count_range(&table, &task);
         head.words = table.words;
         encode(&table, &stream);
@@ -274,6 +299,8 @@ int main(int argc, char **argv)
             status = RF_E_CLOSED;
             break;
         }
+        /* Only now: the result is in the channel, whole. Killed before, the queue gives the task to another. */
+        need(rf_work_queue_done(tasks, &lease), "done");
         need(rf_value_fetch_add(progress, (int64_t)(task.to - task.from), NULL), "progress");
         need(rf_array_set(held, number, &nothing), "held");
     }
@@ -284,7 +311,8 @@ int main(int argc, char **argv)
     rf_array_close(held);
     rf_channel_close(counts);
     rf_queue_close(gate);
-    rf_queue_close(tasks);
+    rf_once_value_close(victim);
+    rf_work_queue_close(tasks);
     need(rf_segment_close(segment), "leave");
     return 0;
 }

@@ -1,7 +1,7 @@
 //! Word count over shared memory, by processes in two languages, one of which is killed with SIGKILL on the way.
 //!
 //! ```text
-//!            Queue<Task>               Channel
+//!             WorkQueue                Channel
 //! parent ==== tasks ====> worker 0 (C)    ==== counts ====> parent
 //!        \               worker 1 (Rust) /
 //!         `---- held: Array<u64>, what each worker is at; progress: Value<u64>

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ringfence::{PushError, RecvError, Segment};
+use ringfence::{RecvError, Segment, WorkPushError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -224,14 +224,6 @@ impl Parent<'_> {
         }
         self.spring_the_ambush()?;
         self.bury()?;
-        if self.ledger.audit_due() && self.shared.tasks.is_empty() {
-            // A task goes from the queue to a worker to the channel, and is looked for in this order: what moves on
-            // meanwhile is found at the next place.
-            let held: Vec<TaskId> = self.crew.living().filter_map(|w| self.holding(w.number).task()).collect();
-            if self.shared.counts.is_empty() {
-                self.ledger.audit(&held);
-            }
-        }
         if let Some(bar) = &mut self.bar {
             bar.draw(self.shared.progress.get(), self.total);
         }
@@ -242,12 +234,12 @@ impl Parent<'_> {
     fn give_out(&mut self) -> Result<(), Box<dyn Error>> {
         while let Some(id) = self.ledger.next() {
             let range = self.ranges[id];
-            let ambush = self.ambush == Some(id) && self.outcome.kill.is_none();
-            let task = Task::new(id, &self.sources[range.file].path, range.bytes, ambush).ok_or("a path too long")?;
-            match self.shared.tasks.try_push(task) {
+            let path = &self.sources[range.file].path;
+            let task = Task::new(id, path, range.bytes, self.ambush == Some(id)).ok_or("a path too long")?;
+            match self.shared.tasks.try_push(task.message()) {
                 Ok(()) => self.ledger.given_out(),
-                Err(PushError::Full(_)) => break,
-                Err(e) => return Err(e.to_string().into()),
+                Err(WorkPushError::Full) => break,
+                Err(e) => return Err(e.into()),
             }
         }
         Ok(())
@@ -283,7 +275,7 @@ impl Parent<'_> {
     }
 
     /// Kills the worker that stands in the middle of the chosen task, once half of all tasks are done.
-    fn spring_the_ambush(&mut self) -> io::Result<()> {
+    fn spring_the_ambush(&mut self) -> Result<(), Box<dyn Error>> {
         let Some(half) = self.ambush.filter(|_| self.outcome.kill.is_none()) else { return Ok(()) };
         let done = self.ranges.len() - self.ledger.left();
         // With nobody else alive nothing more gets done before.
@@ -293,6 +285,8 @@ impl Parent<'_> {
         let victim = self.crew.living().map(|w| w.number).find(|n| matches!(self.holding(*n), Holding::Ambushed(_)));
         let Some(number) = victim else { return Ok(()) };
         let Some(task) = self.holding(number).task() else { return Ok(()) };
+        // Whoever gets the task from now on does it.
+        self.shared.victim.set(number.into()).map_err(|e| e.to_string())?;
         let worker = &mut self.crew.workers[number as usize];
         worker.kill()?;
         self.outcome.kill = Some(Kill {
@@ -307,22 +301,17 @@ impl Parent<'_> {
         Ok(())
     }
 
-    /// Finds the dead, and gives their tasks to others.
+    /// Finds the dead. What they had the queue gives to others.
     fn bury(&mut self) -> Result<(), Box<dyn Error>> {
         for (index, status) in self.crew.ended() {
             let number = self.crew.workers[index].number;
             let ours = self.outcome.kill.as_mut().filter(|kill| kill.worker == number);
             let expected = ours.map(|kill| kill.noticed = Some(kill.at.elapsed())).is_some();
-            // What it sent before it died counts: take that in before its torso is thrown away. No more than is there
-            // now, since the others go on sending.
-            for _ in 0..self.shared.counts.len() {
-                let Ok(message) = self.shared.counts.try_recv() else { break };
-                self.take_in(&message)?;
-            }
-            let given = self.ledger.died(number, self.holding(number).task());
             if !expected {
-                self.lament(index, status, given);
+                self.lament(index, status);
             }
+            // Others would notice in a moment: at once is better.
+            self.shared.segment.recover()?;
         }
         // The worker in C hands on the task whose holder is to be killed, for as long as there is nobody to take it.
         let to_kill = self.ambush.is_some() && self.outcome.kill.is_none();
@@ -337,19 +326,17 @@ impl Parent<'_> {
     }
 
     /// Says that somebody died whom we had not killed.
-    fn lament(&mut self, index: usize, status: ExitStatus, given: Option<TaskId>) {
+    fn lament(&mut self, index: usize, status: ExitStatus) {
         let worker = &self.crew.workers[index];
         let how = crew::describe(status);
         if let Some(bar) = &mut self.bar {
             bar.clear();
         }
-        match given {
+        match self.holding(worker.number).task() {
             _ if worker.language == Language::C && worker.tasks == 0 => {
                 eprintln!("wordcount: going on without a C worker: it {how}");
             }
-            Some(task) => {
-                eprintln!("wordcount: worker {} {how}; task {task} is given to another", worker.number);
-            }
+            Some(task) => eprintln!("wordcount: worker {} {how}, at task {task}", worker.number),
             None => eprintln!("wordcount: worker {} {how}", worker.number),
         }
     }
@@ -369,7 +356,7 @@ impl Parent<'_> {
         self.shared.counts.shutdown()?; // whoever still sends a result that nobody needs is told so
         self.crew.dismiss(Duration::from_secs(5));
         self.outcome.twice = self.ledger.twice;
-        self.outcome.torsos = self.ledger.torsos_dropped;
+        self.outcome.torsos = self.ledger.torsos();
         self.outcome.again = self.ledger.again;
         self.outcome.workers = (self.crew.workers.iter())
             .map(|w| Share { number: w.number, language: w.language, tasks: w.tasks, bytes: w.bytes })

@@ -85,7 +85,7 @@ pub fn summary(sources: &[Source], ranges: &[Range], outcome: &Outcome) -> Strin
     if outcome.again > 0 || outcome.twice > 0 {
         let _ = writeln!(
             text,
-            "thrown away: {} unfinished results, {} that came twice; {} tasks given out again",
+            "thrown away: {} unfinished results, {} that came twice; {} tasks delivered again",
             outcome.torsos, outcome.twice, outcome.again
         );
     }

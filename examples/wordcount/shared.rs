@@ -2,9 +2,10 @@
 //!
 //! | name | kind | what for |
 //! |---|---|---|
-//! | `tasks` | `Queue<Task>` | ranges of files to count; shut down when all is done |
+//! | `tasks` | `WorkQueue` | ranges of files to count ([`Task`]), each until its result is sent; shut down when all is done |
 //! | `counts` | `Channel` | results ([`wire`](crate::wire)) |
-//! | `held` | `Array<u64>` | what each worker is at ([`Holding`]) |
+//! | `held` | `Array<u64>` | what each worker says it is at ([`Holding`]): for the start, and to find the victim |
+//! | `victim` | `OnceValue<u64>` | the number of the worker that is killed, once it is chosen |
 //! | `progress` | `Value<u64>` | bytes counted |
 //! | `gate` | `Queue<u64>` | never gets an item: its shutdown starts the race |
 
@@ -13,30 +14,32 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use bytemuck::{Pod, Zeroable};
-use ringfence::{Array, Channel, Error, Queue, Segment, SegmentOptions, Unlink, Value};
+use ringfence::{
+    Array, Channel, Error, OnceValue, Queue, Segment, SegmentOptions, Unlink, Value, WorkQueue, WorkQueueOptions,
+};
 
 /// Room for one file name: Linux opens none that is longer.
 pub const PATH_ROOM: usize = 4096;
 
-/// Tasks in the queue at a time: few, so that one that is handed on is not the last to be taken.
-const QUEUE: usize = 4;
+/// Tasks that wait at a time, beside those that workers have.
+const WAITING: usize = 4;
+/// The longest task.
+const LONGEST: usize = size_of::<Task>();
 /// The ring that the results go through.
 const RING: usize = 1 << 20;
 
-/// A range of a file, between words. `struct task` in `c_worker.c`.
+/// A range of a file, between words. `struct task` in `c_worker.c`. As a message it ends with its path.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Task {
     pub id: u64,
     pub from: u64,
     pub to: u64,
-    /// 1: a Rust worker that takes this waits in the middle of it to be killed.
+    /// 1: a Rust worker that takes this waits in the middle of it to be killed, unless a victim was chosen before.
     pub ambush: u32,
     path_len: u32,
     path: [u8; PATH_ROOM],
 }
-
-ringfence::plain!(Task, tag = "wordcount-task/1");
 
 impl Task {
     /// A task; `None` if the path is longer than any that can be opened.
@@ -46,6 +49,19 @@ impl Task {
         task.path.get_mut(..bytes.len())?.copy_from_slice(bytes);
         task.path_len = bytes.len() as u32;
         Some(task)
+    }
+
+    /// As it is sent.
+    pub fn message(&self) -> &[u8] {
+        &bytemuck::bytes_of(self)[..LONGEST - PATH_ROOM + self.path_len as usize]
+    }
+
+    /// From a message; `None` if it is none.
+    pub fn read(message: &[u8]) -> Option<Self> {
+        let mut task = Self::zeroed();
+        bytemuck::bytes_of_mut(&mut task).get_mut(..message.len())?.copy_from_slice(message);
+        let len = LONGEST - PATH_ROOM + task.path_len as usize;
+        (message.len() == len).then_some(task)
     }
 
     /// The file.
@@ -98,9 +114,11 @@ impl Holding {
 
 /// Handles to all of it. They keep the segment attached.
 pub struct Shared {
-    pub tasks: Queue<Task>,
+    pub segment: Segment,
+    pub tasks: WorkQueue,
     pub counts: Channel,
     pub held: Array<u64>,
+    pub victim: OnceValue<u64>,
     pub progress: Value<u64>,
     pub gate: Queue<u64>,
 }
@@ -108,14 +126,18 @@ pub struct Shared {
 impl Shared {
     /// Makes the segment, with room for `workers` workers. Its name goes when the last of us leaves.
     pub fn create(name: &str, workers: usize) -> Result<Self, Error> {
-        let bytes = QUEUE * 2 * size_of::<Task>() + RING + (1 << 20);
+        // A worker in C may have two for a moment.
+        let places = workers + WAITING + 1;
+        let bytes = places * (LONGEST + 24) + RING + (1 << 20);
         let segment = Segment::create(name, &SegmentOptions::new().size(bytes).unlink(Unlink::WithLast))?;
         Ok(Self {
-            tasks: Queue::create(&segment, "tasks", QUEUE)?,
+            tasks: WorkQueue::create(&segment, "tasks", &WorkQueueOptions::new(places, LONGEST))?,
             counts: Channel::create(&segment, "counts", RING)?,
             held: Array::create(&segment, "held", workers)?,
+            victim: OnceValue::create(&segment, "victim")?,
             progress: Value::create(&segment, "progress", 0)?,
             gate: Queue::create(&segment, "gate", 1)?,
+            segment,
         })
     }
 
@@ -123,11 +145,13 @@ impl Shared {
     pub fn open(name: &str) -> Result<Self, Error> {
         let segment = Segment::open(name)?;
         Ok(Self {
-            tasks: Queue::open(&segment, "tasks")?,
+            tasks: WorkQueue::open(&segment, "tasks")?,
             counts: Channel::open(&segment, "counts")?,
             held: Array::open(&segment, "held")?,
+            victim: OnceValue::open(&segment, "victim")?,
             progress: Value::open(&segment, "progress")?,
             gate: Queue::open(&segment, "gate")?,
+            segment,
         })
     }
 }

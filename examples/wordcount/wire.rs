@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A varint is seven bits a byte, lowest first, the top bit set on all but the last. `words` is the sum of all times,
-//! and is checked; it and `errno` count in the last part only. The stream is cut anywhere, so neither a task with many
+//! and is checked; it and `errno` count in the last part only, whose `last` says how often its task was delivered; in the
+//! others it is 0. The stream is cut anywhere, so neither a task with many
 //! words nor a word longer than a message needs a rule of its own. `c_worker.c` writes the same.
 
 use crate::text::Counts;
@@ -24,7 +25,8 @@ pub struct Part {
     pub worker: u32,
     /// Number of this part, from 0.
     pub part: u32,
-    pub last: bool,
+    /// In the last part how often the task was delivered to whoever counted it, else 0.
+    pub last: u32,
     /// Why the file could not be read to the end, or 0. In the last part.
     pub errno: u32,
 }
@@ -34,7 +36,7 @@ impl Part {
     pub fn write(&self, message: &mut Vec<u8>) {
         message.extend_from_slice(&self.task.to_ne_bytes());
         message.extend_from_slice(&self.words.to_ne_bytes());
-        for value in [self.worker, self.part, u32::from(self.last), self.errno] {
+        for value in [self.worker, self.part, self.last, self.errno] {
             message.extend_from_slice(&value.to_ne_bytes());
         }
     }
@@ -49,7 +51,7 @@ impl Part {
             words: long(8),
             worker: short(16),
             part: short(20),
-            last: short(24) != 0,
+            last: short(24),
             errno: short(28),
         };
         Some((part, body))
@@ -67,13 +69,12 @@ pub fn encode(counts: &Counts) -> Vec<u8> {
     stream
 }
 
-/// Cuts a stream into messages of at most `size` bytes and hands each to `send`. An empty stream is one message.
-/// Without `last` the result stays unfinished.
+/// Cuts a stream into messages of at most `size` bytes and hands each to `send`. An empty stream is one message. `last` of
+/// the head goes into the last one only; with 0 the result stays unfinished.
 pub fn send_parts<E>(
     head: Part,
     stream: &[u8],
     size: usize,
-    last: bool,
     mut send: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let room = size.saturating_sub(HEADER).max(1);
@@ -82,7 +83,7 @@ pub fn send_parts<E>(
     for number in 0..count {
         let piece = &stream[number * room..stream.len().min((number + 1) * room)];
         message.clear();
-        Part { part: number as u32, last: last && number + 1 == count, ..head }.write(&mut message);
+        Part { part: number as u32, last: if number + 1 == count { head.last } else { 0 }, ..head }.write(&mut message);
         message.extend_from_slice(piece);
         send(&message)?;
     }
