@@ -104,6 +104,25 @@ fn two_look_for_what_came_back() {
     });
 }
 
+/// One message that came back and two who look for it.
+#[test]
+fn one_of_two_gets_what_came_back() {
+    explore(3, || {
+        let world = World::holding(1, 1);
+        let (_, lease) = world.take(1, NOW).unwrap();
+        world.queue().fail(lease).unwrap();
+        let other = thread::spawn({
+            let world = world.clone();
+            move || world.take(2, NOW)
+        });
+        let mine = world.take(3, NOW);
+        let got: Vec<_> = [mine, other.join().unwrap()].into_iter().flatten().collect();
+        assert_eq!(got.len(), 1, "taken by both, or by nobody");
+        assert_eq!(world.done(got[0].1), Ok(()));
+        world.settle();
+    });
+}
+
 /// Two recover at once, while a successor of the dead takes the message.
 #[test]
 fn two_recoverers_and_a_successor() {
@@ -159,18 +178,19 @@ fn join_is_not_fooled() {
 /// Two finish at once: one of them wakes the joiner.
 #[test]
 fn two_finish_at_once() {
-    explore(1, || {
+    explore(2, || {
         let world = World::holding(2, 2);
-        let leases = [world.take(1, NOW).unwrap().1, world.take(2, NOW).unwrap().1];
+        let [mine, other] = [1, 2].map(|me| world.take(me, NOW).unwrap().1);
         let joiner = thread::spawn({
             let world = world.clone();
             move || world.join(3)
         });
-        let finishers = leases.map(|lease| {
+        let finisher = thread::spawn({
             let world = world.clone();
-            thread::spawn(move || world.done(lease).unwrap())
+            move || world.done(other).unwrap()
         });
-        finishers.into_iter().for_each(|finisher| finisher.join().unwrap());
+        world.done(mine).unwrap();
+        finisher.join().unwrap();
         joiner.join().unwrap();
     });
 }
