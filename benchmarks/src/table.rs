@@ -165,7 +165,8 @@ impl Book {
 
     /// Judges a number that is not a ratio to a peer.
     pub fn judge(&mut self, what: &str, value: f64, unit: &str, demand: Demand) {
-        let line = format!("{what}: {value:.3} {unit} (target {})  {}", demand.text(), demand.verdict(value, value, value));
+        let line =
+            format!("{what}: {value:.3} {unit} (target {})  {}", demand.text(), demand.verdict(value, value, value));
         println!("    -> {}", line.trim_end());
         if !matches!(demand, Demand::Shown) {
             self.verdicts.push(line);

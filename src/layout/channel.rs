@@ -67,12 +67,7 @@ pub struct Side {
 
 impl Side {
     fn new() -> Self {
-        Self {
-            lock: LockWord::new(),
-            other: AtomicU64::new(0),
-            missed: AtomicU32::new(0),
-            between: AtomicU32::new(0),
-        }
+        Self { lock: LockWord::new(), other: AtomicU64::new(0), missed: AtomicU32::new(0), between: AtomicU32::new(0) }
     }
 }
 

@@ -161,7 +161,7 @@ impl AnyWorkQueue {
             (Some(thread), Ok(queue)) => match queue.take_once(thread.owner()) {
                 Ok(lease) => {
                     if SPIN && lease.turn() % LOOK_AT == 0 {
-                        self.look_around(&queue);
+                        self.look_around();
                     }
                     return Ok(lease);
                 }
@@ -185,9 +185,12 @@ impl AnyWorkQueue {
         Ok(taken?)
     }
 
-    /// Who is never out of work would never meet what the dead have.
+    /// Who is never out of work would never meet what the dead have. It takes no queue: that would have to lie in memory, by
+    /// stores before the exchange of every take.
     #[cold]
-    fn look_around(&self, queue: &WorkQueue<'_>) {
+    #[inline(never)]
+    fn look_around(&self) {
+        let Ok(queue) = self.raw() else { return };
         let now = self.opened.elapsed().as_millis() as u64;
         // Relaxed: it is about when, and of two who look at once both may.
         if now.saturating_sub(self.looked.load(Ordering::Relaxed)) < LOOK_AFTER.as_millis() as u64 {

@@ -208,8 +208,16 @@ pub fn notify_one(event: &EventCount) {
 /// notifies.
 #[inline(always)]
 pub fn is_awaited(event: &EventCount) -> bool {
-    order(event);
-    event.word.load(Ordering::Relaxed) & SLEEPERS != 0 // Relaxed: invariant 2
+    // As `order`, and the word is loaded once. Relaxed: invariant 2.
+    if membarrier::registered() {
+        compiler_fence(Ordering::SeqCst);
+        let word = event.word.load(Ordering::Relaxed);
+        if word & FENCE == 0 {
+            return word & SLEEPERS != 0;
+        }
+    }
+    fence(Ordering::SeqCst);
+    event.word.load(Ordering::Relaxed) & SLEEPERS != 0
 }
 
 /// Between the change and the look at who sleeps.
