@@ -280,7 +280,7 @@ mod negative {
                     let word = &world.words[1];
                     if word.load(Ordering::Acquire) == lease.word {
                         // Ready, delivered once, of the next generation.
-                        word.store((lease.word & !0xffff) + (1 << 32) | 2 << 13, Ordering::Release);
+                        word.store(((lease.word & !0xffff) + (1 << 32)) | (2 << 13), Ordering::Release);
                     }
                 }
             });

@@ -44,8 +44,9 @@
 //!
 //! Invariants:
 //! 1. The word alone says what is true. A transition is one compare-and-swap of the exact word (or a store by an owner that
-//!    lives, and knows that no other thread of its process does the same), and no word comes back: each round of a place, and each return, is another generation. So whoever decides
-//!    late, or twice, hits nothing; a second `done` is [`NotLeased`].
+//!    lives, and knows that no other thread of its process does the same), and no word comes back: each round of a place, and
+//!    each return, is another generation. So whoever decides late, or twice, hits nothing; a second `done` is
+//!    [`NotLeased`](LeaseFailure::NotLeased).
 //! 2. What is unfinished is counted nowhere: it is the places that are being written, ready, leased or kept.
 //! 3. An entry is a hint. It stands for a message that waits while the place that it names is of its generation, has not
 //!    been delivered, and is being written or ready; else it is finished, and is passed over. An entry is made before its
@@ -66,6 +67,8 @@
 //! - as a consumer: before its swap, nothing; after it, a lease, which `recover` or whoever finds nothing to do gives back,
 //!   with its deliveries counted. After `done` was swapped the message is finished, and at most a sleeper not yet woken;
 //! - as who gives back or looks for what came back: `returned` that is 0, see invariant 5;
+//! - an entry that stands for nothing. It takes its position until the head has passed it: so long a producer may find a
+//!   free place and no position. The report of what lies before it wakes those who wait, or their naps do;
 //! - hints that lag: the next ones walk past.
 //!
 //! Orderings: as in [`queue`](super::queue): publishing and leasing pair on the word, claiming and passing on the entry.

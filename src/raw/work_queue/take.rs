@@ -181,7 +181,7 @@ impl WorkQueue<'_> {
         let mut missed = Some(missed);
         let mut backoff = Backoff::new();
         loop {
-            match self.take_on(missed.take().unwrap_or_else(|| self.from_head()), me, peers) {
+            match self.take_on(missed.take().unwrap_or_else(|| self.at_head()), me, peers) {
                 Err(TakeFailure::Empty) => {}
                 Err(TakeFailure::Busy) => break, // has spun itself
                 done => return done,
@@ -190,14 +190,14 @@ impl WorkQueue<'_> {
                 break;
             }
         }
-        let attempt = || match self.take_anywhere(self.from_head(), me, peers) {
+        let attempt = || match self.take_anywhere(self.at_head(), me, peers) {
             Err(TakeFailure::Empty | TakeFailure::Busy) => None,
             done => Some(done),
         };
         eventcount::wait_until(&self.shared().not_empty, wait, attempt)?
     }
 
-    fn from_head(&self) -> Missed {
+    fn at_head(&self) -> Missed {
         Missed(self.header.head.0.load(Ordering::Acquire))
     }
 
@@ -212,6 +212,6 @@ impl WorkQueue<'_> {
         if !self.give_back_of_dead(me.participant(), peers)? {
             return Err(nothing);
         }
-        self.take_on(self.from_head(), me, peers)
+        self.take_on(self.at_head(), me, peers)
     }
 }
