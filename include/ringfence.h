@@ -283,6 +283,8 @@ typedef enum rf_status {
     RF_E_MISSED = -51,
     /** Every place of a work queue has a dead letter: `rf_work_queue_take_dead_letter` and `rf_work_queue_done` make room. */
     RF_E_DEAD_LETTERS = -52,
+    /** Nobody has the other end of the pipe any more, to receive what was to be sent. */
+    RF_E_BROKEN_PIPE = -53,
     /** The result, or the value, is not there yet; or some of the work is not done. */
     RF_E_NOT_READY = -60,
     /** The process that worked on it died. */
@@ -3750,6 +3752,162 @@ int rf_blackboard_writer_close(struct rf_blackboard_writer *writer);
  */
 int rf_blackboard_close(struct rf_blackboard *blackboard);
 
+/* # Pipes
+ *
+ * A pipe has two ends. What is sent at the one comes out at the other, in order, each message whole; an empty message is a
+ * message, and one that is longer than the ring goes in pieces while the other end receives. A pipe goes both ways, or one
+ * way: then the first end receives and the second sends.
+ *
+ * An end is held by every handle to it, in every process that opened it, duplicated it, or was forked from one that has it;
+ * until the handle is closed, or the process ends, is killed, or executes another program. When nobody holds an end any more,
+ * the other one receives what was sent and then RF_E_END_OF_FILE, and its sends fail with RF_E_BROKEN_PIPE: at once if the last
+ * handle was closed, within 100 ms if its process was killed. There is no signal. Before anybody has come to an end, the other
+ * one waits.
+ *
+ *     rf_pipe *mine, *theirs;
+ *     if (rf_pipe_pair(segment, "talk", 0, 4096, &mine, &theirs) == RF_OK && fork() == 0) {
+ *         rf_pipe_close(mine); // as with pipe(2): each process keeps the end that it uses
+ *         rf_pipe_send(theirs, "hello", 5, RF_FOREVER);
+ *         _exit(0);
+ *     }
+ *     rf_pipe_close(theirs);
+ */
+
+/** An end of a pipe. */
+typedef enum rf_end {
+    /** Of a one-way pipe the one that receives. */
+    RF_FIRST_END = 0,
+    /** Of a one-way pipe the one that sends. */
+    RF_SECOND_END = 1,
+} rf_end;
+
+/** A handle to an end of a pipe. */
+typedef struct rf_pipe rf_pipe;
+
+/**
+ * Makes a pipe, of a name that must be free in the segment, and opens both its ends.
+ *
+ * @param segment     where it lives
+ * @param name        its name in the segment
+ * @param one_way     1: the first end receives, the second sends; 0: both do both
+ * @param ring_bytes  room for messages in each direction, at least 32; each takes its length and a few bytes more
+ * @param first       the first end; `rf_pipe_close` gives it back
+ * @param second      the second end, likewise
+ * @return RF_OK, RF_E_EXISTS, RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME, RF_E_INVALID, RF_E_NOT_SUPPORTED (adopted memory),
+ * RF_E_NO_DESCRIPTORS, RF_E_NO_MEMORY, RF_E_CORRUPTED, RF_E_BUSY (somebody was stopped while changing the directory)
+ *
+ * Crash: killed in the middle, nobody ever sees half a pipe.
+ */
+int rf_pipe_pair(const rf_segment *segment,
+                 const char *name,
+                 int one_way,
+                 size_t ring_bytes,
+                 struct rf_pipe **first,
+                 struct rf_pipe **second);
+
+/**
+ * Opens an end of the pipe of that name, or makes the pipe.
+ *
+ * @param segment     where it lives
+ * @param name        its name in the segment
+ * @param flags       of `rf_flags`
+ * @param end         of `rf_end`
+ * @param one_way     1: the first end receives, the second sends; 0: both do both. Of no meaning if `ring_bytes` is 0
+ * @param ring_bytes  room for messages in each direction, at least 32. 0 without `RF_CREATE` takes what is there
+ * @param out         the handle; `rf_pipe_close` gives it back
+ * @return RF_OK, RF_E_END_OF_FILE (that end had holders and has none any more), RF_E_MISSING, RF_E_EXISTS, RF_E_WRONG_TYPE
+ * (another kind of object), RF_E_WRONG_SHAPE (other rings, or other directions), RF_E_NO_SPACE, RF_E_DIRECTORY_FULL, RF_E_NAME,
+ * RF_E_INVALID, RF_E_NOT_SUPPORTED (adopted memory), RF_E_NO_DESCRIPTORS, RF_E_NO_MEMORY, RF_E_CORRUPTED, RF_E_BUSY (somebody
+ * was stopped in the middle of a change)
+ *
+ * Crash: killed in the middle, nobody ever sees half a pipe.
+ */
+int rf_pipe_open(const rf_segment *segment,
+                 const char *name,
+                 int flags,
+                 int end,
+                 int one_way,
+                 size_t ring_bytes,
+                 struct rf_pipe **out);
+
+/**
+ * Another handle to the same end.
+ *
+ * @param pipe  the end
+ * @param out   the handle; `rf_pipe_close` gives it back
+ * @return RF_OK, RF_E_NO_DESCRIPTORS, RF_E_NO_MEMORY, RF_E_INVALID
+ */
+int rf_pipe_duplicate(const struct rf_pipe *pipe, struct rf_pipe **out);
+
+/**
+ * Sends a message of any length. One that is longer than the ring is sent when the other end has received all of it.
+ *
+ * @param pipe        the end
+ * @param message     `len` bytes, copied; may be NULL if `len` is 0
+ * @param len         its length
+ * @param timeout_ns  how long to wait; RF_FOREVER, 0 to try: then the other end is to take each piece of a message that is
+ * longer than the ring within 20 ms
+ * @return RF_OK; RF_E_BROKEN_PIPE (nobody has the other end any more), RF_E_WRONG_DIRECTION, RF_E_FULL (no room, and not to
+ * wait), RF_E_TIMED_OUT, RF_E_CLOSED (shut down), RF_E_INTERRUPTED, RF_E_CORRUPTED
+ *
+ * Threads, processes: any number at once. Crash: killed before it returns, the message is there whole, or not at all.
+ */
+int rf_pipe_send(const struct rf_pipe *pipe,
+                 const void *message,
+                 size_t len,
+                 int64_t timeout_ns);
+
+/**
+ * Receives a message.
+ *
+ * @param pipe        the end
+ * @param buffer      room for `size` bytes; may be NULL if `size` is 0. If the call fails its bytes are as they were, but for a
+ * message that is longer than the ring and did not come to its end
+ * @param size        its size
+ * @param len         the length of the message; with RF_E_BUFFER_TOO_SHORT too: then the message is still there
+ * @param timeout_ns  how long to wait for a message; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_END_OF_FILE (nobody has the other end any more, and all that was sent has been received),
+ * RF_E_WRONG_DIRECTION, RF_E_EMPTY (nothing there, and not to wait), RF_E_TIMED_OUT, RF_E_BUFFER_TOO_SHORT, RF_E_CLOSED (shut
+ * down and drained), RF_E_INTERRUPTED, RF_E_CORRUPTED
+ *
+ * Threads, processes: any number at once. Crash: killed in the middle, the message stays for others who hold this end, or is
+ * gone with the killed process; it is never delivered twice.
+ */
+int rf_pipe_recv(const struct rf_pipe *pipe,
+                 void *buffer,
+                 size_t size,
+                 size_t *len,
+                 int64_t timeout_ns);
+
+/**
+ * Waits until a receive would end at once, with a message or with the end of file. Takes nothing.
+ *
+ * @param pipe        the end
+ * @param timeout_ns  how long to wait; RF_FOREVER, 0 to look
+ * @return RF_OK; RF_E_NOT_READY (it would not, and not to wait), RF_E_TIMED_OUT, RF_E_WRONG_DIRECTION, RF_E_INTERRUPTED
+ */
+int rf_pipe_poll(const struct rf_pipe *pipe, int64_t timeout_ns);
+
+/**
+ * Ends both directions for everybody: sends fail with `RF_E_CLOSED` from now on, receives take what is there and then fail so
+ * too. Shutting down twice is fine.
+ *
+ * @param pipe  an end of it
+ * @return RF_OK, RF_E_INTERRUPTED (while another was in the middle of a send: the next one ends it), RF_E_CORRUPTED,
+ * RF_E_INVALID
+ */
+int rf_pipe_shutdown(const struct rf_pipe *pipe);
+
+/**
+ * Gives the handle back. If nobody holds the end any more by then, the other end is told.
+ *
+ * @param pipe  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_pipe_close(struct rf_pipe *pipe);
+
 /* # Waiting for one of several
  *
  * `rf_wait_any` waits until the first of up to 64 things is ready: a lock is free, permits are there, an event is
@@ -3818,6 +3976,10 @@ typedef enum rf_await {
     RF_AWAIT_WRITABLE_WORK_QUEUE = 31,
     /** `handle` is a `rf_work_queue`: no message is unfinished. */
     RF_AWAIT_WORK_DONE = 32,
+    /** `handle` is a `rf_pipe`: there is a message, or the end of file, or it does not receive. */
+    RF_AWAIT_READABLE_PIPE = 40,
+    /** `handle` is a `rf_pipe`: there is room for a message of `count` bytes, or none is needed. */
+    RF_AWAIT_WRITABLE_PIPE = 41,
 } rf_await;
 
 /** One of the things to wait for. Its handle stays open, and is not closed, during the call. */

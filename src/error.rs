@@ -62,6 +62,8 @@ pub enum Error {
         /// Its process, for people.
         pid: Option<u32>,
     },
+    /// The end of a pipe has had holders and has none any more, so the other end was told that it is over.
+    EndGone,
     /// An object that a forked child inherited was removed before the child's first call.
     Stale,
     /// A signal handler ran during a wait, on a handle that asked to be told.
@@ -97,6 +99,7 @@ impl fmt::Display for Error {
             Self::RoleTaken { role, pid: None } => {
                 write!(f, "the ring has a {role} already, which has to drop its handle first")
             }
+            Self::EndGone => f.write_str("nobody has that end of the pipe any more: it is over"),
             Self::Stale => f.write_str("an inherited object was removed before the forked child first used it"),
             Self::Interrupted => f.write_str("a signal interrupted the wait"),
             Self::Os(errno) => write!(f, "{}", std::io::Error::from_raw_os_error(*errno)),

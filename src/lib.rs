@@ -78,7 +78,7 @@
 //! RUSTFLAGS='--cfg ringfence_loom' cargo test --release --target-dir target/loom
 //! ```
 //!
-//! *What is modelled.* Every object of this crate but [`ReadyFd`]. `Segment::anonymous` is memory of the model; each thread
+//! *What is modelled.* Every object of this crate but [`ReadyFd`] and [`Pipe`]. `Segment::anonymous` is memory of the model; each thread
 //! of loom's that uses it is a process with one thread, and `run_until` makes a process that has an end. No sleep is
 //! capped: a lost wake-up is a deadlock, which loom reports. A wait with a time-out may end by it at any moment, whatever
 //! its length: do not repeat it without a bound.
@@ -119,10 +119,13 @@ pub use bytemuck;
 pub use cell::{Array, ArrayGuard, ElementError, Integer, OutOfRange, RawArray, RawValue, Scalar, Value, ValueGuard};
 pub use error::Error;
 pub use plain::{CChar, Element, Plain};
+#[cfg(not(ringfence_loom))]
+pub use queue::Pipe;
 pub use queue::{
     Channel, JoinError, Lease, LeaseError, PopError, PushError, Queue, RecvError, SendError, TakeError, WorkPushError,
     WorkQueue, WorkQueueOptions,
 };
+pub use raw::pipe::End;
 pub use ring::{
     Blackboard, BlackboardReadError, BlackboardWriteError, BlackboardWriter, Broadcast, BroadcastOptions,
     BroadcastReader, BroadcastRecvError, BroadcastSendError, BroadcastWriter, ByteConsumer, ByteProducer, ByteRing,

@@ -5,13 +5,14 @@ use ringfence::{
     Array, ArrayGuard, Arrived, Barrier, BarrierError, Blackboard, BlackboardReadError, BlackboardWriteError,
     BlackboardWriter, Broadcast, BroadcastOptions, BroadcastReader, BroadcastRecvError, BroadcastSendError,
     BroadcastWriter, ByteConsumer, ByteProducer, ByteRing, CChar, ChangeError, Channel, CloseError, Condvar,
-    CondvarError, Consumer, Element, ElementError, Error, Event, InitError, JoinError, Leader, Lease, LeaseError,
+    CondvarError, Consumer, Element, ElementError, End, Error, Event, InitError, JoinError, Leader, Lease, LeaseError,
     LockError, LockFailure, Mutex, MutexGuard, ObjectInfo, Once, OnceGuard, OnceState, OnceValue, OutOfRange,
-    ParticipantInfo, Passed, Permits, PopError, Producer, PushError, Queue, RawArray, RawValue, ReaderError, Ready,
-    ReadyFd, Record, RecvError, ReentrantMutex, ReentrantMutexGuard, Registration, Reservation, Reset, RingPopError,
-    RingPushError, RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Segment, SegmentInfo,
-    SegmentOptions, Semaphore, SemaphoreOptions, SendError, SetError, Spsc, SweepReport, TakeError, Unlink, Value,
-    ValueGuard, WaitAny, WaitError, Waitable, Woken, WorkPushError, WorkQueue, WorkQueueOptions, WriterError,
+    ParticipantInfo, Passed, Permits, Pipe, PopError, Producer, PushError, Queue, RawArray, RawValue, ReaderError,
+    Ready, ReadyFd, Record, RecvError, ReentrantMutex, ReentrantMutexGuard, Registration, Reservation, Reset,
+    RingPopError, RingPushError, RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Segment,
+    SegmentInfo, SegmentOptions, Semaphore, SemaphoreOptions, SendError, SetError, Spsc, SweepReport, TakeError,
+    Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable, Woken, WorkPushError, WorkQueue, WorkQueueOptions,
+    WriterError,
 };
 
 const fn send_and_sync<T: Send + Sync>() {}
@@ -41,6 +42,7 @@ const _: () = {
     send::<(BroadcastWriter<u64>, BroadcastReader<[u8]>, BlackboardWriter<u64>)>();
     send_and_sync::<(Value<u64>, RawValue<[u64; 3]>, Array<u64>, RawArray<[u64; 3]>)>();
     send_and_sync::<(RwLock<u64>, ReentrantMutex, Semaphore, Permits<'static>, SemaphoreOptions)>();
+    send_and_sync::<(Pipe, End)>();
     send_and_sync::<(Spsc<u64>, ByteRing, RingPushError<u64>, RingPopError)>();
     send::<(Producer<u64>, Consumer<u64>, ByteProducer, ByteConsumer, Reservation<'static>, Record<'static>)>();
     send_and_sync::<(Event, Reset)>();

@@ -802,6 +802,45 @@ static void beside_good_handles(const char *name) {
     OK(rf_segment_unlink(name));
 }
 
+static void pipes(const char *name) {
+    rf_segment *segment;
+    rf_pipe *reader, *writer, *mine, *again;
+    char buffer[8];
+    size_t len;
+    OK(rf_segment_open(name, RF_CREATE, 1 << 16, NULL, &segment));
+    OK(rf_pipe_pair(segment, "bad", 0, 64, &reader, &writer));
+    BAD(rf_pipe_pair(NULL, "x", 0, 64, &mine, &again));
+    BAD(rf_pipe_pair(segment, NULL, 0, 64, &mine, &again));
+    BAD(rf_pipe_pair(segment, "x", 2, 64, &mine, &again));
+    BAD(rf_pipe_pair(segment, "x", 0, SIZE_MAX, &mine, &again));
+    BAD(rf_pipe_pair(segment, "x", 0, 64, NULL, &again));
+    BAD(rf_pipe_pair(segment, "x", 0, 64, &mine, NULL));
+    BAD(rf_pipe_open(NULL, "bad", 0, RF_FIRST_END, 0, 0, &mine));
+    BAD(rf_pipe_open(segment, NULL, 0, RF_FIRST_END, 0, 0, &mine));
+    BAD(rf_pipe_open(segment, "bad", 1 << 20, RF_FIRST_END, 0, 0, &mine));
+    BAD(rf_pipe_open(segment, "bad", 0, 2, 0, 0, &mine));
+    BAD(rf_pipe_open(segment, "bad", 0, -1, 0, 0, &mine));
+    BAD(rf_pipe_open(segment, "bad", 0, RF_FIRST_END, 7, 0, &mine));
+    BAD(rf_pipe_open(segment, "bad", RF_CREATE, RF_FIRST_END, 0, 0, &mine));
+    BAD(rf_pipe_open(segment, "bad", 0, RF_FIRST_END, 0, 0, NULL));
+    BAD(rf_pipe_duplicate(NULL, &again));
+    BAD(rf_pipe_duplicate(reader, NULL));
+    BAD(rf_pipe_send(NULL, "x", 1, 0));
+    BAD(rf_pipe_send(reader, NULL, 1, 0));
+    BAD(rf_pipe_send(reader, "x", SIZE_MAX, 0));
+    BAD(rf_pipe_recv(NULL, buffer, 1, &len, 0));
+    BAD(rf_pipe_recv(reader, NULL, 1, &len, 0));
+    BAD(rf_pipe_recv(reader, buffer, SIZE_MAX, &len, 0));
+    BAD(rf_pipe_recv(reader, buffer, 1, NULL, 0));
+    BAD(rf_pipe_poll(NULL, 0));
+    BAD(rf_pipe_shutdown(NULL));
+    OK(rf_pipe_close(NULL));
+    OK(rf_pipe_close(reader));
+    OK(rf_pipe_close(writer));
+    OK(rf_segment_close(segment));
+    OK(rf_segment_unlink(name));
+}
+
 int main(int argc, char **argv) {
     TRUE(argc == 2);
     memset(endless, 'x', sizeof endless); /* no NUL anywhere */
@@ -810,6 +849,7 @@ int main(int argc, char **argv) {
     nulls();
     TRUE(rf_last_error()[0] != '\0');
     beside_good_handles(argv[1]);
+    pipes(argv[1]);
     TRUE(errno == 4711);
     for (int status = -200; status < 200; status++) TRUE(rf_status_str(status)[0] != '\0');
     TRUE(strcmp(rf_status_str(INT_MIN), "unknown status") == 0);

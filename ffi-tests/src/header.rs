@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 26] = [
+const CHAPTERS: [&str; 27] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -30,6 +30,7 @@ const CHAPTERS: [&str; 26] = [
     "work_queue.rs",
     "broadcast.rs",
     "blackboard.rs",
+    "pipe.rs",
     "wait_any.rs",
     "ready_fd.rs",
 ];

@@ -76,6 +76,11 @@ fn channels_in_c() {
 }
 
 #[test]
+fn pipes_in_c() {
+    program("c/pipe.c", "pipe", "pipe: ok\n");
+}
+
+#[test]
 fn rings_for_two_in_c() {
     program("c/spsc.c", "spsc", "spsc: ok\n");
 }

@@ -13,7 +13,7 @@ unsafe extern "C" {
 }
 
 /// The numbers as they were given. Lines are added, never changed.
-const GIVEN: [(&str, c_int); 54] = [
+const GIVEN: [(&str, c_int); 55] = [
     ("RF_OK", 0),
     ("RF_OWNER_DIED", 1),
     ("RF_DIFFERENT", 2),
@@ -63,6 +63,7 @@ const GIVEN: [(&str, c_int); 54] = [
     ("RF_E_ALONE", -50),
     ("RF_E_MISSED", -51),
     ("RF_E_DEAD_LETTERS", -52),
+    ("RF_E_BROKEN_PIPE", -53),
     ("RF_E_NOT_READY", -60),
     ("RF_E_WORKER_DIED", -61),
     // Not statuses, but as frozen as they are.
@@ -73,7 +74,7 @@ const GIVEN: [(&str, c_int); 54] = [
 
 /// The lines of `docs/semantics.md` that speak of an outcome, and the statuses by which a C caller (or a wrapper that has
 /// to give another language's errors) tells it from the others of the same call.
-const LINES: [(u32, &[&str]); 74] = [
+const LINES: [(u32, &[&str]); 77] = [
     (2, &["RF_E_NOT_LOCKED", "RF_E_NOT_OWNER"]),
     (3, &["RF_E_BUSY", "RF_E_NOT_OWNER"]),
     (4, &["RF_E_BUSY", "RF_E_TIMED_OUT"]),
@@ -93,7 +94,7 @@ const LINES: [(u32, &[&str]); 74] = [
     (30, &["RF_E_TOO_MANY_DONE", "RF_E_NOT_LEASED"]),
     (31, &["RF_E_TIMED_OUT"]),
     (34, &["RF_E_END_OF_FILE"]),
-    (35, &["RF_E_END_OF_FILE"]),
+    (35, &["RF_E_BROKEN_PIPE"]),
     (36, &["RF_E_END_OF_FILE"]),
     (37, &["RF_E_WRONG_DIRECTION", "RF_E_CLOSED"]),
     (38, &["RF_E_BUFFER_TOO_SHORT"]),
@@ -148,6 +149,9 @@ const LINES: [(u32, &[&str]); 74] = [
     (147, &["RF_E_NOT_READY", "RF_E_TIMED_OUT"]),
     (148, &["RF_E_CLOSED", "RF_E_EMPTY", "RF_E_TIMED_OUT"]),
     (149, &["RF_E_FULL", "RF_E_MESSAGE_TOO_LONG"]),
+    (156, &["RF_E_END_OF_FILE"]),
+    (157, &["RF_E_FULL", "RF_E_EMPTY", "RF_E_TIMED_OUT"]),
+    (159, &["RF_E_CLOSED"]),
 ];
 
 fn in_header() -> BTreeMap<String, c_int> {

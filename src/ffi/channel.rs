@@ -12,7 +12,7 @@
 use core::ffi::{c_char, c_int, c_void};
 
 use super::argument::{self, Out, reference};
-use super::boundary::{Failure, boundary};
+use super::boundary::{Failure, Outcome, boundary};
 use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
@@ -34,6 +34,8 @@ impl From<SendError> for Failure {
                 Self::new(RF_E_MESSAGE_TOO_LONG, format!("a message of {len} bytes; this channel takes at most {max}"))
             }
             SendError::Corrupted => RF_E_CORRUPTED.into(),
+            SendError::BrokenPipe => RF_E_BROKEN_PIPE.into(),
+            SendError::WrongDirection => RF_E_WRONG_DIRECTION.into(),
             SendError::Segment(error) => error.into(),
         }
     }
@@ -53,6 +55,8 @@ impl From<RecvError> for Failure {
                 Self::new(RF_E_NO_MEMORY, format!("the message has {needed} bytes; it is still there"))
             }
             RecvError::Corrupted => RF_E_CORRUPTED.into(),
+            RecvError::EndOfFile => RF_E_END_OF_FILE.into(),
+            RecvError::WrongDirection => RF_E_WRONG_DIRECTION.into(),
             RecvError::Segment(error) => error.into(),
         }
     }
@@ -168,19 +172,24 @@ pub unsafe extern "C" fn rf_channel_recv(
         let (channel, buffer, len) = unsafe {
             (reference(channel, "channel")?, argument::bytes_mut(buffer, size, "buffer")?, Out::required(len, "len")?)
         };
-        match channel.core.recv_until(buffer, argument::deadline(timeout_ns)) {
-            Ok(received) => {
-                len.write(received);
-                Ok(RF_OK)
-            }
-            Err(error) => {
-                if let RecvError::BufferTooShort { needed } = error {
-                    len.write(needed);
-                }
-                Err(error.into())
-            }
-        }
+        received(channel.core.recv_until(buffer, argument::deadline(timeout_ns)), len)
     })
+}
+
+/// What a receive says to C: the length also of a message that is too long.
+pub(super) fn received(result: Result<usize, RecvError>, len: Out<usize>) -> Outcome {
+    match result {
+        Ok(received) => {
+            len.write(received);
+            Ok(RF_OK)
+        }
+        Err(error) => {
+            if let RecvError::BufferTooShort { needed } = error {
+                len.write(needed);
+            }
+            Err(error.into())
+        }
+    }
 }
 
 /// How many messages are in the channel at this moment.

@@ -29,6 +29,7 @@ impl From<Error> for Failure {
             Error::NotSupported(_) => RF_E_NOT_SUPPORTED,
             Error::NoDescriptors => RF_E_NO_DESCRIPTORS,
             Error::RoleTaken { .. } => RF_E_ROLE_TAKEN,
+            Error::EndGone => RF_E_END_OF_FILE,
             Error::Stale => RF_E_STALE,
             Error::Interrupted => RF_E_INTERRUPTED,
             Error::Os(_) => RF_E_SYSTEM,

@@ -118,6 +118,7 @@ mod mutex;
 mod once;
 mod once_value;
 mod opening;
+mod pipe;
 mod queue;
 mod ready_fd;
 mod reentrant_mutex;

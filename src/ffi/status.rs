@@ -122,6 +122,8 @@ pub enum rf_status {
     RF_E_MISSED = -51,
     /// Every place of a work queue has a dead letter: `rf_work_queue_take_dead_letter` and `rf_work_queue_done` make room.
     RF_E_DEAD_LETTERS = -52,
+    /// Nobody has the other end of the pipe any more, to receive what was to be sent.
+    RF_E_BROKEN_PIPE = -53,
     /// The result, or the value, is not there yet; or some of the work is not done.
     RF_E_NOT_READY = -60,
     /// The process that worked on it died.
@@ -181,6 +183,7 @@ const TABLE: &[(rf_status, &CStr)] = &[
     (RF_E_ALONE, c"nobody is at the other end"),
     (RF_E_MISSED, c"records were overwritten before they were read"),
     (RF_E_DEAD_LETTERS, c"full of dead letters"),
+    (RF_E_BROKEN_PIPE, c"nobody has the other end of the pipe any more"),
     (RF_E_NOT_READY, c"not ready"),
     (RF_E_WORKER_DIED, c"the worker died"),
 ];

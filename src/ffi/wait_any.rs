@@ -27,6 +27,7 @@ use super::flag::rf_flags;
 use super::mutex::rf_mutex;
 use super::once::rf_once;
 use super::once_value::rf_once_value;
+use super::pipe::rf_pipe;
 use super::queue::rf_queue;
 use super::reentrant_mutex::rf_reentrant_mutex;
 use super::segment::rf_segment;
@@ -85,6 +86,10 @@ pub enum rf_await {
     RF_AWAIT_WRITABLE_WORK_QUEUE = 31,
     /// `handle` is a `rf_work_queue`: no message is unfinished.
     RF_AWAIT_WORK_DONE = 32,
+    /// `handle` is a `rf_pipe`: there is a message, or the end of file, or it does not receive.
+    RF_AWAIT_READABLE_PIPE = 40,
+    /// `handle` is a `rf_pipe`: there is room for a message of `count` bytes, or none is needed.
+    RF_AWAIT_WRITABLE_PIPE = 41,
 }
 
 /// One of the things to wait for. Its handle stays open, and is not closed, during the call.
@@ -177,6 +182,13 @@ unsafe fn waitable<'a>(item: &rf_awaited) -> Result<Waitable<'a>, Failure> {
             }
             _ if what(rf_await::RF_AWAIT_WORK_DONE) => {
                 reference::<rf_work_queue>(handle.cast(), "handle")?.core.finished()
+            }
+            _ if what(rf_await::RF_AWAIT_READABLE_PIPE) => {
+                reference::<rf_pipe>(handle.cast(), "handle")?.core.readable()
+            }
+            _ if what(rf_await::RF_AWAIT_WRITABLE_PIPE) => {
+                let len = usize::try_from(item.count).map_err(|_| invalid(format!("{} bytes", item.count)))?;
+                reference::<rf_pipe>(handle.cast(), "handle")?.core.writable(len)
             }
             other => return Err(invalid(format!("unknown thing to wait for {other}"))),
         })

@@ -8,6 +8,7 @@ pub mod event;
 pub mod eventcount;
 pub mod mutex;
 pub mod once;
+pub mod pipe;
 pub mod queue;
 pub mod ring;
 pub mod rwlock;

@@ -4,17 +4,14 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::layout::channel::{ChannelHeader, Geometry};
-use crate::raw::channel::{self as raw, RecvFailure, SendFailure};
+use crate::raw::channel::{self as raw, SendFailure};
 use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape};
 use crate::segment::kinds::Kind;
 use crate::sync::Waitable;
 use crate::sys::nap::{Deadline, Interruptible, Wait};
 
-use super::errors::{RecvError, SendError};
-
-/// Room for a first attempt at a message of unknown length.
-const FIRST_BUFFER: usize = 256;
+use super::errors::{RecvError, SendError, whole};
 
 /// A bounded channel of byte messages of any length: many senders, many receivers, first in first out.
 ///
@@ -132,14 +129,7 @@ impl Channel {
     #[cold]
     fn not_sent(&self, message: &[u8], failure: SendFailure) -> SendError {
         self.object.settle();
-        match failure {
-            SendFailure::Full => SendError::Full,
-            SendFailure::TimedOut => SendError::TimedOut,
-            SendFailure::Interrupted => SendError::Interrupted,
-            SendFailure::Closed => SendError::Closed,
-            SendFailure::TooLong => SendError::TooLong { len: message.len(), max: self.max_message() },
-            SendFailure::Corrupted => SendError::Corrupted,
-        }
+        SendError::of(failure, message.len(), self.max_message())
     }
 
     /// Receives a message into `buffer`, waiting until `deadline` for one; returns its length.
@@ -149,34 +139,12 @@ impl Channel {
         let channel = self.raw().map_err(RecvError::Segment)?;
         channel.recv(owner, buffer, self.object.peers(), self.wait(deadline)).map_err(|failure| {
             self.object.settle();
-            match failure {
-                RecvFailure::Empty => RecvError::Empty,
-                RecvFailure::TimedOut => RecvError::TimedOut,
-                RecvFailure::Interrupted => RecvError::Interrupted,
-                RecvFailure::Closed => RecvError::Closed,
-                RecvFailure::TooShort { needed } => RecvError::BufferTooShort { needed },
-                RecvFailure::Corrupted => RecvError::Corrupted,
-            }
+            failure.into()
         })
     }
 
     fn recv_vec_until(&self, deadline: Deadline) -> Result<Vec<u8>, RecvError> {
-        let mut buffer = vec![0; FIRST_BUFFER.min(self.max_message())];
-        loop {
-            match self.recv_until(&mut buffer, deadline) {
-                Ok(len) => {
-                    buffer.truncate(len);
-                    return Ok(buffer);
-                }
-                // Another receiver may take it before we are back: then the next one may need more.
-                Err(RecvError::BufferTooShort { needed }) => {
-                    // Untouched pages of it cost nothing, so a length that a faulty peer made up does not either.
-                    buffer =
-                        bytemuck::allocation::try_zeroed_vec(needed).map_err(|()| RecvError::NoMemory { needed })?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        whole(self.max_message(), |buffer| self.recv_until(buffer, deadline))
     }
 
     /// Sends a message, waiting for room for as long as it takes.

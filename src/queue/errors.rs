@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
+use crate::raw::channel::{RecvFailure, SendFailure};
 use crate::raw::queue::{PopFailure, PushFailure};
 
 /// Why an item was not pushed. The item comes back.
@@ -133,8 +134,25 @@ pub enum SendError {
     },
     /// The channel holds something that no participant writes.
     Corrupted,
+    /// Nobody has the other end of the pipe any more.
+    BrokenPipe,
+    /// This end of a one-way pipe does not send.
+    WrongDirection,
     /// The process could not join the segment.
     Segment(Error),
+}
+
+impl SendError {
+    pub(super) fn of(failure: SendFailure, len: usize, max: usize) -> Self {
+        match failure {
+            SendFailure::Full => Self::Full,
+            SendFailure::TimedOut => Self::TimedOut,
+            SendFailure::Interrupted => Self::Interrupted,
+            SendFailure::Closed => Self::Closed,
+            SendFailure::TooLong => Self::TooLong { len, max },
+            SendFailure::Corrupted => Self::Corrupted,
+        }
+    }
 }
 
 impl fmt::Display for SendError {
@@ -146,6 +164,8 @@ impl fmt::Display for SendError {
             Self::Interrupted => f.write_str("a signal interrupted the wait for room in the channel"),
             Self::TooLong { len, max } => write!(f, "a message of {len} bytes; the channel takes {max} at a time"),
             Self::Corrupted => f.write_str("the channel holds something that no participant writes"),
+            Self::BrokenPipe => f.write_str("nobody has the other end of the pipe any more"),
+            Self::WrongDirection => f.write_str("this end of a one-way pipe receives only"),
             Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
         }
     }
@@ -177,8 +197,50 @@ pub enum RecvError {
     },
     /// The channel holds something that no participant writes.
     Corrupted,
+    /// Nobody has the other end of the pipe any more, and all that was sent has been received.
+    EndOfFile,
+    /// This end of a one-way pipe does not receive.
+    WrongDirection,
     /// The process could not join the segment.
     Segment(Error),
+}
+
+impl From<RecvFailure> for RecvError {
+    fn from(failure: RecvFailure) -> Self {
+        match failure {
+            RecvFailure::Empty => Self::Empty,
+            RecvFailure::TimedOut => Self::TimedOut,
+            RecvFailure::Interrupted => Self::Interrupted,
+            RecvFailure::Closed => Self::Closed,
+            RecvFailure::TooShort { needed } => Self::BufferTooShort { needed },
+            RecvFailure::Corrupted => Self::Corrupted,
+        }
+    }
+}
+
+/// Room for a first attempt at a message of unknown length.
+const FIRST_BUFFER: usize = 256;
+
+/// A message of any length, by a receive into a buffer that says how long it has to be.
+pub(super) fn whole(
+    max: usize,
+    mut recv: impl FnMut(&mut [u8]) -> Result<usize, RecvError>,
+) -> Result<Vec<u8>, RecvError> {
+    let mut buffer = vec![0; FIRST_BUFFER.min(max)];
+    loop {
+        match recv(&mut buffer) {
+            Ok(len) => {
+                buffer.truncate(len);
+                return Ok(buffer);
+            }
+            // Another receiver may take it before we are back: then the next one may need more.
+            Err(RecvError::BufferTooShort { needed }) => {
+                // Untouched pages of it cost nothing, so a length that a faulty peer made up does not either.
+                buffer = bytemuck::allocation::try_zeroed_vec(needed).map_err(|()| RecvError::NoMemory { needed })?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 impl fmt::Display for RecvError {
@@ -193,6 +255,8 @@ impl fmt::Display for RecvError {
                 write!(f, "there is no memory for a message of {needed} bytes; it is still there")
             }
             Self::Corrupted => f.write_str("the channel holds something that no participant writes"),
+            Self::EndOfFile => f.write_str("end of file: nobody has the other end of the pipe any more"),
+            Self::WrongDirection => f.write_str("this end of a one-way pipe sends only"),
             Self::Segment(error) => write!(f, "the segment could not be joined: {error}"),
         }
     }

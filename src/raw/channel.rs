@@ -448,6 +448,20 @@ impl<'a> Channel<'a> {
             || self.used_now().is_none_or(|used| (self.size - used) as usize >= needed)
     }
 
+    /// Waits until receiving would end at once, as far as [`can_recv`](Self::can_recv) tells: whether it does. `None`: a signal
+    /// handler ran.
+    pub fn poll(&self, peers: &impl Peers, wait: Wait) -> Option<bool> {
+        let attempt = || or_learn(peers, self.can_recv().then_some(()));
+        if wait.deadline == Deadline::Now {
+            return Some(attempt().is_some() || self.can_recv());
+        }
+        match eventcount::wait_until(&self.shared().not_empty, wait, attempt) {
+            Ok(()) => Some(true),
+            Err(eventcount::Expired::TimedOut) => Some(false),
+            Err(eventcount::Expired::Interrupted) => None,
+        }
+    }
+
     /// Words in use at some moment of this call. `None` if the two positions are nonsense, or change so fast that there is
     /// something to do for everybody.
     fn used_now(&self) -> Option<u32> {

@@ -16,6 +16,7 @@ pub mod event;
 pub mod eventcount;
 pub mod mutex;
 pub mod once;
+pub mod pipe;
 pub mod queue;
 pub mod reentrant;
 pub mod ring;
@@ -94,7 +95,7 @@ pub trait Peers {
         0
     }
 
-    /// Whether somebody holds this [end](pipe) of an object. A question that cannot be asked has the answer "yes".
+    /// Whether somebody holds this [end](mod@pipe) of an object. A question that cannot be asked has the answer "yes".
     fn is_held(&self, _end: u64) -> bool {
         true
     }

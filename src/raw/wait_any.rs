@@ -42,6 +42,7 @@ use super::channel::Channel;
 use super::event::Event;
 use super::eventcount::{self, Announced, Expired};
 use super::once::Once;
+use super::pipe::Company;
 use super::queue::Queue;
 use super::semaphore::Semaphore;
 use super::spsc::Spsc;
@@ -224,6 +225,22 @@ pub enum Awaited<'a, P> {
         /// For a message of this length.
         len: usize,
     },
+    /// An end of a pipe has a message, or is told the end.
+    Told {
+        /// What it receives from; `None` if it does not.
+        inbox: Option<Channel<'a>>,
+        /// Who has the other end.
+        company: Company<'a, 'a, P>,
+    },
+    /// An end of a pipe has room.
+    Tellable {
+        /// What it sends to; `None` if it does not.
+        outbox: Option<Channel<'a>>,
+        /// For a message of this length.
+        len: usize,
+        /// Who has the other end.
+        company: Company<'a, 'a, P>,
+    },
     /// A ring has an item.
     Filled {
         /// The ring.
@@ -351,6 +368,8 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Room { queue, .. } => queue.can_push(&Unasked),
             Self::Received { channel } => channel.can_recv(),
             Self::Sendable { channel, len } => channel.can_send(len),
+            Self::Told { inbox, .. } => inbox.is_none_or(|channel| channel.can_recv()),
+            Self::Tellable { outbox, len, .. } => outbox.is_none_or(|channel| channel.can_send(len)),
             Self::Filled { ring } => ring.can_pop(),
             Self::Free { ring } => ring.can_push(),
             Self::Recorded { ring } => ring.can_pop(),
@@ -381,6 +400,8 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Work { queue, peers } => queue.can_take(peers),
             Self::WorkRoom { queue, peers } => queue.can_push(peers),
             Self::WorkDone { queue, peers } => queue.is_all_done() || queue.look_for_dead(peers) && queue.is_all_done(),
+            // To be left alone is to be told so, also where it was not known yet.
+            Self::Told { company, .. } | Self::Tellable { company, .. } => self.seems_ready() || company.left_alone(),
             // The word first: a successor's life is not taken for this one.
             Self::Gone { participant, peers, .. } => self.seems_ready() || peers.fate(participant) != Fate::Alive,
             _ => self.seems_ready(),
@@ -396,6 +417,8 @@ impl<P: Peers> Waitable for Awaited<'_, P> {
             Self::Room { queue, .. } => Some(Announced::at(queue.not_full())),
             Self::Received { channel } => Some(Announced::at(channel.not_empty())),
             Self::Sendable { channel, .. } => Some(Announced::at(channel.not_full())),
+            Self::Told { inbox, .. } => inbox.map(|channel| Announced::at(channel.not_empty())),
+            Self::Tellable { outbox, .. } => outbox.map(|channel| Announced::at(channel.not_full())),
             Self::Filled { ring } => Some(Announced::at(ring.not_empty())),
             Self::Free { ring } => Some(Announced::at(ring.not_full())),
             Self::Recorded { ring } => Some(Announced::at(ring.not_empty())),

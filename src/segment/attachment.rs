@@ -2,21 +2,22 @@
 
 use core::ops::Range;
 use core::ptr::NonNull;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::place::{self, Place};
-use super::recovery::{PATIENCE, Probe, Witness};
-use super::registry::{self, InMotion, Member, Pinned, Registry};
+use super::recovery::{self, PATIENCE, Probe, Witness};
+use super::registry::{self, InMotion, Member, NoFork, Pinned, Registry};
 use super::thread::{self, ThreadRecord};
 use super::view::View;
 use crate::error::Error;
 use crate::primitive::{AtomicU32, Ordering};
 use crate::raw::{Fate, Owner, ParticipantId, Peers};
+use crate::sys::ofd::{self, Byte, Held};
 use crate::sys::process::{self, Identity};
-use crate::sys::shm::{self, Inode, Mapping};
+use crate::sys::shm::{self, Inode, LivePage, Mapping};
 
 /// Where the memory comes from.
 #[derive(Debug)]
@@ -434,22 +435,65 @@ impl Peers for Attachment {
     fn life(&self, participant: ParticipantId) -> u32 {
         self.view.life(participant)
     }
+
+    fn is_held(&self, end: u64) -> bool {
+        let asked = self.with_query(|fd| ofd::is_held(fd, Byte::End(end))).and_then(|held| held);
+        asked.unwrap_or(true)
+    }
+
+    fn while_unheld(&self, end: u64, then: &mut dyn FnMut()) -> bool {
+        self.alone_at(Byte::End(end), then).unwrap_or(false)
+    }
 }
 
 impl Attachment {
-    fn ask(&self, participant: ParticipantId) -> Result<Fate, Error> {
-        let Backing::File { inode, .. } = self.backing else { return self.with_probe(|probe| probe.fate(participant)) };
+    /// Holds an end until the page is dropped or this process ends, and in each child that is forked meanwhile. Waits for
+    /// who is just about to say that nobody does.
+    pub fn hold(&self, end: u64) -> Result<LivePage, Error> {
+        recovery::patiently(|| {
+            // A child that inherits the descriptor would keep the lock when the page is gone.
+            let _no_fork = NoFork::enter()?;
+            let own = self.descriptor()?;
+            let held = ofd::try_lock(own.as_fd(), Byte::End(end), ofd::Mode::Shared)?;
+            held.then(|| LivePage::pin_for_children(own)).transpose()
+        })
+    }
+
+    fn alone_at(&self, byte: Byte, then: &mut dyn FnMut()) -> Result<bool, Error> {
+        let _no_fork = NoFork::enter()?;
+        let own = self.descriptor()?;
+        if !ofd::try_lock(own.as_fd(), byte, ofd::Mode::Exclusive)? {
+            return Ok(false);
+        }
+        let _held = Held::new(own, byte);
+        then();
+        Ok(true)
+    }
+
+    /// Asks `question` of a descriptor of the file that holds no lock, without a copy of it if it is ours still.
+    fn with_query<R>(&self, question: impl Fn(BorrowedFd<'_>) -> R) -> Result<R, Error> {
+        let Backing::File { inode, .. } = self.backing else {
+            return Err(Error::NotSupported("adopted memory has no descriptor"));
+        };
         {
             let mut registry = registry::lock()?;
-            let member = self.member(&mut registry)?;
-            if let Some(fd) = &member.query
+            if let Some(fd) = &self.member(&mut registry)?.query
                 && shm::stat(fd.as_fd()).map(|stat| stat.inode) == Ok(inode)
             {
-                let probe = Probe { view: self.view, witness: Witness::File(fd.as_fd(), None) };
-                return Ok(probe.fate(participant));
+                return Ok(question(fd.as_fd()));
             }
         }
-        self.with_probe(|probe| probe.fate(participant))
+        self.with_probe(|probe| match probe.witness {
+            Witness::File(fd, _) => Ok(question(fd)),
+            Witness::Claims => Err(Error::NotSupported("adopted memory has no descriptor")),
+        })?
+    }
+
+    fn ask(&self, participant: ParticipantId) -> Result<Fate, Error> {
+        if self.is_adopted() {
+            return self.with_probe(|probe| probe.fate(participant));
+        }
+        self.with_query(|fd| Probe { view: self.view, witness: Witness::File(fd, None) }.fate(participant))
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Object {
     base: SharedPtr,
     len: u64,
     shape: StoredShape,
+    /// How often its entry had been used before.
+    generation: u32,
 }
 
 impl Object {
@@ -67,7 +69,8 @@ impl Object {
         };
         attachment.note_open(record.number, record.state)?;
         let base = SharedPtr(attachment.view().object(&record));
-        Ok(Self { attachment: attachment.clone(), entry: record.number, base, len: record.len, shape: record.shape })
+        let (entry, len, generation) = (record.number, record.len, record.state >> 2);
+        Ok(Self { attachment: attachment.clone(), entry, base, len, shape: record.shape, generation })
     }
 
     /// The same object, opened once more.
@@ -75,7 +78,13 @@ impl Object {
         self.attachment.enter()?;
         self.attachment.note_open_again(self.entry)?;
         let (attachment, shape) = (self.attachment.clone(), self.shape.clone());
-        Ok(Self { attachment, entry: self.entry, base: self.base, len: self.len, shape })
+        let &Self { entry, base, len, generation, .. } = self;
+        Ok(Self { attachment, entry, base, len, shape, generation })
+    }
+
+    /// What tells it from every other object that the segment has or had: at most 45 bits, the same in each process.
+    pub fn mark(&self) -> u64 {
+        u64::from(self.generation) << 15 | u64::from(self.entry)
     }
 
     /// First byte, aligned to 128.

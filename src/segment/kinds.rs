@@ -13,6 +13,7 @@ use crate::raw::channel::Channel;
 use crate::raw::condvar::Condvar;
 use crate::raw::event::Event;
 use crate::raw::once::Once;
+use crate::raw::pipe::Pipe;
 use crate::raw::queue::Queue;
 use crate::raw::rwlock::RwLock;
 use crate::raw::semaphore::Semaphore;
@@ -57,9 +58,11 @@ pub enum Kind {
     Broadcast = 16,
     /// The newest value of one writer.
     Blackboard = 17,
+    /// Two ends, and a channel into each or into the first.
+    Pipe = 18,
 }
 
-const ALL: [Kind; 17] = [
+const ALL: [Kind; 18] = [
     Kind::Mutex,
     Kind::Value,
     Kind::Array,
@@ -77,6 +80,7 @@ const ALL: [Kind; 17] = [
     Kind::WorkQueue,
     Kind::Broadcast,
     Kind::Blackboard,
+    Kind::Pipe,
 ];
 
 impl Kind {
@@ -105,6 +109,7 @@ impl Kind {
             Self::WorkQueue => "work queue",
             Self::Broadcast => "broadcast",
             Self::Blackboard => "blackboard",
+            Self::Pipe => "pipe",
         }
     }
 }
@@ -204,6 +209,14 @@ pub unsafe fn recover(remains: &Remains<'_>, dead: ParticipantId, peers: &impl P
             if let Some(queue) = unsafe { work_queue(remains) } {
                 queue.recover(dead, peers);
             }
+        }
+        Kind::Pipe => {
+            let Some(geometry) = channel::Geometry::new(remains.shape.capacity) else { return };
+            // SAFETY: mapped and so long, aligned to 128, accessed atomically only.
+            let directions = unsafe { Pipe::directions(remains.base, remains.len, geometry) };
+            let Some(directions) = directions else { return };
+            // SAFETY: as above, and long enough for so many. Nobody asks for its ends through it.
+            unsafe { Pipe::at(remains.base, geometry, directions, 0) }.recover(dead, peers);
         }
         Kind::Channel => {
             let geometry = channel::Geometry::new(remains.shape.capacity)

@@ -14,6 +14,7 @@ use crate::raw::channel::Channel;
 use crate::raw::event::Event;
 use crate::raw::eventcount::Expired;
 use crate::raw::once::Once;
+use crate::raw::pipe::{End, Pipe};
 use crate::raw::queue::Queue;
 use crate::raw::semaphore::Semaphore;
 use crate::raw::spsc::Spsc;
@@ -37,6 +38,7 @@ use crate::sys::nap::{Deadline, Interruptible};
 /// [`BroadcastWriter::writable`](crate::BroadcastWriter::writable), [`Blackboard::newer`](crate::Blackboard::newer),
 /// [`WorkQueue::readable`](crate::WorkQueue::readable), [`writable`](crate::WorkQueue::writable) and
 /// [`finished`](crate::WorkQueue::finished),
+/// [`Pipe::readable`](crate::Pipe::readable) and [`writable`](crate::Pipe::writable),
 /// [`Once::completed`](crate::Once::completed), [`OnceValue::completed`](crate::OnceValue::completed); or by
 /// [`gone`](Self::gone).
 #[derive(Debug)]
@@ -73,6 +75,8 @@ enum What {
     Room(queue::Geometry),
     Received(channel::Geometry),
     Sendable(channel::Geometry, usize),
+    Told(channel::Geometry, u32, End),
+    Tellable(channel::Geometry, u32, End, usize),
     Filled(queue::Geometry),
     Free(queue::Geometry),
     Recorded(ring::Bytes),
@@ -119,6 +123,20 @@ impl<'a> Waitable<'a> {
 
     pub(crate) fn sendable(object: &'a Object, geometry: channel::Geometry, len: usize) -> Self {
         Self { of: Of::Handle(object), what: What::Sendable(geometry, len) }
+    }
+
+    pub(crate) fn told(object: &'a Object, geometry: channel::Geometry, directions: u32, end: End) -> Self {
+        Self { of: Of::Handle(object), what: What::Told(geometry, directions, end) }
+    }
+
+    pub(crate) fn tellable(
+        object: &'a Object,
+        geometry: channel::Geometry,
+        directions: u32,
+        end: End,
+        len: usize,
+    ) -> Self {
+        Self { of: Of::Handle(object), what: What::Tellable(geometry, directions, end, len) }
     }
 
     pub(crate) fn filled(object: &'a Object, geometry: queue::Geometry) -> Self {
@@ -248,6 +266,14 @@ impl<'a> Waitable<'a> {
             What::Room(geometry) => Awaited::Room { queue: queue(object, geometry)?, peers },
             What::Received(geometry) => Awaited::Received { channel: channel(object, geometry)? },
             What::Sendable(geometry, len) => Awaited::Sendable { channel: channel(object, geometry)?, len },
+            What::Told(geometry, directions, end) => {
+                let pipe = pipe(object, geometry, directions);
+                Awaited::Told { inbox: pipe.inbox(end), company: pipe.company(end, me, peers) }
+            }
+            What::Tellable(geometry, directions, end, len) => {
+                let pipe = pipe(object, geometry, directions);
+                Awaited::Tellable { outbox: pipe.outbox(end), len, company: pipe.company(end, me, peers) }
+            }
             What::Filled(geometry) => Awaited::Filled { ring: spsc(object, geometry) },
             What::Free(geometry) => Awaited::Free { ring: spsc(object, geometry) },
             What::Recorded(size) => Awaited::Recorded { ring: byte_ring(object, size) },
@@ -289,6 +315,11 @@ fn queue(object: &Object, geometry: queue::Geometry) -> Option<Queue<'_>> {
 fn channel(object: &Object, geometry: channel::Geometry) -> Option<Channel<'_>> {
     // SAFETY: as in `queue`.
     unsafe { Channel::at(object.base(), geometry) }
+}
+
+fn pipe(object: &Object, geometry: channel::Geometry, directions: u32) -> Pipe<'_> {
+    // SAFETY: as in `queue`.
+    unsafe { Pipe::at(object.base(), geometry, directions, object.mark()) }
 }
 
 fn spsc(object: &Object, geometry: queue::Geometry) -> Spsc<'_> {

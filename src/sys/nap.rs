@@ -84,9 +84,14 @@ impl Interruptible {
         self.0.store(interruptible.into(), Ordering::Relaxed);
     }
 
+    /// How it is switched.
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
     /// A wait of this handle until `deadline`.
     pub fn wait(&self, deadline: Deadline) -> Wait {
-        Wait { deadline, interruptible: self.0.load(Ordering::Relaxed) != 0 }
+        Wait { deadline, interruptible: self.get() }
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Byte {
     Door,
     /// Held shared while recovering, exclusively while the space of removed objects is given back.
     Sweep,
+    /// Held shared by each holder of an end of an object, exclusively while it is said that there is none.
+    End(u64),
 }
 
 impl Byte {
@@ -26,6 +28,8 @@ impl Byte {
             Self::Live(participant) => BASE + i64::from(participant),
             Self::Door => BASE + 0x1_0000,
             Self::Sweep => BASE + 0x1_0001,
+            // Entry and generation make 45 bits, the end one more.
+            Self::End(mark) => BASE + (1 << 50) + (mark & ((1 << 50) - 1)) as i64,
         }
     }
 }
@@ -105,6 +109,13 @@ impl<F: AsFd> Drop for Held<F> {
         // Closing would not do: the lock belongs to the description, which the child would keep.
         let _ = unlock(self.fd.as_fd(), self.byte);
     }
+}
+
+/// Whether a description other than `fd`'s holds `byte`, in either mode.
+pub fn is_held(fd: BorrowedFd<'_>, byte: Byte) -> Result<bool, Error> {
+    let mut lock = flock(libc::F_WRLCK, byte.offset(), 1);
+    fcntl(fd, libc::F_OFD_GETLK, &mut lock)?;
+    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
 }
 
 /// Which participant in `first..=last` has its live byte held by a description other than `fd`'s; the kernel names

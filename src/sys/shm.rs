@@ -315,10 +315,11 @@ impl Drop for Mapping {
     }
 }
 
-/// The proof of life of a participant: a byte lock that lives exactly as long as this address space.
+/// A byte lock that lives exactly as long as a mapping of one page, as the proof of life of a participant does with its
+/// address space.
 ///
-/// The lock belongs to an open file description whose only reference is a mapping of one page that no child inherits.
-/// So it survives closefrom(3) and SIGSTOP, and is gone after exec, exit or a kill.
+/// The lock belongs to an open file description whose only reference is that mapping, which no child inherits unless it
+/// is to. So it survives closefrom(3) and SIGSTOP, and is gone after exec, exit or a kill.
 #[derive(Debug)]
 pub struct LivePage {
     page: NonNull<u8>,
@@ -326,6 +327,8 @@ pub struct LivePage {
 
 // SAFETY: the page is never accessed (it has no permissions); it only pins a file description.
 unsafe impl Send for LivePage {}
+// SAFETY: as above.
+unsafe impl Sync for LivePage {}
 
 impl LivePage {
     /// Pins the locks of `own`, a description that nothing else refers to, until the page is dropped or this address
@@ -333,12 +336,21 @@ impl LivePage {
     /// [`end_with`](Self::end_with).
     pub fn pin(own: OwnedFd, mapped: Option<NonNull<u8>>) -> Result<Self, Error> {
         let wish = mapped.map_or(core::ptr::null_mut(), |mapped| wish(mapped, PAGE));
+        let live = Self::map(wish, own)?;
+        // SAFETY: the page is ours and nobody accesses it.
+        unsafe { rustix::mm::madvise(live.page.as_ptr().cast(), PAGE, Advice::LinuxDontFork)? };
+        Ok(live)
+    }
+
+    /// As [`pin`](Self::pin), but a forked child inherits the page, and holds the locks too.
+    pub fn pin_for_children(own: OwnedFd) -> Result<Self, Error> {
+        Self::map(core::ptr::null_mut(), own)
+    }
+
+    fn map(wish: *mut u8, own: OwnedFd) -> Result<Self, Error> {
         // SAFETY: a fresh shared mapping without permissions, at an address that the kernel knows to be free.
         let page = unsafe { rustix::mm::mmap(wish.cast(), PAGE, ProtFlags::empty(), MapFlags::SHARED, &own, 0)? };
-        let live = Self { page: NonNull::new(page.cast()).ok_or(Error::NoMemory)? };
-        // SAFETY: the page is ours and nobody accesses it.
-        unsafe { rustix::mm::madvise(page, PAGE, Advice::LinuxDontFork)? };
-        Ok(live)
+        Ok(Self { page: NonNull::new(page.cast()).ok_or(Error::NoMemory)? })
     }
 
     /// Forgets the page in a forked child, which did not inherit it.

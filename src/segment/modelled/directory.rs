@@ -165,6 +165,11 @@ impl Object {
         Ok(Self { attachment: self.attachment.clone(), record: self.record.clone() })
     }
 
+    /// What tells it from every other object of the segment. Models have no ends that would be held by it.
+    pub fn mark(&self) -> u64 {
+        0
+    }
+
     /// What tells it from every other object that is open.
     pub fn identity(&self) -> (u64, u32) {
         (self.record.block.base.addr().get() as u64, 0)
