@@ -115,6 +115,7 @@ pub struct rf_awaited {
 unsafe fn waitable<'a>(item: &rf_awaited) -> Result<Waitable<'a>, Failure> {
     let invalid = |text: String| Failure::new(RF_E_INVALID, text);
     let what = |known: rf_await| item.what == known as c_int;
+    let bytes = || usize::try_from(item.count).map_err(|_| invalid(format!("{} bytes", item.count)));
     let handle = item.handle;
     if item.reserved != 0 {
         return Err(invalid("reserved is not 0".to_owned()));
@@ -140,8 +141,7 @@ unsafe fn waitable<'a>(item: &rf_awaited) -> Result<Waitable<'a>, Failure> {
                 reference::<rf_channel>(handle.cast(), "handle")?.core.readable()
             }
             _ if what(rf_await::RF_AWAIT_WRITABLE_CHANNEL) => {
-                let len = usize::try_from(item.count).map_err(|_| invalid(format!("{} bytes", item.count)))?;
-                reference::<rf_channel>(handle.cast(), "handle")?.core.writable(len)
+                reference::<rf_channel>(handle.cast(), "handle")?.core.writable(bytes()?)
             }
             _ if what(rf_await::RF_AWAIT_GONE) => {
                 let id = u16::try_from(item.count).map_err(|_| invalid(format!("participant {}", item.count)))?;
@@ -162,8 +162,7 @@ unsafe fn waitable<'a>(item: &rf_awaited) -> Result<Waitable<'a>, Failure> {
                 reference::<rf_byte_ring>(handle.cast(), "handle")?.core.readable()
             }
             _ if what(rf_await::RF_AWAIT_WRITABLE_BYTE_RING) => {
-                let len = usize::try_from(item.count).map_err(|_| invalid(format!("{} bytes", item.count)))?;
-                reference::<rf_byte_ring>(handle.cast(), "handle")?.core.writable(len)
+                reference::<rf_byte_ring>(handle.cast(), "handle")?.core.writable(bytes()?)
             }
             _ if what(rf_await::RF_AWAIT_BROADCAST_READER) => {
                 reference::<rf_broadcast_reader>(handle.cast(), "handle")?.core.readable()
@@ -187,8 +186,7 @@ unsafe fn waitable<'a>(item: &rf_awaited) -> Result<Waitable<'a>, Failure> {
                 reference::<rf_pipe>(handle.cast(), "handle")?.core.readable()
             }
             _ if what(rf_await::RF_AWAIT_WRITABLE_PIPE) => {
-                let len = usize::try_from(item.count).map_err(|_| invalid(format!("{} bytes", item.count)))?;
-                reference::<rf_pipe>(handle.cast(), "handle")?.core.writable(len)
+                reference::<rf_pipe>(handle.cast(), "handle")?.core.writable(bytes()?)
             }
             other => return Err(invalid(format!("unknown thing to wait for {other}"))),
         })

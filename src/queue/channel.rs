@@ -11,7 +11,7 @@ use crate::segment::kinds::Kind;
 use crate::sync::Waitable;
 use crate::sys::nap::{Deadline, Interruptible, Wait};
 
-use super::errors::{RecvError, SendError, whole};
+use super::errors::{RecvError, SendError, not_shut_down, whole};
 
 /// A bounded channel of byte messages of any length: many senders, many receivers, first in first out.
 ///
@@ -340,10 +340,7 @@ impl Channel {
         let closed = self.raw()?.shutdown(owner, self.object.peers(), self.wait(Deadline::Forever));
         closed.map_err(|failure| {
             self.object.settle();
-            match failure {
-                SendFailure::Interrupted => Error::Interrupted,
-                _ => Error::Corrupted("a channel's lock"),
-            }
+            not_shut_down(failure, "a channel's lock")
         })
     }
 

@@ -155,6 +155,14 @@ impl SendError {
     }
 }
 
+/// Why a channel, whose lock is `what`, was not shut down.
+pub(super) fn not_shut_down(failure: SendFailure, what: &'static str) -> Error {
+    match failure {
+        SendFailure::Interrupted => Error::Interrupted,
+        _ => Error::Corrupted(what),
+    }
+}
+
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -16,7 +16,7 @@ use crate::sync::Waitable;
 use crate::sys::nap::{Deadline, Interruptible, Wait};
 use crate::sys::shm::LivePage;
 
-use super::errors::{RecvError, SendError, whole};
+use super::errors::{RecvError, SendError, not_shut_down, whole};
 
 /// One end of a pipe: what is sent at the one comes out at the other, in order, each message whole.
 ///
@@ -64,6 +64,9 @@ pub struct Pipe {
     interruptible: Interruptible,
 }
 
+/// Enough for a piece of a longer message.
+const LEAST_RING: usize = 32;
+
 fn described(directions: u32) -> String {
     if directions == 1 { "a one-way pipe".to_owned() } else { "a pipe that goes both ways".to_owned() }
 }
@@ -82,9 +85,8 @@ impl Pipe {
             return Err(Error::NotSupported("a pipe in adopted memory: it has no file to lock"));
         }
         let directions = wanted.map_or(2, |(directions, _)| directions);
-        // Enough for a piece of a longer message.
-        let ring = wanted.map_or(32, |(_, ring)| ring);
-        let plan = Geometry::new(ring as u64).filter(|_| ring >= 32).ok_or(impossible)?;
+        let ring = wanted.map_or(LEAST_RING, |(_, ring)| ring);
+        let plan = Geometry::new(ring as u64).filter(|_| ring >= LEAST_RING).ok_or(impossible)?;
         let shape = Shape {
             kind: Kind::Pipe,
             element: 0,
@@ -410,10 +412,7 @@ impl Pipe {
         let owner = self.object.enter()?.owner();
         self.raw().shutdown(owner, self.object.peers(), self.wait(Deadline::Forever)).map_err(|failure| {
             self.object.settle();
-            match failure {
-                SendFailure::Interrupted => Error::Interrupted,
-                _ => Error::Corrupted("a pipe's lock"),
-            }
+            not_shut_down(failure, "a pipe's lock")
         })
     }
 
