@@ -88,7 +88,9 @@ impl Fifo for Shipped {
         let slots: &[AtomicU64] = &board.arena[SLOTS..][..capacity * (1 + WORDS)];
         // SAFETY: `reset` wrote a header there, which consists of atomics.
         let header = unsafe { &*header(board) };
-        Joined { ring: Spsc::new(header, slots, geometry(capacity)).expect("the slots fit"), board, role }
+        // A process joins once and has not long to live.
+        let geometry = Box::leak(Box::new(geometry(capacity)));
+        Joined { ring: Spsc::new(header, slots, geometry).expect("the slots fit"), board, role }
     }
 
     fn push(joined: &mut Joined, value: u64, wait: Wait) -> Result<(), No> {

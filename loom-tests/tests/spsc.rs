@@ -55,7 +55,7 @@ impl World {
     }
 
     fn ring(&self) -> Spsc<'_> {
-        Spsc::new(&self.header, &self.slots, self.geometry).unwrap()
+        Spsc::new(&self.header, &self.slots, &self.geometry).unwrap()
     }
 
     fn produce(&self, me: ParticipantId) -> Result<Tail, Refused> {

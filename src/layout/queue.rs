@@ -134,6 +134,33 @@ impl Geometry {
         self.mask
     }
 
+    /// The lap of a position.
+    #[inline(always)]
+    pub const fn lap(&self, position: u64) -> u64 {
+        position >> self.shift
+    }
+
+    /// The position behind `position`.
+    #[inline(always)]
+    pub const fn next(&self, position: u64) -> u64 {
+        let next = position.wrapping_add(1);
+        if next & self.mask == self.capacity & self.mask {
+            // The first index of the next lap: already there if the capacity is a power of two.
+            (position | self.mask).wrapping_add(1)
+        } else {
+            next
+        }
+    }
+
+    /// How many positions lie between two; `None` if one of them is none.
+    #[inline(always)]
+    pub fn between(&self, from: u64, to: u64) -> Option<u64> {
+        let (from_index, to_index) = (from & self.mask, to & self.mask);
+        let laps = self.lap(to).wrapping_sub(self.lap(from));
+        let between = laps.wrapping_mul(self.capacity).wrapping_add(to_index).wrapping_sub(from_index);
+        (from_index < self.capacity && to_index < self.capacity).then_some(between)
+    }
+
     /// Words of all slots.
     pub const fn words(self) -> usize {
         self.words

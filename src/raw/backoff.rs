@@ -6,10 +6,11 @@
 
 use crate::primitive::{SPIN, spin_loop};
 
-const LOOKS: u32 = 20;
-/// The same where each look is paid for by letting others run.
+/// Pauses of all looks of one wait, but for its last one.
+const PATIENCE: u32 = 1144;
+/// Looks where each is paid for by letting others run.
 const CROWDED_LOOKS: u32 = 10;
-/// Pauses after the first look.
+/// Pauses before the first look.
 const FIRST_PAUSES: u32 = 8;
 /// The same in a stream: what the other side does meanwhile, it does undisturbed and in one go.
 const STREAM_PAUSES: u32 = 64;
@@ -21,17 +22,27 @@ const MAX_PAUSES: u32 = 64;
 pub struct Backoff {
     left: u32,
     pauses: u32,
+    growth: Growth,
+}
+
+/// How the pauses between looks grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Growth {
+    /// To twice as many: others look too, and each look hurts.
+    Double,
+    /// To a sixteenth of all so far: nobody else looks, and a look at what has not changed costs nobody anything.
+    Slow,
 }
 
 impl Backoff {
     /// From the beginning.
     pub fn new() -> Self {
-        Self { left: LOOKS, pauses: FIRST_PAUSES }
+        Self { left: PATIENCE, pauses: FIRST_PAUSES, growth: Growth::Double }
     }
 
     /// For one who has caught up with the other end of a stream: a look too soon costs both more than a late one.
     pub fn in_stream() -> Self {
-        Self { left: LOOKS, pauses: STREAM_PAUSES }
+        Self { pauses: STREAM_PAUSES, ..Self::new() }
     }
 
     /// After a miss, `further` on than the one before: after a single item the next may come at once, and is wanted at once;
@@ -40,9 +51,15 @@ impl Backoff {
         if further > one { Self::in_stream() } else { Self::new() }
     }
 
+    /// For the only one who waits for that: it looks all the time, but in a stream.
+    pub fn alone(self) -> Self {
+        let pauses = if self.pauses == STREAM_PAUSES { self.pauses } else { 1 };
+        Self { pauses, growth: Growth::Slow, ..self }
+    }
+
     /// For one who waits for more than there are processors: to spin would keep them from coming, so it lets others run.
     pub fn in_crowd() -> Self {
-        Self { left: CROWDED_LOOKS, pauses: 0 }
+        Self { left: CROWDED_LOOKS, pauses: 0, growth: Growth::Double }
     }
 
     /// Whether all its looks were in vain.
@@ -55,15 +72,20 @@ impl Backoff {
         if !SPIN || self.left == 0 {
             return false;
         }
-        self.left -= 1;
         if self.pauses == 0 {
+            self.left -= 1;
             std::thread::yield_now();
             return true;
         }
         for _ in 0..self.pauses {
             spin_loop();
         }
-        self.pauses = (self.pauses * 2).min(MAX_PAUSES);
+        self.left = self.left.saturating_sub(self.pauses);
+        let next = match self.growth {
+            Growth::Double => self.pauses * 2,
+            Growth::Slow => (PATIENCE - self.left) / 16,
+        };
+        self.pauses = next.clamp(1, MAX_PAUSES);
         true
     }
 }

@@ -237,7 +237,7 @@ impl<'a> ByteRing<'a> {
     }
 
     /// What stands at a position (invariant 1).
-    #[inline]
+    #[inline(always)]
     fn there(&self, position: u32) -> There {
         // Acquire: pairs with the Release of the commit.
         let seen = self.word(position).load(Ordering::Acquire);
@@ -262,7 +262,7 @@ impl<'a> ByteRing<'a> {
 
     /// Room for a record of `len` bytes, which the caller has seen is not too long. It is nobody's business but the
     /// producer's until it is committed.
-    #[inline]
+    #[inline(always)]
     pub fn try_reserve(&self, tail: &mut Tail, len: usize) -> Result<Room, PushFailure> {
         if ring::is_shut_down(self.shared()) {
             return Err(PushFailure::Closed);
@@ -273,7 +273,7 @@ impl<'a> ByteRing<'a> {
             false => (tail.position.wrapping_add(rest as u32), rest + words),
         };
         if u64::from(tail.free) < needed + 1 {
-            self.look_for_room(tail)?;
+            tail.free = room(self.consumer(), self.size.words(), tail.position)?;
             if u64::from(tail.free) < needed + 1 {
                 return Err(PushFailure::Full);
             }
@@ -287,7 +287,7 @@ impl<'a> ByteRing<'a> {
             return Err(PushFailure::Closed);
         }
         if u64::from(tail.free) < words_of(len) + 2 {
-            self.look_for_room(tail)?;
+            tail.free = room(self.consumer(), self.size.words(), tail.position)?;
         }
         let rest = (self.words.len() - self.index(tail.position)) as u32;
         let free = tail.free.saturating_sub(1);
@@ -297,13 +297,6 @@ impl<'a> ByteRing<'a> {
         };
         let room = (words.saturating_sub(1) as usize * 8).min(self.size.max_record());
         if room == 0 { Err(PushFailure::Full) } else { Ok(Room { at, len: len.min(room) }) }
-    }
-
-    fn look_for_room(&self, tail: &mut Tail) -> Result<(), PushFailure> {
-        // Acquire: pairs with the Release of a release, whose reads are made before we write.
-        let used = tail.position.wrapping_sub(self.consumed(Ordering::Acquire).0);
-        tail.free = self.size.words().checked_sub(used).ok_or(PushFailure::Corrupted)?;
-        Ok(())
     }
 
     /// The words of a payload.
@@ -326,7 +319,7 @@ impl<'a> ByteRing<'a> {
     }
 
     /// Publishes the first `len` bytes of what was reserved last as a record.
-    #[inline]
+    #[inline(always)]
     pub fn commit(&self, tail: &mut Tail, room: Room, len: usize) -> Result<(), PushFailure> {
         let (shared, first) = (self.shared(), tail.position);
         // Again: since it was reserved any time may have passed.
@@ -360,44 +353,26 @@ impl<'a> ByteRing<'a> {
     }
 
     /// The first record, or what is left of it, if there is one now.
-    #[inline]
+    #[inline(always)]
     pub fn try_peek(&self, head: &mut Head) -> Result<Found, PopFailure> {
-        if !head.over
-            && let There::Record(at, whole) = self.there(head.position)
-        {
-            let taken = head.taken;
-            return if taken <= whole { Ok(Found { at, whole, taken }) } else { Err(PopFailure::Corrupted) };
-        }
-        self.nothing_at(head)
-    }
-
-    #[cold]
-    fn nothing_at(&self, head: &mut Head) -> Result<Found, PopFailure> {
         if head.over {
             return Err(PopFailure::Closed);
         }
-        let look = || match self.there(head.position) {
-            There::Nothing => Ok(None),
-            There::Record(at, whole) if head.taken <= whole => Ok(Some(Found { at, whole, taken: head.taken })),
-            _ => Err(PopFailure::Corrupted),
-        };
-        if let Some(found) = look()? {
-            return Ok(found);
+        let mut there = self.there(head.position);
+        if let There::Nothing = there {
+            let looked = look_again(self.header, self.word(head.position), head.position);
+            head.over = looked == Err(PopFailure::Closed);
+            looked?;
+            there = self.there(head.position);
         }
-        let is_there = || self.word(head.position).load(Ordering::Acquire) != 0;
-        match ring::verdict(self.shared(), head.position.into(), is_there) {
-            Verdict::Open => Err(PopFailure::Empty),
-            Verdict::More => look()?.ok_or(PopFailure::Corrupted),
-            Verdict::Corrupted => Err(PopFailure::Corrupted),
-            Verdict::Over => {
-                head.over = true;
-                Err(PopFailure::Closed)
-            }
+        match there {
+            There::Record(at, whole) if head.taken <= whole => Ok(Found { at, whole, taken: head.taken }),
+            _ => Err(PopFailure::Corrupted),
         }
     }
 
     /// Takes the first `count` bytes of what is left of a record that was just found; all of them take the record.
-    #[inline]
+    #[inline(always)]
     pub fn take(&self, head: &mut Head, found: Found, count: usize) {
         let taken = found.taken + count.min(found.bytes()) as u32;
         if taken < found.whole {
@@ -472,5 +447,33 @@ impl<'a> ByteRing<'a> {
     #[inline(always)]
     pub fn consumer(&self) -> &'a Side {
         &self.header.consumer.0
+    }
+}
+
+// Not inline, and given a few words by value, in registers: for a reference to them the ring and what its end knows would be
+// stored at each call of what is inline above.
+
+/// How many words are free from `tail` on, if any; asked when too few are known to be.
+#[cold]
+#[inline(never)]
+fn room(consumer: &Side, words: u32, tail: u32) -> Result<u32, PushFailure> {
+    // Acquire: pairs with the Release of a release, whose reads are made before we write.
+    let used = tail.wrapping_sub((consumer.position.load(Ordering::Acquire) >> 32) as u32);
+    words.checked_sub(used).ok_or(PushFailure::Corrupted)
+}
+
+/// Whether there is something by now in the word of this position.
+#[cold]
+#[inline(never)]
+fn look_again(header: &RingHeader, word: &AtomicU64, position: u32) -> Result<(), PopFailure> {
+    let is_there = || word.load(Ordering::Acquire) != 0;
+    if is_there() {
+        return Ok(());
+    }
+    match ring::verdict(&header.shared.0, position.into(), is_there) {
+        Verdict::Open => Err(PopFailure::Empty),
+        Verdict::More => Ok(()),
+        Verdict::Corrupted => Err(PopFailure::Corrupted),
+        Verdict::Over => Err(PopFailure::Closed),
     }
 }

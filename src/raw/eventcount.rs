@@ -174,8 +174,9 @@ pub fn wait_until<R>(event: &EventCount, wait: Wait, mut attempt: impl FnMut() -
 /// Wakes everybody who sleeps, after a change that they may wait for. No system call if nobody does.
 #[inline]
 pub fn notify(event: &EventCount) {
-    order(event);
-    wake_sleepers(event, u32::MAX);
+    if is_awaited(event) {
+        wake(event, u32::MAX);
+    }
 }
 
 /// The same if `useful`, which is asked, behind a full fence, only where somebody sleeps. Whoever makes it useful later notifies.
@@ -208,12 +209,15 @@ pub fn notify_one(event: &EventCount) {
 /// notifies.
 #[inline(always)]
 pub fn is_awaited(event: &EventCount) -> bool {
-    // As `order`, and the word is loaded once. Relaxed: invariant 2.
+    // As `order`, with one load of the word where there is nothing to do. Relaxed: invariant 2.
     if membarrier::registered() {
         compiler_fence(Ordering::SeqCst);
         let word = event.word.load(Ordering::Relaxed);
+        if word & (FENCE | SLEEPERS) == 0 {
+            return false;
+        }
         if word & FENCE == 0 {
-            return word & SLEEPERS != 0;
+            return true;
         }
     }
     fence(Ordering::SeqCst);

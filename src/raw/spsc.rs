@@ -56,7 +56,7 @@ use crate::primitive::{AtomicU64, Ordering};
 pub struct Spsc<'a> {
     header: &'a RingHeader,
     slots: &'a [AtomicU64],
-    geometry: Geometry,
+    geometry: &'a Geometry,
 }
 
 /// What a producer knows.
@@ -99,7 +99,7 @@ impl Head {
 impl<'a> Spsc<'a> {
     /// The ring with this header and these slots, of sizes that the caller has checked.
     #[inline(always)]
-    pub fn new(header: &'a RingHeader, slots: &'a [AtomicU64], geometry: Geometry) -> Option<Self> {
+    pub fn new(header: &'a RingHeader, slots: &'a [AtomicU64], geometry: &'a Geometry) -> Option<Self> {
         (geometry.words() == slots.len()).then_some(Self { header, slots, geometry })
     }
 
@@ -109,7 +109,7 @@ impl<'a> Spsc<'a> {
     /// `geometry.bytes()` bytes from `base` on, which is aligned to 128, are mapped during `'a` and accessed atomically
     /// only.
     #[inline(always)]
-    pub unsafe fn at(base: core::ptr::NonNull<u8>, geometry: Geometry) -> Self {
+    pub unsafe fn at(base: core::ptr::NonNull<u8>, geometry: &'a Geometry) -> Self {
         // SAFETY: as the caller promises; header and slots consist of atomics.
         let (header, slots) = unsafe {
             let slots = base.add(size_of::<RingHeader>()).cast::<AtomicU64>();
@@ -121,7 +121,7 @@ impl<'a> Spsc<'a> {
 
     /// The sizes.
     pub fn geometry(&self) -> Geometry {
-        self.geometry
+        *self.geometry
     }
 
     /// The header.
@@ -183,7 +183,8 @@ impl<'a> Spsc<'a> {
         None
     }
 
-    // What follows is always inline, so that a caller's constant item size unrolls the copies.
+    // What follows is always inline, so that a caller's constant item size unrolls the copies. What it calls that is not
+    // inline gets a few words by value, in registers: for a reference to them `self` or the tail would be stored at each call.
 
     /// Appends `item` (of exactly the item size) if there is room now.
     #[inline(always)]
@@ -193,7 +194,7 @@ impl<'a> Spsc<'a> {
             return Err(PushFailure::Closed);
         }
         if tail.free == 0 {
-            self.look_for_room(tail)?;
+            tail.free = room(self.consumer(), self.geometry, tail.position)?;
         }
         let position = tail.position;
         let slot = self.slot(position, item.len()).ok_or(PushFailure::Corrupted)?;
@@ -203,7 +204,7 @@ impl<'a> Spsc<'a> {
         eventcount::notify(&shared.not_empty);
         // Behind the fence that was just made, or stood for.
         if shared.closing.load(Ordering::Relaxed) != 0 {
-            return self.settle(position, 1).map(|_| ());
+            return settle(shared, self.geometry, position, 1).map(|_| ());
         }
         Ok(())
     }
@@ -221,7 +222,7 @@ impl<'a> Spsc<'a> {
             return Err(PushFailure::Closed);
         }
         if tail.free < count {
-            self.look_for_room(tail)?;
+            tail.free = room(self.consumer(), self.geometry, tail.position)?;
         }
         let (first, count) = (tail.position, count.min(tail.free));
         let mut position = first;
@@ -234,7 +235,7 @@ impl<'a> Spsc<'a> {
         self.advance(tail, position, count);
         eventcount::notify(&shared.not_empty);
         if shared.closing.load(Ordering::Relaxed) != 0 {
-            return self.settle(first, count);
+            return settle(shared, self.geometry, first, count);
         }
         Ok(count)
     }
@@ -246,27 +247,6 @@ impl<'a> Spsc<'a> {
         self.producer().position.store(position, Ordering::Relaxed);
     }
 
-    /// How many of the `count` items from `first` on, published while the ring was being shut down, are in it.
-    #[cold]
-    fn settle(&self, first: u64, count: u64) -> Result<u64, PushFailure> {
-        let mut position = first;
-        (0..count).for_each(|_| position = self.next(position));
-        match self.between(first, ring::settle(self.shared(), position)) {
-            Some(0) => Err(PushFailure::Closed),
-            Some(taken) if taken <= count => Ok(taken),
-            _ => Err(PushFailure::Corrupted),
-        }
-    }
-
-    /// Reads the consumer's position when nothing is known to be free.
-    fn look_for_room(&self, tail: &mut Tail) -> Result<(), PushFailure> {
-        // Acquire: pairs with the Release of a pop, whose copy is made before we write.
-        let head = self.consumer().position.load(Ordering::Acquire);
-        let used = self.between(head, tail.position).ok_or(PushFailure::Corrupted)?;
-        tail.free = self.geometry.capacity().checked_sub(used).ok_or(PushFailure::Corrupted)?;
-        if tail.free == 0 { Err(PushFailure::Full) } else { Ok(()) }
-    }
-
     /// Takes the first item into `item` (of exactly the item size) if there is one now. Otherwise `item` is left alone.
     #[inline(always)]
     pub fn try_pop(&self, head: &mut Head, item: &mut [u8]) -> Result<(), PopFailure> {
@@ -274,7 +254,7 @@ impl<'a> Spsc<'a> {
         let slot = self.slot(position, item.len()).ok_or(PopFailure::Corrupted)?;
         // Acquire: pairs with the Release of the push.
         if slot.stamp.load(Ordering::Acquire) != self.written(position) || head.over {
-            self.nothing_at(head)?;
+            self.look_again(head, slot.stamp)?;
         }
         words::load(item, slot.data);
         self.retreat(head, self.next(position));
@@ -303,12 +283,23 @@ impl<'a> Spsc<'a> {
             self.retreat(head, position);
             return Ok(taken);
         }
-        self.nothing_at(head)?;
-        // There is one by now, and this is for whoever asks for at least one.
         let slot = self.slot(head.position, self.geometry.item_size()).ok_or(PopFailure::Corrupted)?;
+        self.look_again(head, slot.stamp)?;
+        // There is one by now, and this is for whoever asks for at least one.
         read(0, slot.data);
         self.retreat(head, self.next(head.position));
         Ok(1)
+    }
+
+    /// Why there is nothing; Ok if there is by now.
+    #[inline(always)]
+    fn look_again(&self, head: &mut Head, stamp: &AtomicU64) -> Result<(), PopFailure> {
+        if head.over {
+            return Err(PopFailure::Closed);
+        }
+        let looked = look_again(self.shared(), stamp, head.position, self.lap(head.position));
+        head.over = looked == Err(PopFailure::Closed);
+        looked
     }
 
     /// Commits a pop.
@@ -317,30 +308,6 @@ impl<'a> Spsc<'a> {
         head.position = position;
         self.consumer().position.store(position, Ordering::Release); // invariant 2
         eventcount::notify(&self.shared().not_full);
-    }
-
-    /// Why there is nothing; Ok if there is by now.
-    #[inline(never)]
-    fn nothing_at(&self, head: &mut Head) -> Result<(), PopFailure> {
-        if head.over {
-            return Err(PopFailure::Closed);
-        }
-        let (position, lap) = (head.position, self.lap(head.position));
-        let slot = self.slot(position, 0).ok_or(PopFailure::Corrupted)?;
-        match slot.stamp.load(Ordering::Acquire) {
-            stamp if stamp == lap => {}
-            stamp if stamp == lap.wrapping_add(1) => return Ok(()),
-            _ => return Err(PopFailure::Corrupted),
-        }
-        match ring::verdict(self.shared(), position, || slot.stamp.load(Ordering::Acquire) == lap.wrapping_add(1)) {
-            Verdict::Open => Err(PopFailure::Empty),
-            Verdict::More => Ok(()),
-            Verdict::Corrupted => Err(PopFailure::Corrupted),
-            Verdict::Over => {
-                head.over = true;
-                Err(PopFailure::Closed)
-            }
-        }
     }
 
     /// Shuts the ring down for everybody: pushes fail from now on, pops drain what is there and then fail.
@@ -360,7 +327,7 @@ impl<'a> Spsc<'a> {
         let end = ring::end(self.shared());
         // Far from the end of a long ring, the producer's position is near enough to start at.
         let hint = self.producer().position.load(Ordering::Acquire);
-        let known = self.between(head, hint).filter(|known| *known <= self.geometry.capacity());
+        let known = self.geometry.between(head, hint).filter(|known| *known <= self.geometry.capacity());
         let mut len = match known {
             Some(known) if end.is_none() => {
                 position = hint;
@@ -432,7 +399,7 @@ impl<'a> Spsc<'a> {
 
     #[inline(always)]
     fn lap(&self, position: u64) -> u64 {
-        position >> self.geometry.shift()
+        self.geometry.lap(position)
     }
 
     /// The stamp of a slot that was written at this position.
@@ -441,26 +408,9 @@ impl<'a> Spsc<'a> {
         self.lap(position).wrapping_add(1)
     }
 
-    /// The position behind `position`.
     #[inline(always)]
     fn next(&self, position: u64) -> u64 {
-        let (next, mask) = (position.wrapping_add(1), self.geometry.mask());
-        if next & mask == self.geometry.capacity() & mask {
-            // The first index of the next lap: already there if the capacity is a power of two.
-            (position | mask).wrapping_add(1)
-        } else {
-            next
-        }
-    }
-
-    /// How many positions lie between two; `None` if one of them is none.
-    #[inline(always)]
-    fn between(&self, from: u64, to: u64) -> Option<u64> {
-        let (mask, capacity) = (self.geometry.mask(), self.geometry.capacity());
-        let (from_index, to_index) = (from & mask, to & mask);
-        let laps = self.lap(to).wrapping_sub(self.lap(from));
-        let between = laps.wrapping_mul(capacity).wrapping_add(to_index).wrapping_sub(from_index);
-        (from_index < capacity && to_index < capacity).then_some(between)
+        self.geometry.next(position)
     }
 
     /// The slot of a position and the words of its payload for `bytes` bytes; `None` if there is none.
@@ -473,5 +423,48 @@ impl<'a> Spsc<'a> {
         let start = index as usize * self.geometry.stride();
         let (stamp, data) = self.slots.get(start..start + 1 + bytes.div_ceil(8))?.split_first()?;
         Some(Slot { stamp, data })
+    }
+}
+
+/// How many slots are free from `tail` on, at least one; asked when too few are known to be.
+#[cold]
+#[inline(never)]
+fn room(consumer: &Side, geometry: &Geometry, tail: u64) -> Result<u64, PushFailure> {
+    // Acquire: pairs with the Release of a pop, whose copy is made before we write.
+    let head = consumer.position.load(Ordering::Acquire);
+    let used = geometry.between(head, tail).ok_or(PushFailure::Corrupted)?;
+    match geometry.capacity().checked_sub(used) {
+        Some(0) => Err(PushFailure::Full),
+        free => free.ok_or(PushFailure::Corrupted),
+    }
+}
+
+/// How many of the `count` items from `first` on, published while the ring was being shut down, are in it.
+#[cold]
+#[inline(never)]
+fn settle(shared: &Shared, geometry: &Geometry, first: u64, count: u64) -> Result<u64, PushFailure> {
+    let mut position = first;
+    (0..count).for_each(|_| position = geometry.next(position));
+    match geometry.between(first, ring::settle(shared, position)) {
+        Some(0) => Err(PushFailure::Closed),
+        Some(taken) if taken <= count => Ok(taken),
+        _ => Err(PushFailure::Corrupted),
+    }
+}
+
+/// Whether there is an item by now at this position, of this lap, which has this stamp.
+#[cold]
+#[inline(never)]
+fn look_again(shared: &Shared, stamp: &AtomicU64, position: u64, lap: u64) -> Result<(), PopFailure> {
+    match stamp.load(Ordering::Acquire) {
+        seen if seen == lap => {}
+        seen if seen == lap.wrapping_add(1) => return Ok(()),
+        _ => return Err(PopFailure::Corrupted),
+    }
+    match ring::verdict(shared, position, || stamp.load(Ordering::Acquire) == lap.wrapping_add(1)) {
+        Verdict::Open => Err(PopFailure::Empty),
+        Verdict::More => Ok(()),
+        Verdict::Corrupted => Err(PopFailure::Corrupted),
+        Verdict::Over => Err(PopFailure::Closed),
     }
 }

@@ -1,11 +1,10 @@
 //! A ring whose item type is known by size alone: what [`Spsc`](super::Spsc) and the C ABI are made of.
 
-use super::end::End;
+use super::end::{End, Run};
 use super::errors::{RingPopError, RingPushError};
 use crate::error::Error;
 use crate::layout::ring::{Geometry, RingHeader};
 use crate::primitive::AtomicU64;
-use crate::raw::backoff::Backoff;
 use crate::raw::ring::{self, PopFailure, PushFailure, is_taken};
 use crate::raw::spsc::{Head, Spsc, Tail};
 use crate::segment::Segment;
@@ -21,7 +20,7 @@ pub struct AnySpsc {
     geometry: Geometry,
 }
 
-fn raw(object: &Object, geometry: Geometry) -> Spsc<'_> {
+fn raw<'a>(object: &'a Object, geometry: &'a Geometry) -> Spsc<'a> {
     // SAFETY: the object is mapped as long as it is open, and at least `bytes()` long (checked in `open`).
     unsafe { Spsc::at(object.base(), geometry) }
 }
@@ -49,19 +48,19 @@ impl AnySpsc {
     }
 
     fn raw(&self) -> Spsc<'_> {
-        raw(&self.object, self.geometry)
+        raw(&self.object, &self.geometry)
     }
 
     /// Makes this process the producer.
     pub fn producer(&self) -> Result<AnyProducer, Error> {
         let (end, tail) = End::claim(&self.object, "producer", |me, peers| self.raw().produce(me, peers))?;
-        Ok(AnyProducer { end, geometry: self.geometry, tail, full_at: 0 })
+        Ok(AnyProducer { end, geometry: self.geometry, tail, run: Run::default() })
     }
 
     /// Makes this process the consumer.
     pub fn consumer(&self) -> Result<AnyConsumer, Error> {
         let (end, head) = End::claim(&self.object, "consumer", |me, peers| self.raw().consume(me, peers))?;
-        Ok(AnyConsumer { end, geometry: self.geometry, head, empty_at: 0 })
+        Ok(AnyConsumer { end, geometry: self.geometry, head, run: Run::default() })
     }
 
     /// Whether there is a living producer.
@@ -105,25 +104,19 @@ impl AnySpsc {
     }
 }
 
-/// How to wait after a miss, given where this handle missed before.
-fn backoff(before: &mut u64, here: u64) -> Backoff {
-    Backoff::after(here.wrapping_sub(core::mem::replace(before, here)), 1)
-}
-
 /// The producer's end of a ring.
 #[derive(Debug)]
 pub struct AnyProducer {
     end: End,
     geometry: Geometry,
     tail: Tail,
-    /// Where it last found no room.
-    full_at: u64,
+    run: Run,
 }
 
 impl AnyProducer {
     #[inline(always)]
     fn raw(&self) -> Spsc<'_> {
-        raw(&self.end.object, self.geometry)
+        raw(&self.end.object, &self.geometry)
     }
 
     /// Appends an item of exactly the item size. Always inline: where the caller's item has a constant size, its copy has
@@ -131,11 +124,11 @@ impl AnyProducer {
     #[inline(always)]
     pub fn push(&mut self, item: &[u8], deadline: Deadline) -> Result<(), RingPushError> {
         if self.end.is_here() {
-            let mut tail = self.tail;
-            let pushed = self.raw().try_push(&mut tail, item);
-            self.tail = tail;
-            match pushed {
-                Ok(()) => return Ok(()),
+            match raw(&self.end.object, &self.geometry).try_push(&mut self.tail, item) {
+                Ok(()) => {
+                    self.run.more();
+                    return Ok(());
+                }
                 Err(PushFailure::Full) if deadline == Deadline::Now => return Err(RingPushError::Full(())),
                 Err(_) => {}
             }
@@ -155,8 +148,8 @@ impl AnyProducer {
         mut push: impl FnMut(&Spsc<'_>, &mut Tail) -> Result<R, PushFailure>,
     ) -> Result<R, RingPushError> {
         self.end.check(self.raw().producer())?;
-        let backoff = backoff(&mut self.full_at, self.tail.position());
-        let (ring, mut tail) = (raw(&self.end.object, self.geometry), self.tail);
+        let backoff = self.run.end();
+        let (ring, mut tail) = (raw(&self.end.object, &self.geometry), self.tail);
         let (wait, company) = (self.end.wait(deadline), self.end.company());
         let pushed = ring::push_slow(ring.header(), wait, backoff, company, || push(&ring, &mut tail));
         self.tail = tail;
@@ -182,10 +175,8 @@ impl AnyProducer {
             ring.try_push_many(tail, count as u64, |nth, words| write(nth as usize, words))
         };
         if self.end.is_here() {
-            let mut tail = self.tail;
-            let pushed = push(&self.raw(), &mut tail);
-            self.tail = tail;
-            if let Ok(pushed) = pushed {
+            if let Ok(pushed) = push(&raw(&self.end.object, &self.geometry), &mut self.tail) {
+                self.run.more();
                 return Ok(pushed as usize);
             }
         }
@@ -248,25 +239,24 @@ pub struct AnyConsumer {
     end: End,
     geometry: Geometry,
     head: Head,
-    /// Where it last found nothing.
-    empty_at: u64,
+    run: Run,
 }
 
 impl AnyConsumer {
     #[inline(always)]
     fn raw(&self) -> Spsc<'_> {
-        raw(&self.end.object, self.geometry)
+        raw(&self.end.object, &self.geometry)
     }
 
     /// Takes the first item into `item`, of exactly the item size. Always inline, as a push.
     #[inline(always)]
     pub fn pop(&mut self, item: &mut [u8], deadline: Deadline) -> Result<(), RingPopError> {
         if self.end.is_here() {
-            let mut head = self.head;
-            let popped = self.raw().try_pop(&mut head, item);
-            self.head = head;
-            match popped {
-                Ok(()) => return Ok(()),
+            match raw(&self.end.object, &self.geometry).try_pop(&mut self.head, item) {
+                Ok(()) => {
+                    self.run.more();
+                    return Ok(());
+                }
                 Err(PopFailure::Empty) if deadline == Deadline::Now => return Err(RingPopError::Empty),
                 Err(_) => {}
             }
@@ -286,8 +276,8 @@ impl AnyConsumer {
         mut pop: impl FnMut(&Spsc<'_>, &mut Head) -> Result<R, PopFailure>,
     ) -> Result<R, RingPopError> {
         self.end.check(self.raw().consumer())?;
-        let backoff = backoff(&mut self.empty_at, self.head.position());
-        let (ring, mut head) = (raw(&self.end.object, self.geometry), self.head);
+        let backoff = self.run.end();
+        let (ring, mut head) = (raw(&self.end.object, &self.geometry), self.head);
         let (wait, company) = (self.end.wait(deadline), self.end.company());
         let popped = ring::pop_slow(ring.header(), wait, backoff, company, || pop(&ring, &mut head));
         self.head = head;
@@ -312,10 +302,8 @@ impl AnyConsumer {
             ring.try_pop_many(head, count as u64, |nth, words| read(nth as usize, words))
         };
         if self.end.is_here() {
-            let mut head = self.head;
-            let popped = pop(&self.raw(), &mut head);
-            self.head = head;
-            if let Ok(popped) = popped {
+            if let Ok(popped) = pop(&raw(&self.end.object, &self.geometry), &mut self.head) {
+                self.run.more();
                 return Ok(popped as usize);
             }
         }

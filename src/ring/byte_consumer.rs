@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 #[cfg(doc)]
 use super::byte_ring::ByteRing;
-use super::byte_ring::{at, backoff};
-use super::end::End;
+use super::byte_ring::at;
+use super::end::{End, Run};
 use super::errors::RingPopError;
 use super::views::Record;
 use crate::layout::ring::Bytes;
@@ -28,14 +28,13 @@ pub struct ByteConsumer {
     end: End,
     size: Bytes,
     head: Head,
-    /// Where it last found nothing.
-    empty_at: u32,
+    run: Run,
     one_thread: PhantomData<core::cell::Cell<()>>,
 }
 
 impl ByteConsumer {
     pub(super) fn new(end: End, size: Bytes, head: Head) -> Self {
-        Self { end, size, head, empty_at: 0, one_thread: PhantomData }
+        Self { end, size, head, run: Run::default(), one_thread: PhantomData }
     }
 
     #[inline(always)]
@@ -44,25 +43,34 @@ impl ByteConsumer {
     }
 
     /// The first record, or what is left of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn found_until(&mut self, deadline: Deadline) -> Result<Found, RingPopError> {
         if self.end.is_here() {
-            let mut head = self.head;
-            let found = self.raw().try_peek(&mut head);
-            self.head = head;
-            match found {
-                Ok(found) => return Ok(found),
+            match self.look() {
+                Ok(found) => {
+                    self.run.more();
+                    return Ok(found);
+                }
                 Err(PopFailure::Empty) if deadline == Deadline::Now => return Err(RingPopError::Empty),
                 Err(_) => {}
             }
         }
-        self.found_slow(deadline)
+        // It does not say what it found: that would come by memory, from the fast path too.
+        self.await_record(deadline)?;
+        Ok(self.look()?)
     }
 
+    #[inline(always)]
+    fn look(&mut self) -> Result<Found, PopFailure> {
+        at(&self.end.object, self.size).try_peek(&mut self.head)
+    }
+
+    /// Returns when there is one.
     #[cold]
-    fn found_slow(&mut self, deadline: Deadline) -> Result<Found, RingPopError> {
+    #[inline(never)]
+    fn await_record(&mut self, deadline: Deadline) -> Result<(), RingPopError> {
         self.end.check(self.raw().consumer())?;
-        let backoff = backoff(&mut self.empty_at, self.head.position());
+        let backoff = self.run.end();
         let (ring, mut head) = (at(&self.end.object, self.size), self.head);
         let (wait, company) = (self.end.wait(deadline), self.end.company());
         let found = ring::pop_slow(ring.header(), wait, backoff, company, || ring.try_peek(&mut head));
@@ -70,10 +78,12 @@ impl ByteConsumer {
         if found.is_err() {
             self.end.object.settle();
         }
-        Ok(found?)
+        found?;
+        Ok(())
     }
 
     /// The address of what was found.
+    #[inline]
     pub(crate) fn address(&self, found: Found) -> *const u8 {
         let payload: *const u8 = self.raw().payload_of(found).as_ptr().cast();
         payload.wrapping_add(found.first())
@@ -86,13 +96,11 @@ impl ByteConsumer {
 
     /// Takes the first `count` bytes of what was found last. Between the two a fork may have come: then it is the parent's, and
     /// nothing is taken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, found: Found, count: usize) -> bool {
         let ours = self.end.is_here() || self.end.check(self.raw().consumer()).is_ok();
         if ours {
-            let mut head = self.head;
-            self.raw().take(&mut head, found, count);
-            self.head = head;
+            at(&self.end.object, self.size).take(&mut self.head, found, count);
         }
         ours
     }
@@ -137,6 +145,7 @@ impl ByteConsumer {
         }
     }
 
+    #[inline(always)]
     fn peek_until(&mut self, deadline: Deadline) -> Result<Record<'_>, RingPopError> {
         let found = self.found_until(deadline)?;
         Ok(Record::new(self, found))

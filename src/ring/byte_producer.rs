@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 #[cfg(doc)]
 use super::byte_ring::ByteRing;
-use super::byte_ring::{at, backoff};
-use super::end::End;
+use super::byte_ring::at;
+use super::end::{End, Run};
 use super::errors::RingPushError;
 use super::views::Reservation;
 use crate::layout::ring::Bytes;
@@ -25,14 +25,13 @@ pub struct ByteProducer {
     end: End,
     size: Bytes,
     tail: Tail,
-    /// Where it last found no room.
-    full_at: u32,
+    run: Run,
     one_thread: PhantomData<core::cell::Cell<()>>,
 }
 
 impl ByteProducer {
     pub(super) fn new(end: End, size: Bytes, tail: Tail) -> Self {
-        Self { end, size, tail, full_at: 0, one_thread: PhantomData }
+        Self { end, size, tail, run: Run::default(), one_thread: PhantomData }
     }
 
     #[inline(always)]
@@ -40,13 +39,14 @@ impl ByteProducer {
         at(&self.end.object, self.size)
     }
 
+    #[inline(always)]
     fn check_len(&self, len: usize) -> Result<(), RingPushError> {
         let max = self.size.max_record();
         if len > max { Err(RingPushError::TooLong { item: (), len, max }) } else { Ok(()) }
     }
 
     /// Room for a record; nobody else's business until it is committed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn room_until(&mut self, len: usize, deadline: Deadline) -> Result<Room, RingPushError> {
         self.check_len(len)?;
         self.room(deadline, |ring, tail| ring.try_reserve(tail, len))
@@ -59,26 +59,38 @@ impl ByteProducer {
         mut reserve: impl FnMut(&raw::ByteRing<'_>, &mut Tail) -> Result<Room, PushFailure>,
     ) -> Result<Room, RingPushError> {
         if self.end.is_here() {
-            let mut tail = self.tail;
-            let room = reserve(&self.raw(), &mut tail);
-            self.tail = tail;
-            match room {
-                Ok(room) => return Ok(room),
+            match self.look(&mut reserve) {
+                Ok(room) => {
+                    self.run.more();
+                    return Ok(room);
+                }
                 Err(PushFailure::Full) if deadline == Deadline::Now => return Err(RingPushError::Full(())),
                 Err(_) => {}
             }
         }
-        self.slowly(deadline, reserve)
+        // It does not say which: that would come by memory, from the fast path too.
+        self.await_room(deadline, &mut reserve)?;
+        Ok(self.look(&mut reserve)?)
     }
 
+    #[inline(always)]
+    fn look(
+        &mut self,
+        reserve: &mut impl FnMut(&raw::ByteRing<'_>, &mut Tail) -> Result<Room, PushFailure>,
+    ) -> Result<Room, PushFailure> {
+        reserve(&at(&self.end.object, self.size), &mut self.tail)
+    }
+
+    /// Returns when there is room.
     #[cold]
-    fn slowly(
+    #[inline(never)]
+    fn await_room(
         &mut self,
         deadline: Deadline,
-        mut reserve: impl FnMut(&raw::ByteRing<'_>, &mut Tail) -> Result<Room, PushFailure>,
-    ) -> Result<Room, RingPushError> {
+        reserve: &mut impl FnMut(&raw::ByteRing<'_>, &mut Tail) -> Result<Room, PushFailure>,
+    ) -> Result<(), RingPushError> {
         self.end.check(self.raw().producer())?;
-        let backoff = backoff(&mut self.full_at, self.tail.position());
+        let backoff = self.run.end();
         let (ring, mut tail) = (at(&self.end.object, self.size), self.tail);
         let (wait, company) = (self.end.wait(deadline), self.end.company());
         let room = ring::push_slow(ring.header(), wait, backoff, company, || reserve(&ring, &mut tail));
@@ -86,10 +98,12 @@ impl ByteProducer {
         if room.is_err() {
             self.end.object.settle();
         }
-        Ok(room?)
+        room?;
+        Ok(())
     }
 
     /// The address of what was reserved.
+    #[inline]
     pub(crate) fn address(&self, room: Room) -> *mut u8 {
         self.raw().payload(room).as_ptr().cast_mut().cast()
     }
@@ -100,16 +114,13 @@ impl ByteProducer {
     }
 
     /// Publishes the first `len` bytes of what was reserved last.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish(&mut self, room: Room, len: usize) -> Result<(), RingPushError> {
         // Between the two a fork may have come.
         if !self.end.is_here() {
             self.end.check(self.raw().producer())?;
         }
-        let mut tail = self.tail;
-        let committed = self.raw().commit(&mut tail, room, len);
-        self.tail = tail;
-        Ok(committed?)
+        Ok(at(&self.end.object, self.size).commit(&mut self.tail, room, len)?)
     }
 
     #[inline]
@@ -129,6 +140,7 @@ impl ByteProducer {
         Ok(room.bytes())
     }
 
+    #[inline(always)]
     fn reserve_until(&mut self, len: usize, deadline: Deadline) -> Result<Reservation<'_>, RingPushError> {
         let room = self.room_until(len, deadline)?;
         Ok(Reservation::new(self, room))

@@ -7,7 +7,6 @@ use super::end::End;
 use super::errors::{RingPopError, RingPushError};
 use crate::error::Error;
 use crate::layout::ring::{Bytes, RingHeader};
-use crate::raw::backoff::Backoff;
 use crate::raw::byte_ring as raw;
 use crate::raw::ring::is_taken;
 use crate::segment::Segment;
@@ -205,9 +204,4 @@ impl ByteRing {
     pub fn writable(&self, len: usize) -> Waitable<'_> {
         Waitable::reservable(&self.object, self.size, len)
     }
-}
-
-/// How to wait after a miss, given where this handle missed before. A record may be of many words.
-pub(super) fn backoff(before: &mut u32, here: u32) -> Backoff {
-    Backoff::after(here.wrapping_sub(core::mem::replace(before, here)).into(), 64)
 }

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::layout::ring::Side;
+use crate::raw::backoff::Backoff;
 use crate::raw::ring::{self, Refused};
 use crate::raw::{Owner, ParticipantId};
 use crate::segment::attachment::Attachment;
@@ -90,5 +91,23 @@ impl End {
     /// Whether a blocked call ends when nobody is at the other end.
     pub fn set_tells(&mut self, tells: bool) {
         self.tells = tells;
+    }
+}
+
+/// How many calls of an end in turn found at once what they came for: how long the next one that does not is to wait before it
+/// looks again.
+#[derive(Debug, Default)]
+pub struct Run(u32);
+
+impl Run {
+    /// One more did.
+    #[inline(always)]
+    pub fn more(&mut self) {
+        self.0 = self.0.wrapping_add(1);
+    }
+
+    /// One did not. Nobody else waits for that.
+    pub fn end(&mut self) -> Backoff {
+        Backoff::after(core::mem::take(&mut self.0).into(), 0).alone()
     }
 }

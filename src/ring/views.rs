@@ -18,12 +18,14 @@ pub struct Reservation<'a> {
 }
 
 impl<'a> Reservation<'a> {
+    #[inline(always)]
     pub(super) fn new(producer: &'a mut ByteProducer, room: Room) -> Self {
         Self { producer, room }
     }
 
     /// Bytes of room.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.room.bytes()
     }
@@ -46,6 +48,7 @@ impl<'a> Reservation<'a> {
     /// Where it lies, aligned to 8: valid for writes of [`len`](Self::len) bytes until it is committed or dropped, if all
     /// participants keep to the protocol, as [`as_mut_slice`](Self::as_mut_slice) says.
     #[must_use]
+    #[inline]
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.producer.address(self.room)
     }
@@ -73,6 +76,7 @@ impl<'a> Reservation<'a> {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
         let len = self.len();
         // SAFETY: mapped, checked to lie in the ring, and initialised, as all shared memory is; the caller promises the rest.
@@ -104,12 +108,14 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    #[inline(always)]
     pub(super) fn new(consumer: &'a mut ByteConsumer, found: Found) -> Self {
         Self { consumer, found }
     }
 
     /// Bytes of the record.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.found.bytes()
     }
@@ -140,6 +146,7 @@ impl<'a> Record<'a> {
     /// Where it lies, aligned to 8 (what a read of the stream has left of one is not): valid for reads of [`len`](Self::len)
     /// bytes until it is released or dropped, if all participants keep to the protocol, as [`as_slice`](Self::as_slice) says.
     #[must_use]
+    #[inline]
     pub fn as_ptr(&self) -> *const u8 {
         self.consumer.address(self.found)
     }
@@ -149,6 +156,7 @@ impl<'a> Record<'a> {
     /// # Safety
     /// No participant writes there meanwhile. All that use this library and have not been corrupted do not.
     #[must_use]
+    #[inline]
     pub unsafe fn as_slice(&self) -> &[u8] {
         // SAFETY: mapped, checked to lie in the ring, and initialised, as all shared memory is; the caller promises the rest.
         unsafe { core::slice::from_raw_parts(self.as_ptr(), self.len()) }

@@ -274,8 +274,8 @@ impl<'a> Waitable<'a> {
                 let pipe = pipe(object, geometry, directions);
                 Awaited::Tellable { outbox: pipe.outbox(end), len, company: pipe.company(end, me, peers) }
             }
-            What::Filled(geometry) => Awaited::Filled { ring: spsc(object, geometry) },
-            What::Free(geometry) => Awaited::Free { ring: spsc(object, geometry) },
+            What::Filled(ref geometry) => Awaited::Filled { ring: spsc(object, geometry) },
+            What::Free(ref geometry) => Awaited::Free { ring: spsc(object, geometry) },
             What::Recorded(size) => Awaited::Recorded { ring: byte_ring(object, size) },
             What::Reservable(size, len) => Awaited::Reservable { ring: byte_ring(object, size), len },
             What::Record(geometry, ref position) => {
@@ -322,7 +322,7 @@ fn pipe(object: &Object, geometry: channel::Geometry, directions: u32) -> Pipe<'
     unsafe { Pipe::at(object.base(), geometry, directions, object.mark()) }
 }
 
-fn spsc(object: &Object, geometry: queue::Geometry) -> Spsc<'_> {
+fn spsc<'a>(object: &'a Object, geometry: &'a queue::Geometry) -> Spsc<'a> {
     // SAFETY: as in `queue`.
     unsafe { Spsc::at(object.base(), geometry) }
 }
