@@ -1,6 +1,6 @@
 //! `cargo run --example pipeline`: one process makes ten tasks, three take them, work, and send results over a second queue.
-//! A task is reported done, so the first process can join the work; it shuts the queue down, and the workers end: no message
-//! has to tell them.
+//! A task that fails is delivered again; one that is done is reported, so the first process can join the work; it shuts the queue
+//! down, and the workers end: no message has to tell them.
 
 mod common;
 
@@ -22,6 +22,10 @@ fn main() -> common::Outcome {
                 Err(error) => return Err(error.into()),
             };
             let number: u64 = task.get()?;
+            if number % 4 == 3 && task.deliveries() == 1 {
+                task.fail()?; // back into the queue, for anybody
+                continue;
+            }
             results.push([number, number * number])?;
             task.done()?;
         }

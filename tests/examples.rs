@@ -55,3 +55,15 @@ fn stage_2_waits_for_stage_1() {
 fn a_pipeline_of_tasks_and_results() {
     run("pipeline", examples::pipeline);
 }
+
+// semantics 22 and 28
+#[test]
+fn a_producer_and_a_consumer() {
+    run("producer_consumer", examples::producer_consumer);
+}
+
+// semantics 33, 34, 35, 36 and 155
+#[test]
+fn two_ends_of_a_pipe() {
+    run("pipe", examples::pipe);
+}

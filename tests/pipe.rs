@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{
     Memory, Name, PATIENCE, Role, close_all_descriptors, fork, hear, kill, reap, role, say, sleep_for_ever, unsafe_copy,
 };
-use ringfence::{End, Error, Pipe, RecvError, Segment, SegmentOptions, SendError, WaitAny, WaitError};
+use ringfence::{Channel, End, Error, Pipe, RecvError, Segment, SegmentOptions, SendError, WaitAny, WaitError};
 
 #[test]
 fn role_entry() {
@@ -106,6 +106,28 @@ fn messages_keep_their_borders_in_both_directions() {
     assert_eq!(short, [7; 4]);
     assert_eq!(second.recv().unwrap(), b"three");
     assert_eq!((first.end(), second.end()), (End::First, End::Second));
+}
+
+// semantics 39
+#[test]
+fn a_part_of_a_buffer_is_a_slice() {
+    let (_name, segment, first, second) = setup("p-part", 256);
+    let channel = Channel::create(&segment, "c", 256).unwrap();
+    let buffer = *b"0123456789";
+    for (range, part) in [(2..5, &b"234"[..]), (9..10, b"9"), (10..10, b""), (0..10, &buffer)] {
+        first.send(&buffer[range.clone()]).unwrap();
+        assert_eq!(second.try_recv().unwrap(), part);
+        channel.send(&buffer[range]).unwrap();
+        assert_eq!(channel.try_recv().unwrap(), part);
+    }
+    // A range that is none panics where it is taken, so nothing is sent, and the pipe goes on.
+    for (from, to) in [(5, 11), (11, 11), (7, 6)] {
+        let send = || first.send(&buffer[std::hint::black_box(from..to)]);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(send)).is_err());
+    }
+    assert_eq!(second.try_recv(), Err(RecvError::Empty));
+    first.send(&buffer[8..]).unwrap();
+    assert_eq!(second.try_recv().unwrap(), b"89");
 }
 
 // semantics 33, 155 and 34

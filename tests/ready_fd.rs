@@ -3,12 +3,13 @@
 mod common;
 mod filter;
 
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 
 use common::{Name, PATIENCE, Role, fork, hear, hold, reap, role, say, unsafe_copy, until};
 use filter::{Rule, errno, install};
 use ringfence::{
-    Channel, Error, Event, Mutex, Queue, ReadyFd, ReentrantMutex, Reset, Segment, SegmentOptions, Semaphore,
+    Channel, Error, Event, Mutex, Pipe, Queue, ReadyFd, ReentrantMutex, Reset, Segment, SegmentOptions, Semaphore,
     SemaphoreOptions, WaitAny, Waitable,
 };
 
@@ -27,6 +28,10 @@ fn role_entry() {
         "pusher" => {
             let queue = Queue::open(&segment, "queue").unwrap();
             (0..2000_u64).for_each(|number| queue.push(number).unwrap());
+        }
+        "idler" => {
+            say("there");
+            hear();
         }
         "threads" => threads(&segment),
         "refused" => {
@@ -96,6 +101,55 @@ fn setup(what: &str) -> (Name, Segment) {
     let name = Name::new(what);
     let segment = name.create(&SegmentOptions::new());
     (name, segment)
+}
+
+/// A pipe, a channel, a queue and the end of a process in one wait; and that beside a plain descriptor in one poll(2).
+// semantics 41
+#[test]
+fn one_waits_for_connections_queues_and_processes_beside_descriptors() {
+    let (name, segment) = setup("rf-beside");
+    let (here, there) = Pipe::pair(&segment, "talk", 64).unwrap();
+    let channel = Channel::create(&segment, "channel", 64).unwrap();
+    let queue = Queue::<u64>::create(&segment, "queue", 2).unwrap();
+    let mut idler = Role::start("idler", &[&name.0]);
+    idler.expect("there");
+    let all = segment.participants();
+    let gone = Waitable::gone(&segment, all.iter().find(|member| member.pid == idler.pid() as u32).unwrap());
+    let wait = WaitAny::new([here.readable(), channel.readable(), queue.readable(), gone]).unwrap();
+    let ready = wait.as_fd().unwrap();
+    let (mut plain, other) = std::os::unix::net::UnixStream::pair().unwrap();
+    // Which of the two polls readable: that of the objects is bit 0.
+    let polled = || {
+        let mut fds =
+            [ready.as_raw_fd(), other.as_raw_fd()].map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+        // SAFETY: two valid pollfds.
+        assert!(unsafe { libc::poll(fds.as_mut_ptr(), 2, PATIENCE.as_millis() as i32) } > 0, "never readable");
+        fds.map(|fd| fd.revents == libc::POLLIN)
+    };
+    plain.write_all(b"x").unwrap();
+    assert_eq!(polled(), [false, true]);
+    (&other).read_exact(&mut [0]).unwrap();
+    let told = |bit| {
+        assert_eq!(polled(), [true, false]);
+        assert_eq!(wait.wait().unwrap().bits(), bit);
+    };
+    there.send(b"x").unwrap();
+    told(1);
+    here.recv().unwrap();
+    ready.arm().unwrap();
+    channel.send(b"x").unwrap();
+    told(2);
+    channel.recv().unwrap();
+    ready.arm().unwrap();
+    queue.push(1).unwrap();
+    told(4);
+    queue.pop().unwrap();
+    ready.arm().unwrap();
+    idler.kill();
+    told(8);
+    // The end of file is something to receive.
+    drop(there);
+    assert_eq!(wait.wait().unwrap().bits(), 9);
 }
 
 // semantics 93

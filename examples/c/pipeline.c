@@ -1,5 +1,6 @@
-/* One process makes ten tasks, three take them, work, and send results over a second queue. A task is reported done, so the
- * first process can join the work; it shuts the queue down, and the workers end: no message has to tell them. */
+/* One process makes ten tasks, three take them, work, and send results over a second queue. A task that fails is
+ * delivered again; one that is done is reported, so the first process can join the work; it shuts the queue down, and the workers
+ * end: no message has to tell them. */
 #include "crew.h"
 
 enum { WORKERS = 3, TASKS = 10 };
@@ -16,6 +17,10 @@ static void work(int worker) {
     /* Killed with a task in hand, another worker gets it. */
     while ((status = rf_work_queue_take(tasks, &task, RF_FOREVER)) == RF_OK) {
         ok(rf_work_queue_read(tasks, &task, &r.number, sizeof r.number, &len));
+        if (r.number % 4 == 3 && task.deliveries == 1) {
+            ok(rf_work_queue_fail(tasks, &task)); /* back into the queue, for anybody */
+            continue;
+        }
         r.square = r.number * r.number;
         ok(rf_queue_push(results, &r, RF_FOREVER));
         ok(rf_work_queue_done(tasks, &task));

@@ -1,5 +1,5 @@
 /* A pipe: both ways and one way, the end of file when the last holder is gone, forked and killed ones included.
- * semantics 33, 34, 35, 36, 37, 38, 40, 155, 156, 157, 158, 159 and 160 */
+ * semantics 33, 34, 35, 36, 37, 38, 39, 40, 155, 156, 157, 158, 159 and 160 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>
@@ -42,6 +42,19 @@ int main(int argc, char **argv) {
     TRUE(len == 0);
     OK(rf_pipe_recv(theirs, buffer, sizeof buffer, &len, 0));
     TRUE(len == 4 && memcmp(buffer, "back", 4) == 0);
+
+    /* Parts of a buffer, and what is none. */
+    static const char digits[] = "0123456789";
+    OK(rf_pipe_send(theirs, digits + 2, 3, 0));
+    OK(rf_pipe_send(theirs, digits + 10, 0, 0));
+    EXPECT(rf_pipe_send(theirs, NULL, 3, 0), RF_E_INVALID);
+    EXPECT(rf_pipe_send(theirs, digits, SIZE_MAX, 0), RF_E_INVALID);
+    EXPECT(rf_pipe_send(theirs, digits + 1, SIZE_MAX / 2 + 1, 0), RF_E_INVALID);
+    OK(rf_pipe_recv(mine, buffer, sizeof buffer, &len, 0));
+    TRUE(len == 3 && memcmp(buffer, "234", 3) == 0);
+    OK(rf_pipe_recv(mine, buffer, sizeof buffer, &len, 0));
+    TRUE(len == 0);
+    EXPECT(rf_pipe_recv(mine, buffer, sizeof buffer, &len, 0), RF_E_EMPTY);
 
     /* A child that keeps one end sends it a message longer than the ring, and is gone. */
     size_t length = 100000;

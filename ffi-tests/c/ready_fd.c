@@ -1,5 +1,5 @@
 /* Descriptors that become readable: armed, fired, armed again, in a fork, and through poll.
- * semantics 81, 93 and 94 */
+ * semantics 41, 81, 93 and 94 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <fcntl.h>
@@ -62,6 +62,24 @@ int main(int argc, char **argv) {
     TRUE(readable(10000));
     OK(rf_ready_fd_close(ready));
     TRUE(fcntl(fd, F_GETFD) < 0);
+    /* A pipe and a queue in one wait, beside a plain descriptor. */
+    rf_pipe *here, *there;
+    int plain[2];
+    OK(rf_pipe_pair(segment, "talk", 0, 64, &here, &there));
+    OK(rf_queue_open(segment, "idle", RF_CREATE, 8, 8, NULL, 4, &queue));
+    rf_awaited several[2] = {{.what = RF_AWAIT_READABLE_PIPE, .handle = here},
+                             {.what = RF_AWAIT_READABLE_QUEUE, .handle = queue}};
+    OK(rf_ready_fd_open(several, 2, &ready));
+    OK(rf_ready_fd_number(ready, &fd));
+    TRUE(pipe(plain) == 0 && write(plain[1], "x", 1) == 1);
+    struct pollfd both[2] = {{.fd = fd, .events = POLLIN}, {.fd = plain[0], .events = POLLIN}};
+    TRUE(poll(both, 2, 10000) == 1 && both[1].revents == POLLIN);
+    OK(rf_pipe_send(there, "x", 1, 0));
+    TRUE(readable(10000) && poll(both, 2, 10000) == 2 && both[0].revents == POLLIN);
+    OK(rf_ready_fd_close(ready));
+    OK(rf_pipe_close(here));
+    OK(rf_pipe_close(there));
+    OK(rf_queue_close(queue));
     /* Another life of the same number is over, or has yet to begin. */
     items[1].life++;
     OK(rf_ready_fd_open(items + 1, 1, &ready));

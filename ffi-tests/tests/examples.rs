@@ -47,3 +47,13 @@ fn stage_2_waits_for_stage_1() {
 fn a_pipeline_of_tasks_and_results() {
     run("pipeline", examples::pipeline);
 }
+
+#[test]
+fn a_producer_and_a_consumer() {
+    run("producer_consumer", examples::producer_consumer);
+}
+
+#[test]
+fn two_ends_of_a_pipe() {
+    run("pipe", examples::pipe);
+}

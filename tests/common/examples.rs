@@ -57,3 +57,38 @@ pub fn pipeline(printed: &str) {
     let expected: String = (0..10).map(|n| format!("{n} * {n} = {}\n", n * n)).collect();
     assert_eq!(printed, expected);
 }
+
+/// Each number is popped, in order; the queue never holds more than it has room for.
+pub fn producer_consumer(printed: &str) {
+    let mut lines: Vec<_> = printed.lines().collect();
+    assert_eq!(lines.pop(), Some("empty at the end: true"), "{printed}");
+    assert_eq!(lines.drain(..2).collect::<Vec<_>>(), ["nothing to pop: true", "full with 4: true"]);
+    let (mut popped, mut pushed) = (0, 4);
+    for line in lines {
+        if let Some(rest) = line.strip_prefix("pushed ") {
+            let (number, held) = rest.split_once(", the queue holds ").unwrap_or_else(|| panic!("{printed}"));
+            assert_eq!((number.parse(), held.parse().map(|held: u32| held <= 4)), (Ok(pushed), Ok(true)), "{printed}");
+            pushed += 1;
+        } else if line == "shut down and empty" {
+            assert_eq!(popped, 10, "{printed}");
+            popped += 1;
+        } else {
+            assert_eq!(line, format!("popped {popped}"), "{printed}");
+            popped += 1;
+        }
+    }
+    assert_eq!((popped, pushed), (11, 10), "{printed}");
+}
+
+/// Every message comes back, and each end is told of.
+pub fn pipe(printed: &str) {
+    let expected = "something there before we ask: false\n\
+        sent 5 bytes, the same came back: true\n\
+        sent 0 bytes, the same came back: true\n\
+        sent 1048576 bytes, the same came back: true\n\
+        end of file after a close\n\
+        news: still alive\n\
+        end of file after a kill: true\n\
+        a broken pipe without a reader: true\n";
+    assert_eq!(printed, expected);
+}
