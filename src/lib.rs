@@ -24,6 +24,16 @@
 //! The same objects are used from C, C++ and Python through `include/ringfence.h`. The repository's `docs/` have the
 //! design, the memory layout and the semantics line by line.
 //!
+//! # Values of any type
+//!
+//! What lies in a [`Value`], a [`Mutex`] or a [`Queue`] is [`Plain`] data of a fixed size. With the feature `serde` any value that
+//! serde can encode travels through `TypedChannel`, `TypedPipe` and `TypedWorkQueue`, which are a [`Channel`], a [`Pipe`] and a
+//! [`WorkQueue`] of messages in [MessagePack](https://msgpack.org): what other languages read, too.
+//!
+//! ```toml
+//! ringfence = { version = "0.1", features = ["serde"] }
+//! ```
+//!
 //! # Model checking your own protocol
 //!
 //! A protocol of your own, built from these objects, can be explored by [loom](https://docs.rs/loom): every interleaving
@@ -114,6 +124,8 @@ mod segment;
 mod sync;
 #[doc(hidden)]
 pub mod sys;
+#[cfg(feature = "serde")]
+mod typed;
 
 pub use bytemuck;
 pub use cell::{Array, ArrayGuard, ElementError, Integer, OutOfRange, RawArray, RawValue, Scalar, Value, ValueGuard};
@@ -141,6 +153,13 @@ pub use sync::{
     LockError, LockFailure, Mutex, MutexGuard, Once, OnceGuard, OnceState, OnceValue, Passed, Permits, Ready,
     ReentrantMutex, ReentrantMutexGuard, Registration, Reset, RwLock, RwLockReadGuard, RwLockUpgradableGuard,
     RwLockWriteGuard, Semaphore, SemaphoreOptions, SetError, WaitAny, WaitError, Waitable, Woken,
+};
+#[cfg(all(feature = "serde", not(ringfence_loom)))]
+pub use typed::TypedPipe;
+#[cfg(feature = "serde")]
+pub use typed::{
+    DecodeError, EncodeError, TypedChannel, TypedLease, TypedLeaseError, TypedPushError, TypedRecvError,
+    TypedSendError, TypedWorkQueue,
 };
 
 /// What a model of your own protocol has on top: see [above](crate).

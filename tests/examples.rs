@@ -2,19 +2,10 @@
 
 mod common;
 
-use std::process::{Command, Stdio};
-
-use common::{example, examples, listed};
+use common::{examples, run_example};
 
 fn run(name: &str, judge: fn(&str)) {
-    let child = Command::new(example(name)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let run = format!("example-{}-{}", name.replace('_', "-"), child.id());
-    let output = child.wait_with_output().unwrap();
-    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.is_empty(), "{}: {printed}{said}", output.status);
-    judge(&printed);
-    assert!(listed(&run).is_empty(), "a segment is left behind");
-    assert!(!std::env::temp_dir().join(run).exists());
+    run_example(name, &[], judge);
 }
 
 // semantics 1

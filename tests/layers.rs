@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["segment"],
     &["sync"],
     &["queue", "ring", "cell"],
+    &["typed"],
     &["ffi"],
 ];
 
@@ -26,6 +27,8 @@ const DOORS: &[(&[&str], &str)] = &[
     (&["rustix"], "sys"),
     (&["libc"], "sys"),
     (&["loom"], "primitive"),
+    (&["serde"], "typed"),
+    (&["rmp_serde"], "typed"),
     (&["core", "sync", "atomic"], "primitive"),
     (&["std", "sync", "atomic"], "primitive"),
 ];

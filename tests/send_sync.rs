@@ -80,6 +80,15 @@ not!(Send: ChangeError<RwLockWriteGuard<'static, u64>>);
 not!(Send: LockError<MutexGuard<'static, u64>>, CondvarError<MutexGuard<'static, u64>>);
 not!(Sync: LockError<MutexGuard<'static, u64>>, CondvarError<MutexGuard<'static, u64>>);
 
+#[cfg(feature = "serde")]
+const _: () = {
+    use ringfence::{DecodeError, EncodeError, TypedChannel, TypedLease, TypedLeaseError, TypedPipe, TypedPushError};
+    use ringfence::{TypedRecvError, TypedSendError, TypedWorkQueue};
+    type Local = std::rc::Rc<u64>;
+    send_and_sync::<(TypedChannel<Local>, TypedPipe<Local>, TypedWorkQueue<Local>, TypedLease<'static, Local>)>();
+    send_and_sync::<(DecodeError, EncodeError, TypedLeaseError, TypedPushError, TypedRecvError, TypedSendError)>();
+};
+
 /// Control: types of which the answer is known.
 #[test]
 fn the_table_is_checked_by_the_compiler() {

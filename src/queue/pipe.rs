@@ -243,7 +243,8 @@ impl Pipe {
         })
     }
 
-    fn recv_vec_until(&self, deadline: Deadline) -> Result<Vec<u8>, RecvError> {
+    /// The same of a message of any length.
+    pub(crate) fn recv_vec_until(&self, deadline: Deadline) -> Result<Vec<u8>, RecvError> {
         whole(self.geometry.max_message(), |buffer| self.recv_until(buffer, deadline))
     }
 

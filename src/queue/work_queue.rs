@@ -116,6 +116,12 @@ impl WorkQueue {
         AnyWorkQueue::open(segment, name, Mode::OpenOrCreate, Some(options.plan)).map(Self::of)
     }
 
+    /// Appends a message, waiting until `deadline` for room.
+    #[inline]
+    pub(crate) fn push_until(&self, message: &[u8], deadline: Deadline) -> Result<(), WorkPushError> {
+        self.core.push(message, deadline)
+    }
+
     /// Appends a message, waiting for room for as long as it takes.
     ///
     /// # Errors
@@ -124,7 +130,7 @@ impl WorkQueue {
     /// [`WorkPushError::Segment`].
     #[inline]
     pub fn push(&self, message: &[u8]) -> Result<(), WorkPushError> {
-        self.core.push(message, Deadline::Forever)
+        self.push_until(message, Deadline::Forever)
     }
 
     /// Appends a message if there is room now.
@@ -133,7 +139,7 @@ impl WorkQueue {
     /// [`WorkPushError::Full`], and those of [`push`](Self::push).
     #[inline]
     pub fn try_push(&self, message: &[u8]) -> Result<(), WorkPushError> {
-        self.core.push(message, Deadline::Now)
+        self.push_until(message, Deadline::Now)
     }
 
     /// Appends a message, waiting for room for at most `timeout`; zero is a [`try_push`](Self::try_push).
@@ -141,7 +147,7 @@ impl WorkQueue {
     /// # Errors
     /// [`WorkPushError::TimedOut`], and those of [`push`](Self::push).
     pub fn push_timeout(&self, message: &[u8], timeout: Duration) -> Result<(), WorkPushError> {
-        self.core.push(message, Deadline::after(timeout))
+        self.push_until(message, Deadline::after(timeout))
     }
 
     /// Appends a message, waiting for room until `deadline` of the monotonic clock at most.
@@ -149,7 +155,7 @@ impl WorkQueue {
     /// # Errors
     /// [`WorkPushError::TimedOut`], and those of [`push`](Self::push).
     pub fn push_deadline(&self, message: &[u8], deadline: Instant) -> Result<(), WorkPushError> {
-        self.core.push(message, Deadline::At(deadline))
+        self.push_until(message, Deadline::At(deadline))
     }
 
     #[inline(always)]

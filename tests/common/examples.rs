@@ -92,3 +92,12 @@ pub fn pipe(printed: &str) {
         a broken pipe without a reader: true\n";
     assert_eq!(printed, expected);
 }
+
+/// Every report arrives, whole.
+pub fn typed(printed: &str) {
+    let expected = "long: 101 words, mostly Some(\"word\")\n\
+        short: 5 words, mostly Some(\"a\")\n\
+        the longest word: None\n\
+        the longest word: Some(\"semaphore\")\n";
+    assert_eq!(printed, expected);
+}

@@ -39,18 +39,33 @@ impl Drop for Name {
     }
 }
 
-/// An example of that name, built as this test was.
-pub fn example(name: &str) -> PathBuf {
+/// An example of that name, built as this test was, with these features.
+pub fn example(name: &str, features: &[&str]) -> PathBuf {
     // target/<profile>/deps/<test>-<hash>
     let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--locked", "--quiet", "--example", name]);
+    if !features.is_empty() {
+        cargo.args(["--features", &features.join(",")]);
+    }
     if profile.file_name() == Some(OsStr::new("release")) {
         cargo.arg("--release");
     }
     cargo.arg("--target-dir").arg(profile.parent().unwrap());
     assert!(cargo.status().unwrap().success());
     profile.join("examples").join(name)
+}
+
+/// Runs a small example, whose segments begin with its name, and has what it prints judged.
+pub fn run_example(name: &str, features: &[&str], judge: fn(&str)) {
+    let child = Command::new(example(name, features)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let run = format!("example-{}-{}", name.replace('_', "-"), child.id());
+    let output = child.wait_with_output().unwrap();
+    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.is_empty(), "{}: {printed}{said}", output.status);
+    judge(&printed);
+    assert!(listed(&run).is_empty(), "a segment is left behind");
+    assert!(!std::env::temp_dir().join(run).exists());
 }
 
 /// Options for a segment that takes little.
