@@ -131,6 +131,8 @@ fn a_receiver_is_told_the_end() {
             } else {
                 assert_eq!(first, Err(RecvFailure::Closed));
             }
+            // Who has seen the end does not send to nobody.
+            assert_eq!(other.send(First, 1, &[1], FOREVER), Err(SendFailure::Closed));
             first.is_ok()
         });
         let sent = std::cell::Cell::new(false);

@@ -27,6 +27,8 @@
 //! 4. Whoever is about to wait for the other end asks whether anybody holds it, after it has announced itself. So the
 //!    last holder, who asks after it has let go, or the waiter notices; and where the last holder is killed, the waiter,
 //!    when its nap ends or recovery wakes it.
+//! 5. Of the two channels, that into the end is closed, or asked to be, before that out of it: whoever has seen the end of file
+//!    finds that it cannot send.
 //!
 //! A death leaves behind:
 //! - before the end is set to 2: nothing, since the exclusive lock goes with it. The next one who asks does it again;
@@ -168,7 +170,9 @@ impl<'a> Pipe<'a> {
             GONE => {}
             _ => return false,
         }
-        for channel in self.into.iter().flatten().filter(|channel| !channel.is_shut_down()) {
+        // Invariant 5: that into the end first.
+        let channels = [self.inbox(end), self.outbox(end)];
+        for channel in channels.iter().flatten().filter(|channel| !channel.is_shut_down()) {
             // Somebody in the middle of a send does it instead, or whoever asks next.
             let _ = channel.shutdown(me, peers, Wait::until(Deadline::Now));
         }
