@@ -31,6 +31,7 @@ pub mod cells;
 pub mod chain;
 pub mod channel;
 pub mod condvar;
+pub mod ends;
 pub mod events;
 pub mod fifos;
 pub mod heap;
@@ -41,6 +42,7 @@ pub mod long;
 pub mod once;
 pub mod os;
 pub mod overtaken;
+pub mod pipe;
 pub mod queue;
 pub mod report;
 pub mod rwlock;
@@ -94,6 +96,7 @@ pub fn catalogue() -> Vec<Scenario> {
         all.push(chain::scenario::<work_queue::ApiWorkQueue>("WorkQueue", 3, label, script));
     }
     all.extend(long::scenarios());
+    all.extend(pipe::scenarios());
     all.extend(wait_any::scenarios());
     all.extend(cells::scenarios());
     all.extend(life::scenarios());
@@ -107,6 +110,7 @@ fn controls() -> Vec<Scenario> {
     use broadcast::ApiBroadcast;
     use broken::birth::{named_first, published_first, reserved_late};
     use broken::cells::{Consumes, InPlace};
+    use broken::counted::Counted;
     use broken::doors::{claims_first, joins_without_door, leaves_without_door};
     use broken::lane::{Flawed, NEVER_BACK, STAMPS_FIRST};
     use broken::locks::{self as flawed, NotRobust, SwapUnlock};
@@ -117,6 +121,7 @@ fn controls() -> Vec<Scenario> {
     };
     use chain::Act::{KillPop, KillPush, Push, Recover};
     use locks::{Case, Raw, scenario};
+    use pipe::{Beside, Row};
     use stopped::{OfFifo, OfLock};
     vec![
         chain::scenario::<Vyukov>("broken: vyukov", 3, "push", &[KillPush, Push]).must_fail(Class::Stuck),
@@ -170,6 +175,10 @@ fn controls() -> Vec<Scenario> {
             .must_fail(Class::Stuck),
         long::scenario::<GivesBackFirst>("broken: gives back first", long::Case::Receiver, "receiver", false)
             .must_fail(Class::Stuck),
+        pipe::scenario::<Counted>("broken: counted ends", Row::new(pipe::Case::Sends, Beside::Nobody))
+            .must_fail(Class::Stuck),
+        pipe::scenario::<Counted>("broken: counted ends", Row::new(pipe::Case::Closes, Beside::Child))
+            .must_fail(Class::Lost),
         condvar::scenario("broken: unrecovered", condvar::Case::Woken, "woken", false, false).must_fail(Class::Lost),
         barrier::scenario("broken: barrier unrecovered", barrier::Case::Arrives, "arrives", false, false)
             .must_fail(Class::Stuck),

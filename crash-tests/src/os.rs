@@ -19,6 +19,32 @@ pub fn now_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// How long somebody is still waited for. A look after a long while counts as a short one: then the whole machine stood still,
+/// and those who are waited for with it.
+#[derive(Debug)]
+pub struct Patience {
+    left: Duration,
+    seen: Instant,
+}
+
+impl Patience {
+    /// No single look counts more.
+    const LOOK: Duration = Duration::from_millis(50);
+
+    /// So long.
+    pub fn new(limit: Duration) -> Self {
+        Self { left: limit, seen: Instant::now() }
+    }
+
+    /// What is left.
+    pub fn left(&mut self) -> Duration {
+        let now = Instant::now();
+        self.left = self.left.saturating_sub((now - self.seen).min(Self::LOOK));
+        self.seen = now;
+        self.left
+    }
+}
+
 /// A door between processes: shut when zeroed, opened once.
 #[repr(transparent)]
 #[derive(Debug)]
@@ -39,9 +65,9 @@ impl Gate {
 
     /// Waits until it is open; `false` if that takes longer than `limit`.
     pub fn pass(&self, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
+        let mut patience = Patience::new(limit);
         while !self.is_open() {
-            let left = end.saturating_duration_since(Instant::now());
+            let left = patience.left().min(Patience::LOOK);
             if left.is_zero() {
                 return false;
             }
@@ -98,13 +124,13 @@ impl Child {
 
     /// Waits until it ends by itself; `None` if that takes longer than `limit`.
     pub fn wait(&mut self, limit: Duration) -> Option<Ended> {
-        let end = Instant::now() + limit;
+        let mut patience = Patience::new(limit);
         let mut nap = Duration::from_micros(50);
         loop {
             if let Some(ended) = self.ended() {
                 return Some(ended);
             }
-            if Instant::now() > end {
+            if patience.left().is_zero() {
                 return None;
             }
             std::thread::sleep(nap);
@@ -170,10 +196,10 @@ impl Child {
 
     /// Waits until it sleeps in the kernel, `steady` looks long; `false` if it does not within `limit`.
     pub fn settles(&mut self, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
+        let mut patience = Patience::new(limit);
         let mut asleep = 0;
         while asleep < 3 {
-            if Instant::now() > end || self.ended().is_some() {
+            if patience.left().is_zero() || self.ended().is_some() {
                 return false;
             }
             asleep = if sleeps_in(self.pid, libc::SYS_futex) { asleep + 1 } else { 0 };
@@ -186,6 +212,45 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// The child of a child, which outlives it, and becomes ours then; killed and reaped when dropped.
+#[derive(Debug)]
+pub struct Orphan(libc::pid_t);
+
+impl Orphan {
+    /// Runs `body` in a forked child that does not die with its parent. Its process number, for [`of`](Self::of).
+    pub fn fork(body: impl FnOnce()) -> libc::pid_t {
+        // SAFETY: the rig is single-threaded, so the child may go on as an ordinary process.
+        let pid = unsafe { libc::fork() };
+        assert!(pid >= 0, "fork failed: {}", std::io::Error::last_os_error());
+        if pid == 0 {
+            let clean = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_ok();
+            // SAFETY: as in `Child::fork`.
+            unsafe { libc::_exit(if clean { 0 } else { 101 }) }
+        }
+        pid
+    }
+
+    /// The one of that number.
+    pub fn of(pid: libc::pid_t) -> Self {
+        // Anything else is a group.
+        assert!(pid > 0, "there is no such child");
+        Self(pid)
+    }
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        // SAFETY: it is unreaped: its parent does not wait for it, and we have not.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            // Interrupted by the tracer's ticks. It is not ours while its parent lives: a point that is not staged.
+            while libc::waitpid(self.0, std::ptr::null_mut(), libc::__WALL) < 0
+                && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted
+            {}
+        }
     }
 }
 

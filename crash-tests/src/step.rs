@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::os::{Child, Ended, LIMIT, state};
+use crate::os::{Child, Ended, LIMIT, Patience, state};
 
 /// Where a victim is after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,7 +287,7 @@ impl Victim {
     }
 
     fn arrive(&mut self) -> Stop {
-        let begun = Instant::now();
+        let mut patience = Patience::new(LIMIT);
         loop {
             let mut status = 0;
             // SAFETY: `status` is live, the pid an unreaped child of ours.
@@ -303,7 +303,7 @@ impl Victim {
             if asleep(self.child.pid()) {
                 return Stop::Blocked;
             }
-            if begun.elapsed() > LIMIT {
+            if patience.left().is_zero() {
                 return Stop::Runaway;
             }
         }

@@ -3,6 +3,7 @@
 pub mod bare;
 pub mod birth;
 pub mod cells;
+pub mod counted;
 pub mod doors;
 pub mod event;
 pub mod eventcount;
