@@ -31,11 +31,13 @@ pub mod cells;
 pub mod chain;
 pub mod channel;
 pub mod condvar;
+pub mod desk;
 pub mod ends;
 pub mod events;
 pub mod fifos;
 pub mod heap;
 pub mod jobs;
+pub mod leases;
 pub mod life;
 pub mod locks;
 pub mod long;
@@ -75,6 +77,7 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(byte_ring::scenarios());
     all.extend(asleep::scenarios::<work_queue::Shipped>("work queue"));
     all.extend(chain::scenarios::<work_queue::Shipped>("work queue"));
+    all.extend(leases::scenarios());
     all.extend(locks::scenarios::<api::ApiMutex>("Mutex"));
     all.extend(locks::scenarios::<api::ApiReentrant>("ReentrantMutex"));
     all.extend(locks::scenarios::<api::ApiSemaphore>("Semaphore"));
@@ -128,6 +131,7 @@ fn controls() -> Vec<Scenario> {
         chain::scenario::<hidden::Hidden>("broken: hidden", 3, "pop push sweep", &[KillPop, KillPush, Recover])
             .must_fail(Class::Stuck),
         chain::scenario::<work_queue::Of<true>>("broken: reports first", 3, "pop", &[KillPop]).must_fail(Class::Stuck),
+        leases::scenario::<desk::Raw<true>>("broken: pushes again", "fails").must_fail(Class::Lost),
         scenario::<Raw<SwapUnlock>>("broken: swap unlock", Case::Barger, "barger", false).must_fail(Class::Stuck),
         scenario::<Raw<flawed::ClearsFirst>>("broken: lock clears first", Case::Contended, "contended", false)
             .must_fail(Class::Stuck),
