@@ -17,8 +17,8 @@
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
 //! - [`locks`], [`rwlock`], [`condvar`], [`barrier`], [`cells`], [`chain`], [`asleep`], [`events`], [`once`], [`long`],
-//!   [`stopped`], [`life`], [`overtaken`], [`wait_any`], [`spsc`], [`byte_ring`], [`broadcast`]: the scenarios; [`broken`]:
-//!   negative controls
+//!   [`stopped`], [`life`], [`overtaken`], [`wait_any`], [`spsc`], [`byte_ring`], [`broadcast`], [`leases`], [`pipe`]: the
+//!   scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
