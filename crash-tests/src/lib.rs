@@ -37,6 +37,7 @@ pub mod events;
 pub mod fifos;
 pub mod heap;
 pub mod jobs;
+pub mod lanes;
 pub mod leases;
 pub mod life;
 pub mod locks;
@@ -110,7 +111,6 @@ pub fn catalogue() -> Vec<Scenario> {
 }
 
 fn controls() -> Vec<Scenario> {
-    use broadcast::ApiBroadcast;
     use broken::birth::{named_first, published_first, reserved_late};
     use broken::cells::{Consumes, InPlace};
     use broken::counted::Counted;
@@ -123,6 +123,7 @@ fn controls() -> Vec<Scenario> {
         event::ClearsFirst, eventcount::ClearFirst, hidden, recovery::FreesFirst, ring::TwoStores, vyukov::Vyukov,
     };
     use chain::Act::{KillPop, KillPush, Push, Recover};
+    use lanes::ApiBroadcast;
     use locks::{Case, Raw, scenario};
     use pipe::{Beside, Row};
     use stopped::{OfFifo, OfLock};

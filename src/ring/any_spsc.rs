@@ -174,11 +174,11 @@ impl AnyProducer {
         let mut push = |ring: &Spsc<'_>, tail: &mut Tail| {
             ring.try_push_many(tail, count as u64, |nth, words| write(nth as usize, words))
         };
-        if self.end.is_here() {
-            if let Ok(pushed) = push(&raw(&self.end.object, &self.geometry), &mut self.tail) {
-                self.run.more();
-                return Ok(pushed as usize);
-            }
+        if self.end.is_here()
+            && let Ok(pushed) = push(&raw(&self.end.object, &self.geometry), &mut self.tail)
+        {
+            self.run.more();
+            return Ok(pushed as usize);
         }
         self.slowly(deadline, push).map(|pushed| pushed as usize)
     }
@@ -301,11 +301,11 @@ impl AnyConsumer {
         let mut pop = |ring: &Spsc<'_>, head: &mut Head| {
             ring.try_pop_many(head, count as u64, |nth, words| read(nth as usize, words))
         };
-        if self.end.is_here() {
-            if let Ok(popped) = pop(&raw(&self.end.object, &self.geometry), &mut self.head) {
-                self.run.more();
-                return Ok(popped as usize);
-            }
+        if self.end.is_here()
+            && let Ok(popped) = pop(&raw(&self.end.object, &self.geometry), &mut self.head)
+        {
+            self.run.more();
+            return Ok(popped as usize);
         }
         self.slowly(deadline, pop).map(|popped| popped as usize)
     }

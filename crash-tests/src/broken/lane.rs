@@ -7,8 +7,8 @@ use ringfence::layout::eventcount::EventCount;
 use ringfence::raw::eventcount;
 
 use crate::board::{Board, Digest, Role};
-use crate::broadcast::{Lane, Nothing};
 use crate::fifos::{WORDS, message, whole};
+use crate::lanes::{Lane, Nothing};
 use crate::locks::FOREVER;
 
 /// A writer that says that a record is there, and then copies it. Killed in between, it leaves a torn one.
