@@ -2289,6 +2289,9 @@ int rf_array_close(struct rf_array *array);
  *
  * Pushing is lock-free. A pop may have to wait, shortly, for a process that is stopped in the middle of its push; one
  * that died there is skipped.
+ *
+ * `rf_queue_push_many` and `rf_queue_pop_many` move several items by one call, and wake sleepers once. There is no room to
+ * write an item in place, and none is read in place: items are copied.
  */
 
 /** A handle to a queue. */
@@ -2348,6 +2351,45 @@ int rf_queue_push(const struct rf_queue *queue, const void *item, int64_t timeou
 int rf_queue_pop(const struct rf_queue *queue, void *item, int64_t timeout_ns);
 
 /**
+ * Puts as many of these items at the end of the queue as there is room for, from the first on; waits for room for one.
+ * They arrive in this order; those of other pushers may come between them.
+ *
+ * @param queue       the queue
+ * @param items       `count` times `item_size` bytes, one after another, copied
+ * @param count       how many
+ * @param pushed      how many were pushed: at least 1, unless `count` is 0, and at most the capacity
+ * @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+ * @return as `rf_queue_push`: then none was pushed
+ *
+ * Threads, processes: any number at once. Crash: killed in the middle, the first of them are there, each whole.
+ */
+int rf_queue_push_many(const struct rf_queue *queue,
+                       const void *items,
+                       size_t count,
+                       size_t *pushed,
+                       int64_t timeout_ns);
+
+/**
+ * Takes as many items as there are and there is room for, waiting for one.
+ *
+ * @param queue       the queue
+ * @param items       room for `count` times `item_size` bytes, which are filled one after another; behind the last one it
+ * stays as it was
+ * @param count       how many at the most
+ * @param popped      how many were taken: at least 1, unless `count` is 0, and at most the capacity
+ * @param timeout_ns  how long to wait for an item; RF_FOREVER, 0 to try
+ * @return as `rf_queue_pop`: then none was taken
+ *
+ * Threads, processes: any number at once. Crash: killed in the middle, what was taken is gone with the killed process, the
+ * rest stays for others; nothing is delivered twice.
+ */
+int rf_queue_pop_many(const struct rf_queue *queue,
+                      void *items,
+                      size_t count,
+                      size_t *popped,
+                      int64_t timeout_ns);
+
+/**
  * How many items are in the queue at this moment.
  *
  * @param queue  the queue
@@ -2402,11 +2444,36 @@ int rf_queue_close(struct rf_queue *queue);
  *
  * A message that is longer than the ring goes in pieces, if it is sent so: `rf_channel_send_long`.
  *
+ * A message can be written where it lies before it is sent, and read where it lies before it is received, without a copy:
+ * `rf_channel_send_with` and `rf_channel_recv_with` call back with the two parts of it, of which the second is empty unless
+ * the message goes over the end of the ring. `rf_channel_send_many` and `rf_channel_recv_many` move several by one call.
+ *
  * Sending and receiving take a lock each, which survives the death of its holder; they do not wait for one another.
  */
 
 /** A handle to a channel. */
 typedef struct rf_channel rf_channel;
+
+/**
+ * Writes a message where it lies: `first_len` bytes, aligned to 8, and then `rest_len` more. What is in them is arbitrary.
+ * Returns how many bytes of it are to be sent, or a negative number to send nothing. The channel's senders wait meanwhile. It
+ * returns in the normal way (no `longjmp`, no exception).
+ */
+typedef int64_t (*rf_message_fill)(void *context, void *first, size_t first_len, void *rest, size_t rest_len);
+
+/**
+ * Reads a message where it lies: `first_len` bytes, and then `rest_len` more. The channel's receivers wait meanwhile. It returns
+ * in the normal way (no `longjmp`, no exception).
+ */
+typedef void (*rf_message_read)(void *context, const void *first, size_t first_len, const void *rest, size_t rest_len);
+
+/** A message to be sent: `len` bytes from `data` on, which may be NULL if `len` is 0. */
+typedef struct rf_message {
+    /** Where it is. */
+    const void *data;
+    /** Its length. */
+    size_t len;
+} rf_message;
 
 /**
  * Opens the channel of that name, or makes it.
@@ -2433,7 +2500,7 @@ int rf_channel_open(const rf_segment *segment, const char *name, int flags, size
  * @param len         its length, at most `rf_channel_max_message`
  * @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
  * @return RF_OK; RF_E_FULL (no room, and not to wait), RF_E_TIMED_OUT, RF_E_MESSAGE_TOO_LONG (it can never fit),
- * RF_E_CLOSED (shut down), RF_E_INTERRUPTED, RF_E_CORRUPTED
+ * RF_E_CLOSED (shut down), RF_E_INTERRUPTED, RF_E_CORRUPTED, RF_E_WOULD_DEADLOCK (within `rf_message_fill`)
  *
  * Threads, processes: any number at once. Crash: killed before it returns, the message is there whole, or not at all.
  */
@@ -2470,7 +2537,7 @@ int rf_channel_send_long(const struct rf_channel *channel,
  * @param len         the length of the message; with RF_E_BUFFER_TOO_SHORT too: then the message is still there
  * @param timeout_ns  how long to wait for a message; RF_FOREVER, 0 to try
  * @return RF_OK; RF_E_EMPTY (nothing there, and not to wait), RF_E_TIMED_OUT, RF_E_BUFFER_TOO_SHORT, RF_E_CLOSED (shut
- * down and drained), RF_E_INTERRUPTED, RF_E_CORRUPTED
+ * down and drained), RF_E_INTERRUPTED, RF_E_CORRUPTED, RF_E_WOULD_DEADLOCK (within `rf_message_read`)
  *
  * Threads, processes: any number at once. Crash: killed in the middle, the message stays for others, or is gone with the
  * killed process; it is never delivered twice.
@@ -2480,6 +2547,97 @@ int rf_channel_recv(const struct rf_channel *channel,
                     size_t size,
                     size_t *len,
                     int64_t timeout_ns);
+
+/**
+ * Sends a message that a function writes where it lies.
+ *
+ * Nobody sees anything of it before the function returns, and the other senders wait until then, as does whoever shuts the
+ * channel down: so it should do nothing but write. Receivers go on. It is not called where the call fails.
+ *
+ * @param channel     the channel
+ * @param len         room for so many bytes, at most `rf_channel_max_message`
+ * @param fill        writes them, and says how many are to be sent
+ * @param context     for the function; may be NULL
+ * @param sent        1 if the message was sent, 0 if the function wanted nothing to be sent
+ * @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+ * @return RF_OK, and as `rf_channel_send`; RF_E_INVALID also if the function wants to send more than there is room for, and
+ * RF_E_NOT_OWNER in a process that was forked within the function: then nothing was sent
+ *
+ * Threads, processes: any number at once. Crash: killed before it returns, the message is there as written, or not at all;
+ * killed within the function it is not there, and the next sender goes on.
+ */
+int rf_channel_send_with(const struct rf_channel *channel,
+                         size_t len,
+                         rf_message_fill fill,
+                         void *context,
+                         int *sent,
+                         int64_t timeout_ns);
+
+/**
+ * Receives a message that a function reads where it lies.
+ *
+ * The message is received when the function returns; the other receivers wait until then: so it should do nothing but read.
+ * Senders go on. It is not called where the call fails. A message of `rf_channel_send_long` that came in pieces is copied, and
+ * received before the function sees it.
+ *
+ * @param channel     the channel
+ * @param read        reads it
+ * @param context     for the function; may be NULL
+ * @param timeout_ns  how long to wait for a message; RF_FOREVER, 0 to try
+ * @return RF_OK; RF_E_EMPTY (nothing there, and not to wait), RF_E_TIMED_OUT, RF_E_CLOSED (shut down and drained),
+ * RF_E_INTERRUPTED, RF_E_WOULD_DEADLOCK (within `rf_message_read`), RF_E_NO_MEMORY (for a copy), RF_E_CORRUPTED, RF_E_INVALID;
+ * RF_E_NOT_OWNER in a process that was forked within the function: the message is its parent's
+ *
+ * Threads, processes: any number at once. Crash: killed within the function, the message stays for the next receiver, unless it
+ * came in pieces; one whose receive has returned is never delivered again.
+ */
+int rf_channel_recv_with(const struct rf_channel *channel,
+                         rf_message_read read,
+                         void *context,
+                         int64_t timeout_ns);
+
+/**
+ * Sends as many of these messages as there is room for, from the first on; waits for room for one. They appear at once, and
+ * nothing of other senders lies between them. It stops before one that is too long for the channel.
+ *
+ * @param channel     the channel
+ * @param messages    `count` of them, copied
+ * @param count       how many
+ * @param sent        how many were sent: at least 1, unless `count` is 0
+ * @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+ * @return as `rf_channel_send`, about the first message: then none was sent
+ *
+ * Threads, processes: any number at once. Crash: killed in the middle, all that this call sends are there, or none.
+ */
+int rf_channel_send_many(const struct rf_channel *channel,
+                         const struct rf_message *messages,
+                         size_t count,
+                         size_t *sent,
+                         int64_t timeout_ns);
+
+/**
+ * Receives as many messages as there are and there is room for, waiting for one. They are taken at once.
+ *
+ * @param channel     the channel
+ * @param buffer      room for `size` bytes; may be NULL if `size` is 0. The messages are put into it one behind the other
+ * @param size        its size
+ * @param lens        room for `most` lengths: those of the messages; behind the last one it stays as it was. With
+ * RF_E_BUFFER_TOO_SHORT the first one is the length of the first message, which is still there
+ * @param most        how many at the most
+ * @param received    how many were received: at least 1, unless `most` is 0
+ * @param timeout_ns  how long to wait for a message; RF_FOREVER, 0 to try
+ * @return as `rf_channel_recv`: then none was received. A message of `rf_channel_send_long` that comes in pieces comes alone
+ *
+ * Threads, processes: any number at once. Crash: killed in the middle, all of them are there for others, or all are gone with
+ * the killed process; none is delivered twice.
+ */
+int rf_channel_recv_many(const struct rf_channel *channel,
+                         void *buffer,
+                         size_t size,
+                         size_t *lens,
+                         size_t most,
+                         size_t *received,
+                         int64_t timeout_ns);
 
 /**
  * How many messages are in the channel at this moment.
@@ -2513,8 +2671,8 @@ int rf_channel_capacity(const struct rf_channel *channel, size_t *capacity);
  * so too. Sleepers wake up. Shutting down twice is fine; there is no way back but `rf_segment_remove`.
  *
  * @param channel  the channel
- * @return RF_OK, RF_E_INTERRUPTED (while another was in the middle of a send: the next one ends it), RF_E_CORRUPTED,
- * RF_E_INVALID
+ * @return RF_OK, RF_E_INTERRUPTED (while another was in the middle of a send: the next one ends it), RF_E_BUSY (within
+ * `rf_message_fill`: the next send ends it), RF_E_CORRUPTED, RF_E_INVALID
  */
 int rf_channel_shutdown(const struct rf_channel *channel);
 

@@ -134,8 +134,8 @@ pub use plain::{CChar, Element, Plain};
 #[cfg(not(ringfence_loom))]
 pub use queue::Pipe;
 pub use queue::{
-    Channel, JoinError, Lease, LeaseError, PopError, PushError, Queue, RecvError, SendError, TakeError, WorkPushError,
-    WorkQueue, WorkQueueOptions,
+    Channel, JoinError, Lease, LeaseError, MessageMut, MessageRef, PopError, PushError, Queue, RecvError, SendError,
+    TakeError, WorkPushError, WorkQueue, WorkQueueOptions,
 };
 pub use raw::pipe::End;
 pub use ring::{

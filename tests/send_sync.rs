@@ -6,13 +6,13 @@ use ringfence::{
     BlackboardWriter, Broadcast, BroadcastOptions, BroadcastReader, BroadcastRecvError, BroadcastSendError,
     BroadcastWriter, ByteConsumer, ByteProducer, ByteRing, CChar, ChangeError, Channel, CloseError, Condvar,
     CondvarError, Consumer, Element, ElementError, End, Error, Event, InitError, JoinError, Leader, Lease, LeaseError,
-    LockError, LockFailure, Mutex, MutexGuard, ObjectInfo, Once, OnceGuard, OnceState, OnceValue, OutOfRange,
-    ParticipantInfo, Passed, Permits, Pipe, PopError, Producer, PushError, Queue, RawArray, RawValue, ReaderError,
-    Ready, ReadyFd, Record, RecvError, ReentrantMutex, ReentrantMutexGuard, Registration, Reservation, Reset,
-    RingPopError, RingPushError, RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Segment,
-    SegmentInfo, SegmentOptions, Semaphore, SemaphoreOptions, SendError, SetError, Spsc, SweepReport, TakeError,
-    Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable, Woken, WorkPushError, WorkQueue, WorkQueueOptions,
-    WriterError,
+    LockError, LockFailure, MessageMut, MessageRef, Mutex, MutexGuard, ObjectInfo, Once, OnceGuard, OnceState,
+    OnceValue, OutOfRange, ParticipantInfo, Passed, Permits, Pipe, PopError, Producer, PushError, Queue, RawArray,
+    RawValue, ReaderError, Ready, ReadyFd, Record, RecvError, ReentrantMutex, ReentrantMutexGuard, Registration,
+    Reservation, Reset, RingPopError, RingPushError, RwLock, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard,
+    Segment, SegmentInfo, SegmentOptions, Semaphore, SemaphoreOptions, SendError, SetError, Spsc, SweepReport,
+    TakeError, Unlink, Value, ValueGuard, WaitAny, WaitError, Waitable, Woken, WorkPushError, WorkQueue,
+    WorkQueueOptions, WriterError,
 };
 
 const fn send_and_sync<T: Send + Sync>() {}
@@ -71,6 +71,8 @@ not!(Sync: MutexGuard<'static, u64>, ReentrantMutexGuard<'static>, ValueGuard<'s
 not!(Send: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
 not!(Sync: RwLockReadGuard<'static, u64>, RwLockUpgradableGuard<'static, u64>, RwLockWriteGuard<'static, u64>);
 not!(Sync: Producer<u64>, Consumer<u64>, ByteProducer, ByteConsumer, Reservation<'static>, Record<'static>);
+not!(Send: MessageMut<'static>, MessageRef<'static>);
+not!(Sync: MessageMut<'static>, MessageRef<'static>);
 not!(Sync: BroadcastWriter<u64>, BroadcastReader<u64>, BlackboardWriter<u64>);
 not!(Send: OnceGuard<'static>);
 not!(Sync: OnceGuard<'static>);

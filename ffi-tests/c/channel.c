@@ -1,10 +1,107 @@
 /* A channel: messages keep their borders, a short buffer loses nothing, a killed sender breaks nothing.
- * semantics 22, 27, 28, 72, 73, 74, 75, 114 and 115 */
+ * semantics 22, 27, 28, 72, 73, 74, 75, 114, 115, 167, 168, 169, 170, 171 and 172 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* What the functions in place are told, and tell. */
+static struct {
+    rf_channel *channel;
+    size_t len;      /* of the message that was seen */
+    int64_t wants;   /* how much is to be sent */
+    char bytes[256]; /* of it */
+} place;
+
+static int64_t fill(void *context, void *first, size_t first_len, void *rest, size_t rest_len) {
+    int sent;
+    TRUE(context == &place && first_len + rest_len <= sizeof place.bytes && (uintptr_t)first % 8 == 0);
+    EXPECT(rf_channel_send(place.channel, "x", 1, RF_FOREVER), RF_E_WOULD_DEADLOCK);
+    EXPECT(rf_channel_send_with(place.channel, 1, fill, NULL, &sent, RF_FOREVER), RF_E_WOULD_DEADLOCK);
+    memcpy(first, place.bytes, first_len);
+    memcpy(rest, place.bytes + first_len, rest_len);
+    return place.wants;
+}
+
+static void look(void *context, const void *first, size_t first_len, const void *rest, size_t rest_len) {
+    size_t len;
+    TRUE(context == &place && first_len + rest_len <= sizeof place.bytes);
+    EXPECT(rf_channel_recv(place.channel, NULL, 0, &len, RF_FOREVER), RF_E_WOULD_DEADLOCK);
+    place.len = first_len + rest_len;
+    memcpy(place.bytes, first, first_len);
+    memcpy(place.bytes + first_len, rest, rest_len);
+}
+
+static int64_t die(void *context, void *first, size_t first_len, void *rest, size_t rest_len) {
+    (void)context, (void)first, (void)first_len, (void)rest, (void)rest_len;
+    raise(SIGKILL);
+    return 0;
+}
+
+static void die_looking(void *context, const void *first, size_t first_len, const void *rest, size_t rest_len) {
+    (void)context, (void)first, (void)first_len, (void)rest, (void)rest_len;
+    raise(SIGKILL);
+}
+
+static void a_killed_sender(void) {
+    int sent;
+    rf_channel_send_with(place.channel, 8, die, NULL, &sent, RF_FOREVER);
+}
+
+static void a_killed_receiver(void) { rf_channel_recv_with(place.channel, die_looking, NULL, RF_FOREVER); }
+
+static void in_place_and_batches(rf_channel *channel) {
+    int sent = 4711;
+    size_t len, n, max;
+    char buffer[64];
+    place.channel = channel;
+    /* Every second one wraps, in a ring of 1024 bytes. */
+    for (size_t round = 0; round < 20; round++) {
+        for (size_t i = 0; i < 250; i++) place.bytes[i] = (char)(i + round);
+        place.wants = 250 - (int64_t)round;
+        OK(rf_channel_send_with(channel, 250, fill, &place, &sent, 0));
+        TRUE(sent == 1);
+        memset(place.bytes, 0, sizeof place.bytes);
+        OK(rf_channel_recv_with(channel, look, &place, 0));
+        TRUE(place.len == 250 - round);
+        for (size_t i = 0; i < place.len; i++) TRUE(place.bytes[i] == (char)(i + round));
+    }
+    place.wants = -1;
+    OK(rf_channel_send_with(channel, 5, fill, &place, &sent, 0));
+    TRUE(sent == 0);
+    sent = 4711;
+    place.wants = 6;
+    EXPECT(rf_channel_send_with(channel, 5, fill, &place, &sent, 0), RF_E_INVALID);
+    OK(rf_channel_max_message(channel, &max));
+    EXPECT(rf_channel_send_with(channel, max + 1, fill, &place, &sent, 0), RF_E_MESSAGE_TOO_LONG);
+    TRUE(sent == 4711);
+    EXPECT(rf_channel_recv_with(channel, look, &place, 0), RF_E_EMPTY);
+    EXPECT(rf_channel_recv_with(channel, look, &place, 2000000), RF_E_TIMED_OUT);
+
+    /* Killed within: not sent; and there for the next. */
+    TRUE(WIFSIGNALED(in_child(a_killed_sender)));
+    EXPECT(rf_channel_recv_with(channel, look, &place, 0), RF_E_EMPTY);
+    OK(rf_channel_send(channel, "next", 4, RF_FOREVER));
+    TRUE(WIFSIGNALED(in_child(a_killed_receiver)));
+    OK(rf_channel_recv_with(channel, look, &place, RF_FOREVER));
+    TRUE(place.len == 4 && memcmp(place.bytes, "next", 4) == 0);
+
+    rf_message messages[] = {{"one", 3}, {NULL, 0}, {"three", 5}, {place.bytes, max + 1}, {"five", 4}};
+    size_t lens[5] = {7, 7, 7, 7, 7};
+    EXPECT(rf_channel_recv_many(channel, buffer, 64, lens, 5, &n, 0), RF_E_EMPTY);
+    OK(rf_channel_send_many(channel, messages, 5, &n, 0));
+    TRUE(n == 3); /* up to the one that is too long */
+    EXPECT(rf_channel_send_many(channel, messages + 3, 2, &n, 0), RF_E_MESSAGE_TOO_LONG);
+    EXPECT(rf_channel_recv_many(channel, buffer, 2, lens, 5, &n, 0), RF_E_BUFFER_TOO_SHORT);
+    TRUE(lens[0] == 3 && n == 3);
+    OK(rf_channel_recv_many(channel, buffer, 7, lens, 5, &n, RF_FOREVER));
+    TRUE(n == 2 && lens[0] == 3 && lens[1] == 0 && lens[2] == 7 && memcmp(buffer, "one", 3) == 0);
+    OK(rf_channel_recv_many(channel, buffer, 64, lens, 5, &n, RF_FOREVER));
+    TRUE(n == 1 && lens[0] == 5 && memcmp(buffer, "three", 5) == 0);
+    OK(rf_channel_len(channel, &len));
+    TRUE(len == 0);
+}
 
 int main(int argc, char **argv) {
     TRUE(argc == 2);
@@ -98,6 +195,7 @@ int main(int argc, char **argv) {
     }
     EXPECT(status, RF_E_EMPTY);
 
+    in_place_and_batches(channel);
     OK(rf_channel_send(channel, "last", 4, 0));
     OK(rf_channel_shutdown(other));
     OK(rf_channel_is_shut_down(channel, &is));

@@ -1,5 +1,5 @@
 /* A queue: exact capacity, a mismatch that says so, items across a fork, a pusher killed, shutdown.
- * semantics 22, 23, 24, 26, 27, 28, 29, 32, 67, 71 and 78 */
+ * semantics 22, 23, 24, 26, 27, 28, 29, 32, 67, 71, 78, 165, 166 and 172 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>
@@ -62,6 +62,23 @@ int main(int argc, char **argv) {
     EXPECT(status, RF_E_EMPTY);
     TRUE(next <= 1003);
 
+    /* Several at once: as many as there is room for, as many as there are. */
+    task batch[5], taken[5];
+    for (uint32_t i = 0; i < 5; i++) batch[i] = (task){i, "batch"};
+    EXPECT(rf_queue_pop_many(tasks, taken, 5, &n, 0), RF_E_EMPTY);
+    EXPECT(rf_queue_pop_many(tasks, taken, 5, &n, 2000000), RF_E_TIMED_OUT);
+    OK(rf_queue_push_many(tasks, batch, 5, &n, 0));
+    TRUE(n == 3);
+    EXPECT(rf_queue_push_many(tasks, batch, 5, &n, 0), RF_E_FULL);
+    EXPECT(rf_queue_push_many(tasks, batch, 5, &n, 2000000), RF_E_TIMED_OUT);
+    memset(taken, 7, sizeof taken);
+    OK(rf_queue_pop_many(other, taken, 2, &n, RF_FOREVER));
+    TRUE(n == 2 && memcmp(taken, batch, 2 * sizeof t) == 0 && taken[2].number == 0x07070707);
+    OK(rf_queue_push_many(tasks, batch + 3, 2, &n, RF_FOREVER));
+    TRUE(n == 2);
+    OK(rf_queue_pop_many(other, taken, 5, &n, RF_FOREVER));
+    TRUE(n == 3 && memcmp(taken, batch + 2, 3 * sizeof t) == 0);
+
     OK(rf_queue_push(tasks, &t, 0));
     OK(rf_queue_is_shut_down(tasks, &is));
     TRUE(is == 0);
@@ -72,6 +89,8 @@ int main(int argc, char **argv) {
     EXPECT(rf_queue_push(tasks, &t, RF_FOREVER), RF_E_CLOSED);
     OK(rf_queue_pop(tasks, &got, RF_FOREVER));
     EXPECT(rf_queue_pop(tasks, &got, RF_FOREVER), RF_E_CLOSED);
+    EXPECT(rf_queue_push_many(tasks, batch, 2, &n, RF_FOREVER), RF_E_CLOSED);
+    EXPECT(rf_queue_pop_many(tasks, taken, 2, &n, RF_FOREVER), RF_E_CLOSED);
 
     OK(rf_queue_close(tasks));
     OK(rf_queue_close(other));

@@ -124,6 +124,7 @@ fn signals_in_c() {
 #[test]
 fn null_and_wild_values_are_refused() {
     program("c/bad.c", "bad", "bad: ok\n");
+    program("c/bad_null.c", "bad-null", "bad_null: ok\n");
 }
 
 #[test]

@@ -37,10 +37,12 @@ fn the_library_exports_what_is_listed_and_declared() {
     assert_eq!(exported, declared(), "exported (left) against include/ringfence.h (right)");
 }
 
-/// Every function that can be given something bad is given it in bad.c.
+/// Every function that can be given something bad is given it in bad.c or bad_null.c.
 #[test]
 fn every_function_is_tried_with_bad_arguments() {
-    let bad = fs::read_to_string(root().join("ffi-tests/c/bad.c")).expect("bad.c");
+    let bad: String = ["bad.c", "bad_null.c"]
+        .map(|name| fs::read_to_string(root().join("ffi-tests/c").join(name)).expect(name))
+        .concat();
     let sweep = "rf_segment_sweep"; // its only argument may be NULL
     let missing: Vec<_> =
         declared().into_iter().filter(|name| name != sweep && !bad.contains(&format!("{name}("))).collect();

@@ -83,6 +83,7 @@ fn valgrind_finds_nothing() {
         "c/work_queue.c",
         "c/signal.c",
         "c/bad.c",
+        "c/bad_null.c",
         "cpp/tour.cpp",
     ];
     let mut found = Vec::new();

@@ -13,7 +13,7 @@ use crate::sys::nap::Deadline;
 /// No string of ours is longer: a name that is not terminated is read so far and no further.
 const STRING_LIMIT: usize = 256;
 
-fn invalid(text: String) -> Failure {
+pub(super) fn invalid(text: String) -> Failure {
     Failure::new(RF_E_INVALID, text)
 }
 
@@ -139,33 +139,65 @@ pub(super) unsafe fn bytes_mut<'a>(pointer: *mut c_void, len: usize, what: &str)
     Ok(unsafe { core::slice::from_raw_parts_mut(pointer.cast(), len) })
 }
 
+/// The structs that a call reads.
+///
+/// # Safety
+/// `pointer` is NULL or points to `count` readable `T` that nobody changes for `'a`.
+pub(super) unsafe fn items<'a, T>(pointer: *const T, count: usize, what: &str) -> Result<&'a [T], Failure> {
+    check_range(pointer.cast(), count.saturating_mul(size_of::<T>()), what)?;
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if !pointer.is_aligned() {
+        return Err(invalid(format!("{what} is misaligned")));
+    }
+    // SAFETY: not NULL, aligned, at most isize::MAX bytes; the rest is the caller's promise.
+    Ok(unsafe { core::slice::from_raw_parts(pointer, count) })
+}
+
+/// The numbers that a call fills.
+///
+/// # Safety
+/// `pointer` is NULL or points to `count` writable numbers that nobody else uses for `'a`.
+pub(super) unsafe fn items_mut<'a>(pointer: *mut usize, count: usize, what: &str) -> Result<&'a mut [usize], Failure> {
+    // SAFETY: the caller's promise.
+    if unsafe { items(pointer.cast_const(), count, what)? }.is_empty() {
+        return Ok(&mut []);
+    }
+    // SAFETY: just checked. As in `bytes_mut`, nothing reads them before it writes them.
+    Ok(unsafe { core::slice::from_raw_parts_mut(pointer, count) })
+}
+
 /// Fills the caller's bytes only if `fill` succeeds: what it reads optimistically and discards goes into other memory.
 #[inline]
 pub(super) fn fill_on_success<E>(out: &mut [u8], fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<(), E> {
-    const SHORT: usize = 64;
-    if out.len() <= SHORT {
-        let mut scratch = [0; SHORT];
-        let scratch = &mut scratch[..out.len()];
+    with_scratch(out.len(), |scratch| {
         fill(scratch)?;
         out.copy_from_slice(scratch);
-        return Ok(());
-    }
-    fill_long_on_success(out, fill)
+        Ok(())
+    })
 }
 
-fn fill_long_on_success<E>(out: &mut [u8], fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<(), E> {
+/// Lends `len` bytes of memory that nobody else sees.
+#[inline]
+pub(super) fn with_scratch<R>(len: usize, act: impl FnOnce(&mut [u8]) -> R) -> R {
+    const SHORT: usize = 64;
+    if len <= SHORT {
+        return act(&mut [0; SHORT][..len]);
+    }
+    with_long_scratch(len, act)
+}
+
+fn with_long_scratch<R>(len: usize, act: impl FnOnce(&mut [u8]) -> R) -> R {
     thread_local! {
         /// Kept, since allocating costs more than copying. Taken out while in use.
         static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
     let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
-    if scratch.len() < out.len() {
-        scratch.resize(out.len(), 0);
+    if scratch.len() < len {
+        scratch.resize(len, 0);
     }
-    let result = fill(&mut scratch[..out.len()]);
-    if result.is_ok() {
-        out.copy_from_slice(&scratch[..out.len()]);
-    }
+    let result = act(&mut scratch[..len]);
     let _ = SCRATCH.try_with(|kept| kept.set(scratch));
     result
 }

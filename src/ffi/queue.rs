@@ -10,16 +10,20 @@
 //!
 //! Pushing is lock-free. A pop may have to wait, shortly, for a process that is stopped in the middle of its push; one
 //! that died there is skipped.
+//!
+//! `rf_queue_push_many` and `rf_queue_pop_many` move several items by one call, and wake sleepers once. There is no room to
+//! write an item in place, and none is read in place: items are copied.
 
 use core::ffi::{c_char, c_int, c_void};
 
-use super::argument::{self, reference};
+use super::argument::{self, Out, reference};
 use super::boundary::{Failure, boundary};
 use super::opening::opening;
 use super::segment::rf_segment;
 use super::status::rf_status::*;
 use crate::queue::AnyQueue;
 use crate::raw::queue::{PopFailure, PushFailure};
+use crate::raw::words;
 use crate::segment::directory;
 
 /// A handle to a queue.
@@ -128,6 +132,74 @@ pub unsafe extern "C" fn rf_queue_pop(queue: *const rf_queue, item: *mut c_void,
         let item = unsafe { argument::bytes_mut(item, queue.core.item_size(), "item")? };
         let deadline = argument::deadline(timeout_ns);
         argument::fill_on_success(item, |item| -> Result<(), Failure> { Ok(queue.core.pop(item, deadline)??) })?;
+        Ok(RF_OK)
+    })
+}
+
+/// Puts as many of these items at the end of the queue as there is room for, from the first on; waits for room for one.
+/// They arrive in this order; those of other pushers may come between them.
+///
+/// @param queue       the queue
+/// @param items       `count` times `item_size` bytes, one after another, copied
+/// @param count       how many
+/// @param pushed      how many were pushed: at least 1, unless `count` is 0, and at most the capacity
+/// @param timeout_ns  how long to wait for room; RF_FOREVER, 0 to try
+/// @return as `rf_queue_push`: then none was pushed
+///
+/// Threads, processes: any number at once. Crash: killed in the middle, the first of them are there, each whole.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_queue_push_many(
+    queue: *const rf_queue,
+    items: *const c_void,
+    count: usize,
+    pushed: *mut usize,
+    timeout_ns: i64,
+) -> c_int {
+    boundary(|| {
+        // SAFETY: the caller's promise.
+        let (queue, pushed) = unsafe { (reference(queue, "queue")?, Out::required(pushed, "pushed")?) };
+        let size = queue.core.item_size();
+        // SAFETY: the caller's promise.
+        let items = unsafe { argument::bytes(items, size.saturating_mul(count), "items")? };
+        let done = queue.core.push_many(count, argument::deadline(timeout_ns), |nth, data| {
+            words::store(data, &items[nth * size..][..size]);
+        })??;
+        pushed.write(done);
+        Ok(RF_OK)
+    })
+}
+
+/// Takes as many items as there are and there is room for, waiting for one.
+///
+/// @param queue       the queue
+/// @param items       room for `count` times `item_size` bytes, which are filled one after another; behind the last one it
+/// stays as it was
+/// @param count       how many at the most
+/// @param popped      how many were taken: at least 1, unless `count` is 0, and at most the capacity
+/// @param timeout_ns  how long to wait for an item; RF_FOREVER, 0 to try
+/// @return as `rf_queue_pop`: then none was taken
+///
+/// Threads, processes: any number at once. Crash: killed in the middle, what was taken is gone with the killed process, the
+/// rest stays for others; nothing is delivered twice.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_queue_pop_many(
+    queue: *const rf_queue,
+    items: *mut c_void,
+    count: usize,
+    popped: *mut usize,
+    timeout_ns: i64,
+) -> c_int {
+    boundary(|| {
+        // SAFETY: the caller's promise.
+        let (queue, popped) = unsafe { (reference(queue, "queue")?, Out::required(popped, "popped")?) };
+        let size = queue.core.item_size();
+        // SAFETY: the caller's promise.
+        let items = unsafe { argument::bytes_mut(items, size.saturating_mul(count), "items")? };
+        let deadline = argument::deadline(timeout_ns);
+        let done = argument::with_scratch(size, |item| {
+            queue.core.pop_many(count, item, deadline, |nth, item| items[nth * size..][..size].copy_from_slice(item))
+        })??;
+        popped.write(done);
         Ok(RF_OK)
     })
 }

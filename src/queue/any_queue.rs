@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::layout::queue::{Geometry, QueueHeader};
 use crate::primitive::{AtomicU64, Ordering, SPIN};
+use crate::raw::Owner;
 use crate::raw::backoff::Backoff;
 use crate::raw::queue::{Missed, PopFailure, PushFailure, Queue};
 use crate::segment::Segment;
@@ -75,9 +76,14 @@ impl AnyQueue {
     fn push_slow(&self, missed: Option<Missed>, item: &[u8], deadline: Deadline) -> Failure<Result<(), PushFailure>> {
         let (owner, queue, peers) = (self.object.enter()?.owner(), self.raw()?, self.object.peers());
         let result = match missed {
-            Some(missed) => {
-                queue.push_from(missed, owner, item, peers, self.wait(deadline), backoff(&self.full_at, missed))
-            }
+            Some(missed) => queue.push_from(
+                missed,
+                owner,
+                item,
+                peers,
+                self.wait(deadline),
+                backoff(&self.full_at, missed.position()),
+            ),
             None => queue.push(owner, item, peers, self.wait(deadline)),
         };
         if result.is_err() {
@@ -107,13 +113,71 @@ impl AnyQueue {
         self.object.enter()?;
         let (queue, peers) = (self.raw()?, self.object.peers());
         let result = match missed {
-            Some(missed) => queue.pop_from(missed, item, peers, self.wait(deadline), backoff(&self.empty_at, missed)),
+            Some(missed) => {
+                queue.pop_from(missed, item, peers, self.wait(deadline), backoff(&self.empty_at, missed.position()))
+            }
             None => queue.pop(item, peers, self.wait(deadline)),
         };
         if result.is_err() {
             self.object.settle();
         }
         Ok(result)
+    }
+
+    /// Appends as many of `count` items as there is room for, at least one; `write` writes each into the words of its slot.
+    #[inline(always)]
+    pub fn push_many(
+        &self,
+        count: usize,
+        deadline: Deadline,
+        write: impl FnMut(usize, &[AtomicU64]),
+    ) -> Failure<Result<usize, PushFailure>> {
+        if count == 0 {
+            return Ok(Ok(0));
+        }
+        let (owner, queue, peers) = (self.owner()?, self.raw()?, self.object.peers());
+        let streaming = deadline != Deadline::Now && let_others_go_on(&self.full_at, queue.tail());
+        let backoff = |here| if streaming { Backoff::in_stream() } else { backoff(&self.full_at, here) };
+        let result = queue.push_many(owner, count, peers, self.wait(deadline), backoff, write);
+        match result {
+            Ok(pushed) => note_cut(&self.full_at, pushed, count, || queue.tail()),
+            Err(_) => self.object.settle(),
+        }
+        Ok(result)
+    }
+
+    /// Takes as many of `count` items as there are, at least one: `accept` is given each, which lies in `item`, of exactly
+    /// the item size, meanwhile.
+    #[inline(always)]
+    pub fn pop_many(
+        &self,
+        count: usize,
+        item: &mut [u8],
+        deadline: Deadline,
+        accept: impl FnMut(usize, &[u8]),
+    ) -> Failure<Result<usize, PopFailure>> {
+        if count == 0 {
+            return Ok(Ok(0));
+        }
+        self.owner()?;
+        let (queue, peers) = (self.raw()?, self.object.peers());
+        let streaming = deadline != Deadline::Now && let_others_go_on(&self.empty_at, queue.head());
+        let backoff = |here| if streaming { Backoff::in_stream() } else { backoff(&self.empty_at, here) };
+        let result = queue.pop_many(count, item, peers, self.wait(deadline), backoff, accept);
+        match result {
+            Ok(popped) => note_cut(&self.empty_at, popped, count, || queue.head()),
+            Err(_) => self.object.settle(),
+        }
+        Ok(result)
+    }
+
+    /// Who the calling thread is; a forked child is a participant of its own from here on.
+    #[inline]
+    fn owner(&self) -> Result<Owner, Error> {
+        match self.object.entered_last() {
+            Some(thread) => Ok(thread.owner()),
+            None => Ok(self.object.enter()?.owner()),
+        }
     }
 
     #[inline]
@@ -165,10 +229,28 @@ impl AnyQueue {
 }
 
 /// How to wait after a miss, given where this handle missed before.
-fn backoff(before: &AtomicU64, missed: Missed) -> Backoff {
+fn backoff(before: &AtomicU64, here: u64) -> Backoff {
     if !SPIN {
         return Backoff::new();
     }
-    let here = missed.position();
     Backoff::after(here.wrapping_sub(before.swap(here, Ordering::Relaxed)), 1)
+}
+
+/// Notes where a batch ended because the other side was not further: as a miss, but for a single item.
+#[inline]
+fn note_cut(before: &AtomicU64, done: usize, count: usize, here: impl FnOnce() -> u64) {
+    if SPIN && done > 1 && done < count {
+        before.store(here(), Ordering::Relaxed);
+    }
+}
+
+/// Before a batch that begins where this handle's last one ended for want of more: a pause, in which the other side gets
+/// ahead. Who follows a stream item by item takes a cache line away for each. Whether it paused.
+#[inline]
+fn let_others_go_on(before: &AtomicU64, here: u64) -> bool {
+    let caught_up = SPIN && before.load(Ordering::Relaxed) == here;
+    if caught_up {
+        Backoff::in_stream().pause();
+    }
+    caught_up
 }

@@ -13,6 +13,13 @@ use crate::sys::nap::{Deadline, Interruptible, Wait};
 
 use super::errors::{RecvError, SendError, not_shut_down, whole};
 
+mod batch;
+mod in_place;
+
+#[cfg(feature = "capi")]
+pub(crate) use batch::Taken;
+pub use in_place::{MessageMut, MessageRef};
+
 /// A bounded channel of byte messages of any length: many senders, many receivers, first in first out.
 ///
 /// Its ring holds a number of bytes: a message takes 8 bytes and its length rounded up to 8. A message is whole or
@@ -25,6 +32,9 @@ use super::errors::{RecvError, SendError, not_shut_down, whole};
 ///
 /// **Crash behaviour**: each operation takes effect by one store, so whoever is killed in the middle leaves nothing to
 /// repair and its lock is taken over. Delivery is at most once: a message that was taken dies with its receiver.
+///
+/// Messages are written and read where they lie by [`send_with`](Self::send_with) and [`recv_with`](Self::recv_with);
+/// several go by one call of [`send_many`](Self::send_many) and [`recv_many`](Self::recv_many).
 ///
 /// ```
 /// use ringfence::{Channel, Segment, SegmentOptions};
@@ -152,7 +162,8 @@ impl Channel {
     ///
     /// # Errors
     /// [`SendError::Closed`], [`SendError::TooLong`], [`SendError::Interrupted`] if
-    /// [asked for](Self::set_interruptible), [`SendError::Corrupted`], [`SendError::Segment`].
+    /// [asked for](Self::set_interruptible), [`SendError::WouldDeadlock`] from within a [`send_with`](Self::send_with),
+    /// [`SendError::Corrupted`], [`SendError::Segment`].
     #[inline]
     pub fn send(&self, message: &[u8]) -> Result<(), SendError> {
         self.send_until(message, Deadline::Forever)
@@ -238,7 +249,8 @@ impl Channel {
     ///
     /// # Errors
     /// [`RecvError::Closed`], [`RecvError::Interrupted`] if [asked for](Self::set_interruptible),
-    /// [`RecvError::NoMemory`] (the message stays), [`RecvError::Corrupted`], [`RecvError::Segment`].
+    /// [`RecvError::WouldDeadlock`] from within a [`recv_with`](Self::recv_with), [`RecvError::NoMemory`] (the message
+    /// stays), [`RecvError::Corrupted`], [`RecvError::Segment`].
     pub fn recv(&self) -> Result<Vec<u8>, RecvError> {
         self.recv_vec_until(Deadline::Forever)
     }
@@ -334,7 +346,8 @@ impl Channel {
     /// Waits for a sender that is in the middle of a copy; one that waits for room with a message in pieces gives up.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] if [asked for](Self::set_interruptible): then the next sender does it. [`Error::Corrupted`],
+    /// [`Error::Interrupted`] if [asked for](Self::set_interruptible), or [`Error::Busy`] from within a
+    /// [`send_with`](Self::send_with): then the next sender does it. [`Error::Corrupted`],
     /// and those of a forked child that joins the segment.
     pub fn shutdown(&self) -> Result<(), Error> {
         let owner = self.object.enter()?.owner();

@@ -132,6 +132,10 @@ pub enum SendError {
         /// The longest that fits.
         max: usize,
     },
+    /// The calling thread is itself in the middle of a message that it writes in place, and would wait for itself.
+    WouldDeadlock,
+    /// The process was forked in the middle of a message that is written in place: that is its parent's.
+    NotOwner,
     /// The channel holds something that no participant writes.
     Corrupted,
     /// Nobody has the other end of the pipe any more.
@@ -150,6 +154,7 @@ impl SendError {
             SendFailure::Interrupted => Self::Interrupted,
             SendFailure::Closed => Self::Closed,
             SendFailure::TooLong => Self::TooLong { len, max },
+            SendFailure::WouldDeadlock => Self::WouldDeadlock,
             SendFailure::Corrupted => Self::Corrupted,
         }
     }
@@ -159,6 +164,7 @@ impl SendError {
 pub(super) fn not_shut_down(failure: SendFailure, what: &'static str) -> Error {
     match failure {
         SendFailure::Interrupted => Error::Interrupted,
+        SendFailure::WouldDeadlock => Error::Busy,
         _ => Error::Corrupted(what),
     }
 }
@@ -171,6 +177,10 @@ impl fmt::Display for SendError {
             Self::Closed => f.write_str("the channel is shut down"),
             Self::Interrupted => f.write_str("a signal interrupted the wait for room in the channel"),
             Self::TooLong { len, max } => write!(f, "a message of {len} bytes; the channel takes {max} at a time"),
+            Self::WouldDeadlock => {
+                f.write_str("this thread is in the middle of a message of this channel; end it first")
+            }
+            Self::NotOwner => f.write_str("the message is one of the process that this one was forked from"),
             Self::Corrupted => f.write_str("the channel holds something that no participant writes"),
             Self::BrokenPipe => f.write_str("nobody has the other end of the pipe any more"),
             Self::WrongDirection => f.write_str("this end of a one-way pipe receives only"),
@@ -203,6 +213,10 @@ pub enum RecvError {
         /// Its length.
         needed: usize,
     },
+    /// The calling thread is itself in the middle of a message that it reads in place, and would wait for itself.
+    WouldDeadlock,
+    /// The process was forked in the middle of a message that is read in place: that is its parent's.
+    NotOwner,
     /// The channel holds something that no participant writes.
     Corrupted,
     /// Nobody has the other end of the pipe any more, and all that was sent has been received.
@@ -221,6 +235,7 @@ impl From<RecvFailure> for RecvError {
             RecvFailure::Interrupted => Self::Interrupted,
             RecvFailure::Closed => Self::Closed,
             RecvFailure::TooShort { needed } => Self::BufferTooShort { needed },
+            RecvFailure::WouldDeadlock => Self::WouldDeadlock,
             RecvFailure::Corrupted => Self::Corrupted,
         }
     }
@@ -262,6 +277,10 @@ impl fmt::Display for RecvError {
             Self::NoMemory { needed } => {
                 write!(f, "there is no memory for a message of {needed} bytes; it is still there")
             }
+            Self::WouldDeadlock => {
+                f.write_str("this thread is in the middle of a message of this channel; end it first")
+            }
+            Self::NotOwner => f.write_str("the message is one of the process that this one was forked from"),
             Self::Corrupted => f.write_str("the channel holds something that no participant writes"),
             Self::EndOfFile => f.write_str("end of file: nobody has the other end of the pipe any more"),
             Self::WrongDirection => f.write_str("this end of a one-way pipe sends only"),

@@ -14,7 +14,9 @@ mod work_queue;
 pub use any_queue::AnyQueue;
 #[cfg(feature = "capi")]
 pub use any_work_queue::{AnyWorkQueue, Plan};
-pub use channel::Channel;
+#[cfg(feature = "capi")]
+pub(crate) use channel::Taken;
+pub use channel::{Channel, MessageMut, MessageRef};
 pub use errors::{PopError, PushError, RecvError, SendError};
 #[cfg(not(ringfence_loom))]
 pub use pipe::Pipe;

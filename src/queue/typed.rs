@@ -10,6 +10,7 @@ use super::any_queue::AnyQueue;
 use super::errors::{PopError, PushError};
 use crate::error::Error;
 use crate::plain::Plain;
+use crate::raw::words;
 use crate::segment::Segment;
 use crate::segment::directory::{Item, Mode};
 use crate::sync::Waitable;
@@ -27,6 +28,10 @@ use crate::sys::nap::Deadline;
 /// **Crash behaviour**: delivery is at most once. A push that has returned is never lost. A producer killed in the
 /// middle leaves an empty position that the next to come passes over. A consumer killed in the middle has either taken
 /// the item, which dies with it, or not.
+///
+/// Several items go in and out by one call: [`push_slice`](Self::push_slice), [`pop_slice`](Self::pop_slice). Nothing is
+/// written or read in place: items are copied, so that nobody waits for a stranger's code, and a torn copy is thrown away.
+/// For large messages, a [`Channel`](crate::Channel) or a [`ByteRing`](crate::ByteRing) has such calls.
 ///
 /// ```
 /// use ringfence::{Queue, Segment, SegmentOptions};
@@ -164,6 +169,123 @@ impl<T: Plain> Queue<T> {
     /// [`PopError::TimedOut`], and those of [`pop`](Self::pop).
     pub fn pop_deadline(&self, deadline: Instant) -> Result<T, PopError> {
         self.pop_until(Deadline::At(deadline))
+    }
+
+    #[inline]
+    fn push_slice_until(&self, items: &[T], deadline: Deadline) -> Result<usize, PushError<()>> {
+        let pushed = self.queue.push_many(items.len(), deadline, |nth, data| {
+            words::store(data, bytemuck::bytes_of(&items[nth].to_bits()));
+        });
+        match pushed {
+            Ok(Ok(count)) => Ok(count),
+            Ok(Err(failure)) => Err(PushError::new((), Ok(failure))),
+            Err(error) => Err(PushError::new((), Err(error))),
+        }
+    }
+
+    /// Appends as many of these items as there is room for, from the first on, waiting for room for one; returns how many,
+    /// 0 only if there are none.
+    ///
+    /// They arrive in this order; items of other producers may come between them. One call takes at most as many as the
+    /// capacity. Consumers are woken once, after the last one. Killed in the middle, the first of them are there, each
+    /// whole.
+    ///
+    /// A call that begins where the last one of this handle found the queue full lets the consumers go on for about a
+    /// microsecond first, unless it is a try.
+    ///
+    /// ```
+    /// # use ringfence::{Queue, Segment, SegmentOptions};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let segment = Segment::anonymous(&SegmentOptions::new())?;
+    /// let queue = Queue::<u8>::create(&segment, "queue", 4)?;
+    /// assert_eq!(queue.push_slice(&[1, 2, 3, 4, 5])?, 4);
+    /// let mut found = [0; 8];
+    /// assert_eq!(queue.pop_slice(&mut found)?, 4);
+    /// assert_eq!(found[..4], [1, 2, 3, 4]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`push`](Self::push), without items: none was pushed.
+    #[inline]
+    pub fn push_slice(&self, items: &[T]) -> Result<usize, PushError<()>> {
+        self.push_slice_until(items, Deadline::Forever)
+    }
+
+    /// As [`push_slice`](Self::push_slice), but does not wait.
+    ///
+    /// # Errors
+    /// [`PushError::Full`] if there is no room for any, and those of [`push_slice`](Self::push_slice).
+    #[inline]
+    pub fn try_push_slice(&self, items: &[T]) -> Result<usize, PushError<()>> {
+        self.push_slice_until(items, Deadline::Now)
+    }
+
+    /// As [`push_slice`](Self::push_slice), waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`PushError::TimedOut`], and those of [`push_slice`](Self::push_slice).
+    pub fn push_slice_timeout(&self, items: &[T], timeout: Duration) -> Result<usize, PushError<()>> {
+        self.push_slice_until(items, Deadline::after(timeout))
+    }
+
+    /// As [`push_slice`](Self::push_slice), waiting until `deadline` of the monotonic clock at most.
+    ///
+    /// # Errors
+    /// [`PushError::TimedOut`], and those of [`push_slice`](Self::push_slice).
+    pub fn push_slice_deadline(&self, items: &[T], deadline: Instant) -> Result<usize, PushError<()>> {
+        self.push_slice_until(items, Deadline::At(deadline))
+    }
+
+    #[inline]
+    fn pop_slice_until(&self, items: &mut [T], deadline: Deadline) -> Result<usize, PopError> {
+        let mut bits = T::Bits::zeroed();
+        let popped = self.queue.pop_many(items.len(), bytemuck::bytes_of_mut(&mut bits), deadline, |nth, bits| {
+            items[nth] = T::from_bits(bytemuck::pod_read_unaligned(bits));
+        });
+        Ok(popped.map_err(PopError::Segment)??)
+    }
+
+    /// Takes as many items as there are and `items` has places, waiting for one; returns how many, 0 only if it has none.
+    ///
+    /// It does not wait for an item that is just being written, but for the first one. One call takes at most as many as the
+    /// capacity. Producers are woken once, after the last one. Killed in the middle, what was taken is gone with the killed
+    /// process, and the rest is there.
+    ///
+    /// A call that begins where the last one of this handle found no more, after several items, lets the producers go on for
+    /// about a microsecond first, unless it is a try: who follows a stream item by item slows down both sides.
+    ///
+    /// # Errors
+    /// Those of [`pop`](Self::pop): none was taken.
+    #[inline]
+    pub fn pop_slice(&self, items: &mut [T]) -> Result<usize, PopError> {
+        self.pop_slice_until(items, Deadline::Forever)
+    }
+
+    /// As [`pop_slice`](Self::pop_slice), but does not wait.
+    ///
+    /// # Errors
+    /// [`PopError::Empty`], [`PopError::Busy`], and those of [`pop_slice`](Self::pop_slice).
+    #[inline]
+    pub fn try_pop_slice(&self, items: &mut [T]) -> Result<usize, PopError> {
+        self.pop_slice_until(items, Deadline::Now)
+    }
+
+    /// As [`pop_slice`](Self::pop_slice), waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`PopError::TimedOut`], and those of [`pop_slice`](Self::pop_slice).
+    pub fn pop_slice_timeout(&self, items: &mut [T], timeout: Duration) -> Result<usize, PopError> {
+        self.pop_slice_until(items, Deadline::after(timeout))
+    }
+
+    /// As [`pop_slice`](Self::pop_slice), waiting until `deadline` of the monotonic clock at most.
+    ///
+    /// # Errors
+    /// [`PopError::TimedOut`], and those of [`pop_slice`](Self::pop_slice).
+    pub fn pop_slice_deadline(&self, items: &mut [T], deadline: Instant) -> Result<usize, PopError> {
+        self.pop_slice_until(items, Deadline::At(deadline))
     }
 
     /// How many items it holds, those being written included; a snapshot between 0 and the capacity.

@@ -30,7 +30,8 @@
 //! 5. Waiters sleep at the eventcounts without any lock, and look again after they have announced themselves.
 //! 6. Whoever wants to shut down says so in `closing` first: a sender that keeps the lock for long does it for them.
 //!
-//! A message that is longer than the ring goes in pieces: see `channel/long.rs`.
+//! A message that is longer than the ring goes in pieces: see `channel/long.rs`. In place: `channel/in_place.rs`; several
+//! at once: `channel/batch.rs`.
 //!
 //! A death leaves behind: before the store, a message that was never sent, or is still there to be received; after it,
 //! one that was sent or received, and sleepers whom nobody has notified: [`Channel::recover`] does, or their naps end. A
@@ -43,18 +44,25 @@
 //! Source: M. M. Michael, M. L. Scott, "Simple, Fast, and Practical Non-Blocking and Blocking Concurrent Queue
 //! Algorithms" (1996) for a queue with two locks; the ring and its commit are ours.
 
+mod batch;
+mod in_place;
 mod long;
+mod position;
+mod waiting;
 
-use super::backoff::Backoff;
 use super::{Owner, ParticipantId, Peers, eventcount, mutex, words};
-use crate::layout::channel::{ChannelHeader, Geometry, Shared, Side};
+use crate::layout::channel::{ChannelHeader, Geometry, Shared};
 use crate::layout::eventcount::EventCount;
 use crate::primitive::{AtomicU64, Ordering};
-use crate::sys::nap::{Deadline, TRY_FOR, Wait};
+use crate::sys::nap::{Deadline, Wait};
+use position::Position;
+use waiting::{Refusal, lock, note_miss, or_learn, patient, spin_while, unlock};
+
+pub use batch::Many;
+pub use in_place::{Found, Parts, Peeked, Room};
 
 /// What the header word of a message has beside the length, so that a stray zero is not a message.
 const MESSAGE: u64 = 1 << 63;
-const LAP: u32 = 1 << 31;
 const OPEN: u32 = 0;
 const CLOSED: u32 = 1;
 /// Open, and to be closed by the next holder of the senders' lock.
@@ -75,6 +83,8 @@ pub enum SendFailure {
     Closed,
     /// The message does not even fit the empty ring.
     TooLong,
+    /// The calling thread is itself in the middle of a message.
+    WouldDeadlock,
     /// The channel holds something that no participant writes.
     Corrupted,
 }
@@ -95,49 +105,10 @@ pub enum RecvFailure {
         /// Its length.
         needed: usize,
     },
+    /// The calling thread is itself in the middle of a message.
+    WouldDeadlock,
     /// The channel holds something that no participant writes.
     Corrupted,
-}
-
-/// A position as it stands in `head` and `tail`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Position {
-    messages: u32,
-    lap: u32,
-    index: u32,
-}
-
-impl Position {
-    fn unpack(word: u64, size: u32) -> Option<Self> {
-        let low = word as u32;
-        let position = Self { messages: (word >> 32) as u32, lap: low & LAP, index: low & !LAP };
-        (position.index < size).then_some(position)
-    }
-
-    fn pack(self) -> u64 {
-        u64::from(self.messages) << 32 | u64::from(self.lap | self.index)
-    }
-
-    /// After a message of `taken` words, at most the ring's.
-    fn past_message(self, taken: u32, size: u32) -> Self {
-        let index = self.index + taken; // both below 2^31
-        let messages = self.messages.wrapping_add(1);
-        if index < size {
-            return Self { messages, index, ..self };
-        }
-        Self { messages, lap: self.lap ^ LAP, index: index - size }
-    }
-
-    /// Words between `head` and `tail`; `None` where no pair of positions is so.
-    fn used(head: Self, tail: Self, size: u32) -> Option<u32> {
-        let used = if head.lap == tail.lap {
-            tail.index.checked_sub(head.index)?
-        } else {
-            size - head.index.checked_sub(tail.index)?
-        };
-        let messages = tail.messages.wrapping_sub(head.messages);
-        (messages <= used && (messages == 0) == (used == 0)).then_some(used)
-    }
 }
 
 /// A channel: its header and ring in shared memory, and its checked size in private memory.
@@ -182,26 +153,42 @@ impl<'a> Channel<'a> {
         if !self.fits(message.len()) {
             return Err(SendFailure::TooLong);
         }
-        match self.send_once(me, message, peers, wait) {
+        self.send_by(peers, wait, || self.send_once(me, message, peers, wait))
+    }
+
+    /// Sends by `attempt`, which says `None` if there is no room, waiting for it as `wait` says.
+    #[inline(always)]
+    fn send_by<R>(
+        &self,
+        peers: &impl Peers,
+        wait: Wait,
+        mut attempt: impl FnMut() -> Option<Result<R, SendFailure>>,
+    ) -> Result<R, SendFailure> {
+        match attempt() {
             Some(result) => result,
-            None if wait.deadline == Deadline::Now => self.full(peers),
-            None => self.send_slow(me, message, peers, wait),
+            None if wait.deadline == Deadline::Now => Err(self.full(peers)),
+            None => self.send_slow(peers, wait, attempt),
         }
     }
 
     /// What a try says that has found no room.
     #[cold]
-    fn full(&self, peers: &impl Peers) -> Result<(), SendFailure> {
+    fn full(&self, peers: &impl Peers) -> SendFailure {
         let over = peers.left_alone() && self.is_shut_down();
-        Err(if over { SendFailure::Closed } else { SendFailure::Full })
+        if over { SendFailure::Closed } else { SendFailure::Full }
     }
 
     #[cold]
-    fn send_slow(&self, me: Owner, message: &[u8], peers: &impl Peers, wait: Wait) -> Result<(), SendFailure> {
+    fn send_slow<R>(
+        &self,
+        peers: &impl Peers,
+        wait: Wait,
+        mut attempt: impl FnMut() -> Option<Result<R, SendFailure>>,
+    ) -> Result<R, SendFailure> {
         let before = self.header.head.0.load(Ordering::Relaxed);
         spin_while(&self.header.senders.0, || self.header.head.0.load(Ordering::Relaxed) == before);
         let shared = self.shared();
-        eventcount::wait_until(&shared.not_full, wait, || or_learn(peers, self.send_once(me, message, peers, wait)))
+        eventcount::wait_until(&shared.not_full, wait, || or_learn(peers, attempt()))
             .unwrap_or_else(|expired| Err(Refusal::from(expired).of_send(wait)))
     }
 
@@ -231,6 +218,13 @@ impl<'a> Channel<'a> {
     /// The tail, if `needed` words are free there, under the senders' lock; `None` if they are not.
     #[inline]
     fn room_for(&self, needed: u32) -> Result<Option<Position>, SendFailure> {
+        Ok(self.room_of(needed, needed)?.map(|(tail, _)| tail))
+    }
+
+    /// The same where `wanted` would be better: with the number of free words, which is at least what others had left
+    /// when this side last looked.
+    #[inline(always)]
+    fn room_of(&self, needed: u32, wanted: u32) -> Result<Option<(Position, u32)>, SendFailure> {
         // Relaxed: what matters is written under this lock.
         match self.shared().closing.load(Ordering::Relaxed) {
             OPEN => {}
@@ -241,7 +235,7 @@ impl<'a> Channel<'a> {
         let remembered = &self.header.senders.0.other;
         let head = self.position(remembered, Ordering::Relaxed).ok_or_else(corrupted)?;
         let mut used = Position::used(head, tail, self.size).ok_or_else(corrupted)?;
-        if self.size - used < needed {
+        if self.size - used < wanted {
             // Acquire: pairs with the Release in `take`; what was read there may be overwritten.
             let head = self.position(&self.header.head.0, Ordering::Acquire).ok_or_else(corrupted)?;
             used = Position::used(head, tail, self.size).ok_or_else(corrupted)?;
@@ -251,7 +245,7 @@ impl<'a> Channel<'a> {
             note_miss(&self.header.senders.0, tail);
             return Ok(None);
         }
-        Ok(Some(tail))
+        Ok(Some((tail, self.size - used)))
     }
 
     /// Why nothing is sent, under the senders' lock: it is closed, here if somebody has asked for it. Invariant 6.
@@ -295,23 +289,39 @@ impl<'a> Channel<'a> {
     /// message in pieces.
     #[inline]
     pub fn recv(&self, me: Owner, buffer: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<usize, RecvFailure> {
-        match self.recv_once(me, buffer, peers, wait) {
+        self.recv_by(peers, wait, || self.recv_once(me, buffer, peers, wait))
+    }
+
+    /// Receives by `attempt`, which says `None` if there is no message and may be one later, waiting for it as `wait` says.
+    #[inline(always)]
+    fn recv_by<R>(
+        &self,
+        peers: &impl Peers,
+        wait: Wait,
+        mut attempt: impl FnMut() -> Option<Result<R, RecvFailure>>,
+    ) -> Result<R, RecvFailure> {
+        match attempt() {
             Some(result) => result,
             None if wait.deadline == Deadline::Now => {
                 // What was sent before the end comes before it.
-                let over = if peers.left_alone() { self.recv_once(me, buffer, peers, wait) } else { None };
+                let over = if peers.left_alone() { attempt() } else { None };
                 over.unwrap_or(Err(RecvFailure::Empty))
             }
-            None => self.recv_slow(me, buffer, peers, wait),
+            None => self.recv_slow(peers, wait, attempt),
         }
     }
 
     #[cold]
-    fn recv_slow(&self, me: Owner, buffer: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<usize, RecvFailure> {
+    fn recv_slow<R>(
+        &self,
+        peers: &impl Peers,
+        wait: Wait,
+        mut attempt: impl FnMut() -> Option<Result<R, RecvFailure>>,
+    ) -> Result<R, RecvFailure> {
         let before = self.header.tail.0.load(Ordering::Relaxed);
         spin_while(&self.header.receivers.0, || self.header.tail.0.load(Ordering::Relaxed) == before);
         let shared = self.shared();
-        eventcount::wait_until(&shared.not_empty, wait, || or_learn(peers, self.recv_once(me, buffer, peers, wait)))
+        eventcount::wait_until(&shared.not_empty, wait, || or_learn(peers, attempt()))
             .unwrap_or_else(|expired| Err(Refusal::from(expired).of_recv(wait)))
     }
 
@@ -340,11 +350,11 @@ impl<'a> Channel<'a> {
 
     /// What an empty ring means.
     #[cold]
-    fn nothing(closing: u32) -> Option<Result<usize, RecvFailure>> {
+    fn nothing<R>(closing: u32) -> Option<Result<R, RecvFailure>> {
         match closing {
             OPEN | ASKED => None,
             CLOSED => Some(Err(RecvFailure::Closed)),
-            _ => CORRUPTED_RECV,
+            _ => Some(Err(RecvFailure::Corrupted)),
         }
     }
 
@@ -525,106 +535,4 @@ impl<'a> Channel<'a> {
     fn shared(&self) -> &'a Shared {
         &self.header.shared.0
     }
-}
-
-/// Why a side's lock was not acquired, or what was waited for did not come.
-enum Refusal {
-    Late,
-    Interrupted,
-    Corrupted,
-}
-
-impl Refusal {
-    #[cold]
-    fn of_send(self, wait: Wait) -> SendFailure {
-        match self {
-            Self::Late if wait.deadline == Deadline::Now => SendFailure::Full,
-            Self::Late => SendFailure::TimedOut,
-            Self::Interrupted => SendFailure::Interrupted,
-            Self::Corrupted => SendFailure::Corrupted,
-        }
-    }
-
-    #[cold]
-    fn of_recv(self, wait: Wait) -> RecvFailure {
-        match self {
-            Self::Late if wait.deadline == Deadline::Now => RecvFailure::Empty,
-            Self::Late => RecvFailure::TimedOut,
-            Self::Interrupted => RecvFailure::Interrupted,
-            Self::Corrupted => RecvFailure::Corrupted,
-        }
-    }
-}
-
-impl From<eventcount::Expired> for Refusal {
-    fn from(expired: eventcount::Expired) -> Self {
-        match expired {
-            eventcount::Expired::TimedOut => Self::Late,
-            eventcount::Expired::Interrupted => Self::Interrupted,
-        }
-    }
-}
-
-#[inline]
-fn lock(side: &Side, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Refusal> {
-    if mutex::lock_fast(&side.lock, me) {
-        return Ok(());
-    }
-    lock_slow(side, me, peers, wait)
-}
-
-#[cold]
-fn lock_slow(side: &Side, me: Owner, peers: &impl Peers, wait: Wait) -> Result<(), Refusal> {
-    match mutex::lock(&side.lock, me, peers, patient(wait)) {
-        Ok(mutex::Acquired::Clean) => Ok(()),
-        Ok(mutex::Acquired::OwnerDied) => {
-            // Invariant 2: there is nothing to repair.
-            let _ = mutex::make_consistent(&side.lock, me);
-            Ok(())
-        }
-        Err(mutex::Refused::WouldBlock | mutex::Refused::TimedOut) => Err(Refusal::Late),
-        Err(mutex::Refused::Interrupted) => Err(Refusal::Interrupted),
-        // Nobody returns holding it, and nobody gives it up: such a word was not written by this code.
-        Err(mutex::Refused::WouldDeadlock | mutex::Refused::NotRecoverable | mutex::Refused::Corrupted) => {
-            Err(Refusal::Corrupted)
-        }
-    }
-}
-
-/// A try waits a moment for what somebody else is in the middle of: one that gave up at once would call a channel with
-/// messages empty.
-fn patient(wait: Wait) -> Wait {
-    match wait.deadline {
-        Deadline::Now => Wait { deadline: Deadline::after(TRY_FOR), ..wait },
-        _ => wait,
-    }
-}
-
-#[inline]
-fn unlock(side: &Side, me: Owner) {
-    // If somebody forged the word and it is no longer ours, what we did is done all the same.
-    let _ = mutex::unlock(&side.lock, me);
-}
-
-/// Before a wait: if nobody is at the other end any more, what follows from it has ended the sleep that is to come.
-fn or_learn<R>(peers: &impl Peers, attempt: Option<R>) -> Option<R> {
-    if attempt.is_none() {
-        peers.left_alone();
-    }
-    attempt
-}
-
-/// A side has nothing to do at this position of its own, under its lock. Relaxed: a hint.
-fn note_miss(side: &Side, at: Position) {
-    let further = at.messages.wrapping_sub(side.missed.load(Ordering::Relaxed));
-    if further != 0 {
-        side.missed.store(at.messages, Ordering::Relaxed);
-        side.between.store(further, Ordering::Relaxed);
-    }
-}
-
-/// Waits a little while `unchanged`; longer, and undisturbed, where a side has caught up with the other one's stream.
-fn spin_while(side: &Side, unchanged: impl Fn() -> bool) {
-    let mut backoff = Backoff::after(side.between.load(Ordering::Relaxed).into(), 1);
-    while unchanged() && backoff.pause() {}
 }

@@ -49,6 +49,12 @@
 //! contention cannot reach, and behind it lies `Corrupted`. Push is lock-free; pop waits for a producer that is
 //! stopped between claim and publication ([`Busy`](PopFailure::Busy)).
 //!
+//! Nothing is written or read in place: a consumer reads by copying (invariant 5), so one who read in place would read
+//! what another may have popped; and a producer who wrote in place would hold up every consumer for as long as it likes,
+//! to save the shorter of two copies. The channel, whose sides have locks, and the ring of records have such calls.
+//!
+//! Several at once: see `queue/batch.rs`; waiting: `queue/waiting.rs`.
+//!
 //! Orderings: publishing is a Release store that the consumer's Acquire load meets; finishing is a Release swap that
 //! the next claimer's Acquire meets, which also keeps a successful copy clear of the next item's stores. Hints are
 //! stored Release and loaded Acquire: whoever starts at a hint must see the words that justify it. Payload words are
@@ -56,16 +62,16 @@
 //!
 //! Source: our own; per-slot laps as in D. Vyukov's bounded queue (2010), claiming by the slot's word alone.
 
+mod batch;
 mod ready;
+mod waiting;
 mod word;
 
-use super::backoff::Backoff;
-use super::eventcount::{self, Expired};
+use super::eventcount;
 use super::{Fate, Owner, ParticipantId, Peers, words};
 use crate::layout::eventcount::EventCount;
 use crate::layout::queue::{Geometry, QueueHeader, Shared};
 use crate::primitive::{AtomicU64, Ordering, SPIN, spin_loop};
-use crate::sys::nap::{Deadline, Wait};
 use word::{CLOSED, EMPTY, FULL, LAP_SHIFT, State, WRITING, decode, laps_ahead, later, word};
 
 /// Looks at a slot that is being written before asking whether its producer lives: a copy takes less.
@@ -214,17 +220,31 @@ impl<'a> Queue<'a> {
     /// Pushes at this very position.
     #[inline(always)]
     fn push_at(&self, position: u64, me: Owner, item: &[u8]) -> Result<(), Missed> {
-        let slot = self.slot(position, item.len()).ok_or(Missed { position, seen: Missed::NO_SLOT })?;
-        let mine = word(slot.lap, WRITING | u64::from(me.participant()));
         let next = self.next(position);
+        self.publish_at(position, me, item.len(), |data| words::store(data, item))?;
+        // Not sooner: stores leave in order, and this one may wait for its line while a consumer waits for ours.
+        self.header.tail.0.store(next, Ordering::Release);
+        self.notify(&self.shared().not_empty);
+        Ok(())
+    }
+
+    /// Claims this very position, lets `write` fill `bytes` bytes of it, and publishes it: all of a push but the hint and
+    /// the wake-up.
+    #[inline(always)]
+    fn publish_at(
+        &self,
+        position: u64,
+        me: Owner,
+        bytes: usize,
+        write: impl FnOnce(&[AtomicU64]),
+    ) -> Result<(), Missed> {
+        let slot = self.slot(position, bytes).ok_or(Missed { position, seen: Missed::NO_SLOT })?;
+        let mine = word(slot.lap, WRITING | u64::from(me.participant()));
         // Without a look first: the line comes over once, and exclusive. AcqRel: invariant 2 is handed on.
         match slot.word.compare_exchange(word(slot.lap, EMPTY), mine, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => {
-                words::store(slot.data, item);
+                write(slot.data);
                 slot.word.store(word(slot.lap, FULL), Ordering::Release);
-                // Not sooner: stores leave in order, and this one may wait for its line while a consumer waits for ours.
-                self.header.tail.0.store(next, Ordering::Release);
-                self.notify(&self.shared().not_empty);
                 Ok(())
             }
             Err(seen) => Err(Missed { position, seen }),
@@ -234,6 +254,15 @@ impl<'a> Queue<'a> {
     /// Pops from this very position.
     #[inline(always)]
     fn pop_at(&self, position: u64, item: &mut [u8]) -> Result<(), Missed> {
+        self.finish_at(position, item)?;
+        self.header.head.0.store(self.next(position), Ordering::Release);
+        self.notify(&self.shared().not_full);
+        Ok(())
+    }
+
+    /// Copies the message of this very position and finishes it: all of a pop but the hint and the wake-up.
+    #[inline(always)]
+    fn finish_at(&self, position: u64, item: &mut [u8]) -> Result<(), Missed> {
         let slot = self.slot(position, item.len()).ok_or(Missed { position, seen: Missed::NO_SLOT })?;
         // Acquire: pairs with the Release that published the message.
         let seen = slot.word.load(Ordering::Acquire);
@@ -245,11 +274,7 @@ impl<'a> Queue<'a> {
         // Invariant 5. Release: our copy is made before the next item is written. Acquire: hands on what the claim
         // proved.
         match slot.word.compare_exchange(seen, finished, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => {
-                self.header.head.0.store(self.next(position), Ordering::Release);
-                self.notify(&self.shared().not_full);
-                Ok(())
-            }
+            Ok(_) => Ok(()),
             Err(seen) => Err(Missed { position, seen }),
         }
     }
@@ -379,111 +404,6 @@ impl<'a> Queue<'a> {
         done
     }
 
-    /// Appends `item`, waiting for room as `wait` says.
-    #[inline]
-    pub fn push(&self, me: Owner, item: &[u8], peers: &impl Peers, wait: Wait) -> Result<(), PushFailure> {
-        self.push_once(me, item).or_else(|missed| self.push_from(missed, me, item, peers, wait, Backoff::new()))
-    }
-
-    /// The rest of [`push`](Self::push), after [`push_once`](Self::push_once) has missed.
-    #[cold]
-    pub fn push_from(
-        &self,
-        missed: Missed,
-        me: Owner,
-        item: &[u8],
-        peers: &impl Peers,
-        wait: Wait,
-        backoff: Backoff,
-    ) -> Result<(), PushFailure> {
-        match self.push_on(missed, me, item, peers) {
-            Err(PushFailure::Full) if wait.deadline != Deadline::Now => self.push_slow(me, item, peers, wait, backoff),
-            done => done,
-        }
-    }
-
-    #[cold]
-    fn push_slow(
-        &self,
-        me: Owner,
-        item: &[u8],
-        peers: &impl Peers,
-        wait: Wait,
-        mut backoff: Backoff,
-    ) -> Result<(), PushFailure> {
-        let attempt = || match self.try_push(me, item, peers) {
-            Err(PushFailure::Full) => None,
-            done => Some(done),
-        };
-        while backoff.pause() {
-            // A look before the attempt, whose swap would take the line away from the consumers.
-            if !self.seems_full()
-                && let Some(done) = attempt()
-            {
-                return done;
-            }
-        }
-        let shared = self.shared();
-        eventcount::wait_until(&shared.not_full, wait, attempt).unwrap_or_else(|expired| {
-            Err(match expired {
-                Expired::TimedOut => PushFailure::TimedOut,
-                Expired::Interrupted => PushFailure::Interrupted,
-            })
-        })
-    }
-
-    /// Takes the first message into `item`, waiting for one as `wait` says.
-    #[inline]
-    pub fn pop(&self, item: &mut [u8], peers: &impl Peers, wait: Wait) -> Result<(), PopFailure> {
-        self.pop_once(item).or_else(|missed| self.pop_from(missed, item, peers, wait, Backoff::new()))
-    }
-
-    /// The rest of [`pop`](Self::pop), after [`pop_once`](Self::pop_once) has missed.
-    #[cold]
-    pub fn pop_from(
-        &self,
-        missed: Missed,
-        item: &mut [u8],
-        peers: &impl Peers,
-        wait: Wait,
-        backoff: Backoff,
-    ) -> Result<(), PopFailure> {
-        match self.pop_on(missed, item, peers) {
-            Err(PopFailure::Empty | PopFailure::Busy) if wait.deadline != Deadline::Now => {
-                self.pop_slow(item, peers, wait, backoff)
-            }
-            done => done,
-        }
-    }
-
-    #[cold]
-    fn pop_slow(
-        &self,
-        item: &mut [u8],
-        peers: &impl Peers,
-        wait: Wait,
-        mut backoff: Backoff,
-    ) -> Result<(), PopFailure> {
-        while backoff.pause() {
-            match self.try_pop(item, peers) {
-                Err(PopFailure::Empty) => {}
-                Err(PopFailure::Busy) => break, // has spun itself, and asked whether the producer lives
-                done => return done,
-            }
-        }
-        let attempt = || match self.try_pop(item, peers) {
-            Err(PopFailure::Empty | PopFailure::Busy) => None,
-            done => Some(done),
-        };
-        let shared = self.shared();
-        eventcount::wait_until(&shared.not_empty, wait, attempt).unwrap_or_else(|expired| {
-            Err(match expired {
-                Expired::TimedOut => PopFailure::TimedOut,
-                Expired::Interrupted => PopFailure::Interrupted,
-            })
-        })
-    }
-
     /// Shuts the queue down for everybody: pushes fail from now on, pops drain what is there and then fail.
     pub fn shutdown(&self) {
         self.shared().closing.store(1, Ordering::Release);
@@ -551,15 +471,6 @@ impl<'a> Queue<'a> {
         eventcount::recover(&self.shared().not_empty, u32::MAX);
         eventcount::recover(&self.shared().not_full, u32::MAX);
         voided
-    }
-
-    fn seems_full(&self) -> bool {
-        let position = self.header.tail.0.load(Ordering::Acquire);
-        self.slot(position, 0).is_some_and(|slot| {
-            // Relaxed: only a reason to spin on. Full, or being written a lap behind: then it is not worth asking by
-            // whom.
-            laps_ahead(slot.word.load(Ordering::Relaxed), slot.lap) == -1
-        })
     }
 
     #[inline(always)]

@@ -1,8 +1,6 @@
 //! Producers and consumers of numbered items, killed under load, and the books kept of it in shared memory: what was
 //! pushed arrives, whole, once, in order.
 
-use std::cmp::Ordering;
-
 use ringfence::{Array, Segment, SegmentOptions, Value};
 
 use super::chance::Chance;
@@ -45,12 +43,22 @@ pub fn or_the_end<P, E: PartialEq + std::fmt::Debug>(
 
 /// In a child: pushes items and counts each push that has returned.
 pub fn produce(segment: &Segment, own: &str, mut push: impl FnMut(u64)) {
+    produce_many(segment, own, 1, |items| {
+        push(items[0]);
+        1
+    });
+}
+
+/// The same with up to `batch` items at a time, of which `push` says how many went.
+pub fn produce_many(segment: &Segment, own: &str, batch: usize, mut push: impl FnMut(&[u64]) -> usize) {
     let own: usize = own.parse().unwrap();
     let pushed = Array::<u64>::open(segment, "pushed").unwrap();
     say("ready");
-    for n in 0..ITEMS {
-        push((own * ITEMS + n) as u64);
-        pushed.set(own, n as u64 + 1).unwrap();
+    let mut n = 0;
+    while n < ITEMS {
+        let items: Vec<u64> = (n..ITEMS.min(n + batch)).map(|n| (own * ITEMS + n) as u64).collect();
+        n += push(&items);
+        pushed.set(own, n as u64).unwrap();
     }
     hear();
 }
@@ -61,6 +69,15 @@ pub fn consume(segment: &Segment, mut pop: impl FnMut() -> Option<Result<u64, To
     say("ready");
     while let Some(item) = pop() {
         reader.read(item);
+    }
+}
+
+/// The same with several items at a time.
+pub fn consume_many(segment: &Segment, mut pop: impl FnMut() -> Option<Vec<Result<u64, Torn>>>) {
+    let mut reader = Reader::new(segment);
+    say("ready");
+    while let Some(items) = pop() {
+        items.into_iter().for_each(|item| reader.read(item));
     }
 }
 
@@ -110,6 +127,8 @@ pub struct Accounts {
     disorder: Value<u32>,
     torn: Value<u32>,
     killed_consumers: usize,
+    /// Items that one call pushes or pops at the most.
+    pub batch: usize,
 }
 
 impl Accounts {
@@ -125,6 +144,7 @@ impl Accounts {
             disorder: Value::create(&segment, "disorder", 0).unwrap(),
             torn: Value::create(&segment, "torn", 0).unwrap(),
             killed_consumers: 0,
+            batch: 1,
             name,
             segment,
             side,
@@ -178,25 +198,27 @@ impl Accounts {
         }
     }
 
-    /// What was pushed arrived, whole, once, in order; but for the one item that each killed consumer may have just got.
+    /// What was pushed arrived, whole, once, in order; but for the one item, or batch, that each killed consumer may have
+    /// just got. Of the push in which a producer was killed, the first items may have arrived.
     pub fn check(&self, chance: &mut Chance) {
         assert_eq!((self.torn.get(), self.disorder.get()), (0, 0), "torn, out of order");
         let (mut arrived, mut lost) = (0, 0);
         for own in 0..self.pushed.len() {
             let returned = self.pushed.get(own).unwrap() as usize;
             assert!(returned > 0);
-            for n in 0..ITEMS {
-                match (self.got.get(own * ITEMS + n).unwrap(), n.cmp(&returned)) {
-                    (1, Ordering::Less) => arrived += 1,
-                    (0, Ordering::Less) => lost += 1,
-                    // The push in which the producer was killed.
-                    (0 | 1, Ordering::Equal) | (0, Ordering::Greater) => {}
-                    (times, _) => panic!("item {n} of {returned} of producer {own} arrived {times} times"),
+            let got: Vec<u8> = (0..ITEMS).map(|n| self.got.get(own * ITEMS + n).unwrap()).collect();
+            let last = got.iter().rposition(|times| *times > 0).map_or(0, |last| last + 1);
+            assert!(last <= returned + self.batch, "item {last} of {returned} of producer {own} arrived");
+            for (n, times) in got[..returned.max(last)].iter().enumerate() {
+                match times {
+                    1 => arrived += 1,
+                    0 => lost += 1,
+                    times => panic!("item {n} of {returned} of producer {own} arrived {times} times"),
                 }
             }
         }
         let graves = self.killed_consumers;
-        assert!(lost <= graves, "{lost} of {} items lost by {graves} killed consumers", arrived + lost);
+        assert!(lost <= graves * self.batch, "{lost} of {} items lost by {graves} killed consumers", arrived + lost);
         chance.checked += arrived;
     }
 }

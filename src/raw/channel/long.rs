@@ -34,6 +34,7 @@
 //!
 //! Source: ours.
 
+use super::in_place::Found;
 use super::{CLOSED, Channel, MESSAGE, OPEN, Position, RecvFailure, Refusal, SendFailure};
 use super::{eventcount, lock, or_learn, patient, unlock, words};
 use crate::primitive::{AtomicU64, Ordering};
@@ -92,7 +93,7 @@ impl Transfer {
 
 /// A piece at the head of the ring, checked against what is there.
 #[derive(Clone, Copy)]
-struct Piece {
+pub(super) struct Piece {
     transfer: Transfer,
     /// Length of the message, in the first piece.
     total: Option<usize>,
@@ -105,10 +106,10 @@ struct Piece {
 }
 
 /// What is at the head of the ring.
-enum AtHead {
+pub(super) enum AtHead {
     Nothing,
     Piece(Piece),
-    Message,
+    Message(Found),
 }
 
 /// How the receiving of one message in pieces ended.
@@ -250,17 +251,11 @@ impl Channel<'_> {
             let piece = match self.at_head() {
                 Ok(AtHead::Piece(piece)) => piece,
                 // Nobody else moves the head, so it stays a message.
-                Ok(AtHead::Message) => return self.take(buffer, None::<(&P, Wait)>),
+                Ok(AtHead::Message(_)) => return self.take(buffer, None::<(&P, Wait)>),
                 Ok(AtHead::Nothing) => return Self::nothing(closing),
                 Err(failure) => return Some(Err(failure)),
             };
-            let pending = piece.transfer.state(&self.shared().transfer) == Some(State::Pending);
-            let Some(total) = piece.total.filter(|_| pending) else {
-                // Waste, or the rest of what somebody began to receive: invariant 4.
-                piece.transfer.decide(&self.shared().transfer, State::Broken);
-                self.skip(&piece);
-                continue;
-            };
+            let Some(total) = self.begins(&piece) else { continue };
             let Some(buffer) = buffer.get_mut(..total) else {
                 return Some(Err(RecvFailure::TooShort { needed: total }));
             };
@@ -274,6 +269,18 @@ impl Channel<'_> {
                 }
             }
         }
+    }
+
+    /// The length of the message that begins with this piece. Another piece is thrown away, under the receivers' lock.
+    pub(super) fn begins(&self, piece: &Piece) -> Option<usize> {
+        let pending = piece.transfer.state(&self.shared().transfer) == Some(State::Pending);
+        let total = piece.total.filter(|_| pending);
+        if total.is_none() {
+            // Waste, or the rest of what somebody began to receive: invariant 4.
+            piece.transfer.decide(&self.shared().transfer, State::Broken);
+            self.skip(piece);
+        }
+        total
     }
 
     /// Copies the pieces of one message, from the first on.
@@ -302,7 +309,7 @@ impl Channel<'_> {
                 let next = match self.at_head() {
                     Ok(AtHead::Nothing) if over => Some(Received::Dropped),
                     Ok(AtHead::Nothing) => None,
-                    Ok(AtHead::Message) => Some(Received::Dropped),
+                    Ok(AtHead::Message(_)) => Some(Received::Dropped),
                     Ok(AtHead::Piece(next)) if next.transfer != piece.transfer => Some(Received::Dropped),
                     Ok(AtHead::Piece(next)) if next.total.is_some() => Some(Received::Failed(RecvFailure::Corrupted)),
                     Ok(AtHead::Piece(next)) => {
@@ -329,13 +336,21 @@ impl Channel<'_> {
     }
 
     /// What is at the head, under the receivers' lock.
-    fn at_head(&self) -> Result<AtHead, RecvFailure> {
+    pub(super) fn at_head(&self) -> Result<AtHead, RecvFailure> {
         let corrupted = || RecvFailure::Corrupted;
         let head = self.position(&self.header.head.0, Ordering::Relaxed).ok_or_else(corrupted)?;
         // Acquire: pairs with the Release in `put` and `put_piece`.
         let tail = self.position(&self.header.tail.0, Ordering::Acquire).ok_or_else(corrupted)?;
-        let used = Position::used(head, tail, self.size).ok_or_else(corrupted)?;
-        self.header.receivers.0.other.store(tail.pack(), Ordering::Relaxed); // invariant 3 of the channel
+        let at_head = self.look(head, tail);
+        if at_head.is_ok() {
+            self.header.receivers.0.other.store(tail.pack(), Ordering::Relaxed); // invariant 3 of the channel
+        }
+        at_head
+    }
+
+    /// What is at `head`, before a `tail` that was loaded with Acquire, under the receivers' lock.
+    pub(super) fn look(&self, head: Position, tail: Position) -> Result<AtHead, RecvFailure> {
+        let used = Position::used(head, tail, self.size).ok_or(RecvFailure::Corrupted)?;
         if used == 0 {
             return Ok(AtHead::Nothing);
         }
@@ -343,7 +358,7 @@ impl Channel<'_> {
         let word = |n: usize| self.ring[self.wrapped(head.index as usize + n)].load(Ordering::Relaxed);
         let marked = word(0);
         if marked & (MESSAGE | PIECE) != MESSAGE | PIECE {
-            return Ok(AtHead::Message);
+            return Found::checked(head, marked ^ MESSAGE, used).map(AtHead::Message);
         }
         let is_first = marked & FIRST != 0;
         let heading = if is_first { FIRST_HEAD } else { HEAD };
@@ -367,7 +382,7 @@ impl Channel<'_> {
     }
 
     /// An index that may be beyond the end by less than the ring.
-    fn wrapped(&self, index: usize) -> usize {
+    pub(super) fn wrapped(&self, index: usize) -> usize {
         let size = self.size as usize;
         if index >= size { index - size } else { index }
     }
