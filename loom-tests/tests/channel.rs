@@ -10,7 +10,7 @@ use loom::thread;
 use mortals::{FOREVER, Mortals, NOW, a_while, at_every_step, explore, must_fail, owner};
 use ringfence::layout::channel::{ChannelHeader, Geometry};
 use ringfence::primitive::{AtomicU64, Ordering};
-use ringfence::raw::channel::{Channel, RecvFailure, SendFailure};
+use ringfence::raw::channel::{Channel, Many, Peeked, RecvFailure, SendFailure};
 use ringfence::raw::{ParticipantId, mutex};
 use ringfence::sys::nap::Wait;
 
@@ -64,6 +64,47 @@ impl World {
     /// Sends a message of `length` bytes, longer than the ring.
     fn send_long(&self, me: ParticipantId, byte: u8, length: usize, wait: Wait) -> Result<(), SendFailure> {
         self.channel().send_long(owner(me), &message(byte, length), &self.peers, wait)
+    }
+
+    /// Sends messages of 8 bytes by one call.
+    fn send_many(&self, me: ParticipantId, bytes: &[u8], wait: Wait) -> Result<usize, SendFailure> {
+        let messages: Vec<_> = bytes.iter().map(|byte| message(*byte, 8)).collect();
+        self.channel().send_many(owner(me), messages.len(), |nth| &messages[nth], &self.peers, wait)
+    }
+
+    /// Receives by one call.
+    fn recv_many(&self, me: ParticipantId, most: usize, wait: Wait) -> Result<Vec<u8>, RecvFailure> {
+        let mut received = Vec::new();
+        let many = self.channel().recv_many(owner(me), most, &self.peers, wait, |nth, parts| {
+            assert_eq!(nth, received.len());
+            let mut buffer = vec![0; parts.bytes()];
+            parts.load_at(0, &mut buffer);
+            assert!(buffer.iter().all(|byte| *byte == buffer[0]), "torn: {buffer:?}");
+            received.push(buffer[0]);
+            true
+        })?;
+        assert_eq!(many, Many::Received(received.len()));
+        Ok(received)
+    }
+
+    /// Sends a message that is written in place.
+    fn send_with(&self, me: ParticipantId, byte: u8, length: usize, wait: Wait) -> Result<(), SendFailure> {
+        let channel = self.channel();
+        let room = channel.reserve(owner(me), length, &self.peers, wait)?;
+        channel.room_parts(room).store_at(0, &message(byte, length));
+        channel.commit(owner(me), room, length);
+        Ok(())
+    }
+
+    /// Receives a message that is read in place, before it is given back.
+    fn recv_with(&self, me: ParticipantId, wait: Wait) -> Result<u8, RecvFailure> {
+        let channel = self.channel();
+        let Peeked::Message(found) = channel.peek(owner(me), &self.peers, wait)? else { panic!("in pieces") };
+        let mut buffer = vec![0; found.bytes()];
+        channel.found_parts(found).load_at(0, &mut buffer);
+        channel.release(owner(me), found);
+        assert!(buffer.iter().all(|byte| *byte == buffer[0]), "torn: {buffer:?}");
+        Ok(buffer[0])
     }
 
     fn shutdown(&self, me: ParticipantId) {
@@ -381,6 +422,134 @@ fn a_shutdown_ends_a_long_message() {
     });
 }
 
+/// A batch, single messages beside it, and a receiver that takes what there is: the batch lies together.
+#[test]
+fn a_batch_beside_a_sender() {
+    explore(2, || {
+        let world = World::new(5);
+        let other = world.clone();
+        let batch = thread::spawn(move || other.send_many(1, &[1, 2], FOREVER).unwrap());
+        let other = world.clone();
+        let single = thread::spawn(move || other.send(2, 3, 8, FOREVER).unwrap());
+        let mut received = Vec::new();
+        while received.len() < 2 {
+            received.extend(world.recv_many(3, 2, FOREVER).unwrap());
+        }
+        single.join().unwrap();
+        let sent = batch.join().unwrap();
+        received.extend(world.recv_many(3, 3, NOW).unwrap_or_default());
+        match sent {
+            2 => assert!(received == [1, 2, 3] || received == [3, 1, 2], "{received:?}"),
+            _ => assert!(received == [1, 3] || received == [3, 1], "{received:?}"),
+        }
+        assert_eq!(world.channel().len(), 0);
+    });
+}
+
+/// The sender of a batch dies: all of it is there, or nothing; who waits gets it, or what another sends.
+#[test]
+fn a_sender_of_a_batch_dies_at_any_step() {
+    at_every_step(1, |step, deaths| {
+        let world = World::new(6);
+        let other = world.clone();
+        let receiver = thread::spawn(move || {
+            let mut received = Vec::new();
+            while !received.contains(&3) {
+                received.extend(other.recv_many(2, 3, FOREVER).unwrap());
+            }
+            received
+        });
+        let killed = world.mourn(1, step, || assert_eq!(world.send_many(1, &[1, 2], FOREVER), Ok(2)));
+        world.send(3, 3, 8, FOREVER).unwrap();
+        let received = receiver.join().unwrap();
+        if killed {
+            deaths.fetch_add(1, SeqCst);
+            assert!(received == [3] || received == [1, 2, 3], "a part: {received:?}");
+        } else {
+            assert_eq!(received, [1, 2, 3]);
+        }
+    });
+}
+
+/// The receiver of a batch dies: all of it is there, or gone; a sender gets the room.
+#[test]
+fn a_receiver_of_a_batch_dies_at_any_step() {
+    at_every_step(1, |step, deaths| {
+        let world = World::new(4);
+        assert_eq!(world.send_many(3, &[1, 2, 3], NOW), Ok(2));
+        let other = world.clone();
+        let sender = thread::spawn(move || other.send(3, 3, 8, FOREVER).unwrap());
+        let mut received = Vec::new();
+        let killed = world.mourn(1, step, || received = world.recv_many(1, 2, FOREVER).unwrap());
+        while received.last() != Some(&3) {
+            received.extend(world.recv_many(2, 2, FOREVER).unwrap());
+        }
+        sender.join().unwrap();
+        if killed {
+            deaths.fetch_add(1, SeqCst);
+            assert!(received == [3] || received == [1, 2, 3], "a part: {received:?}");
+        } else {
+            assert_eq!(received, [1, 2, 3]);
+        }
+        assert_eq!(world.recv(2, NOW), Err(RecvFailure::Empty));
+    });
+}
+
+/// The writer of a message in place dies, and so does, in another run, its reader: the message is there as it was written,
+/// or not at all; it stays, or is gone with its reader.
+#[test]
+fn a_writer_in_place_dies_at_any_step() {
+    at_every_step(1, |step, deaths| {
+        let world = World::new(3);
+        let other = world.clone();
+        let survivor = thread::spawn(move || other.send_with(2, 2, 9, FOREVER).unwrap());
+        let other = world.clone();
+        let victim = thread::spawn(move || other.mourn(1, step, || other.send_with(1, 1, 9, FOREVER).unwrap()));
+        let mut received = Vec::new();
+        while !received.contains(&2) {
+            received.push(world.recv_with(3, FOREVER).unwrap());
+        }
+        survivor.join().unwrap();
+        let killed = victim.join().unwrap();
+        received.extend(world.recv_with(3, NOW));
+        received.sort_unstable();
+        if killed {
+            deaths.fetch_add(1, SeqCst);
+            assert!(received == [2] || received == [1, 2], "{received:?}");
+        } else {
+            assert_eq!(received, [1, 2]);
+        }
+    });
+}
+
+#[test]
+fn a_reader_in_place_dies_at_any_step() {
+    at_every_step(1, |step, deaths| {
+        let world = World::new(2);
+        world.send(3, 1, 8, NOW).unwrap();
+        let other = world.clone();
+        let sender = thread::spawn(move || other.send_with(3, 2, 8, FOREVER).unwrap());
+        let mut received = Vec::new();
+        let killed = world.mourn(1, step, || received.push(world.recv_with(1, FOREVER).unwrap()));
+        while received.last() != Some(&2) {
+            received.push(world.recv_with(2, FOREVER).unwrap());
+        }
+        sender.join().unwrap();
+        if killed {
+            deaths.fetch_add(1, SeqCst);
+            assert!(received == [2] || received == [1, 2], "{received:?}");
+        } else {
+            assert_eq!(received, [1, 2]);
+        }
+    });
+}
+
+#[test]
+fn a_message_is_read_in_place_before_its_room_is_given_back() {
+    the_next_message_waits(|world| world.recv_with(2, FOREVER));
+    the_next_message_waits(|world| world.recv_many(2, 2, FOREVER).map(|received| received[0]));
+}
+
 /// There is room for one message, and another is sent as soon as there is room again.
 fn the_next_message_waits(recv: fn(&World) -> Result<u8, RecvFailure>) {
     explore(2, move || {
@@ -406,6 +575,23 @@ mod negative {
     #[test]
     fn it_is_found() {
         must_fail("negative::room_given_back_before_the_message_is_read", "overwritten");
+        must_fail("negative::released_before_it_is_read_in_place", "overwritten");
+    }
+
+    /// Keeps looking at what it has given back.
+    fn late_read(world: &World) -> Result<u8, RecvFailure> {
+        let channel = world.channel();
+        let Peeked::Message(found) = channel.peek(owner(2), &world.peers, FOREVER)? else { panic!("in pieces") };
+        channel.release(owner(2), found);
+        let mut byte = [0];
+        channel.found_parts(found).load_at(0, &mut byte);
+        Ok(byte[0])
+    }
+
+    #[test]
+    #[ignore = "fails on purpose"]
+    fn released_before_it_is_read_in_place() {
+        the_next_message_waits(late_read);
     }
 
     /// Commits, and then copies. There is one message, and it fills the ring.

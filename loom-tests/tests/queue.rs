@@ -15,8 +15,9 @@ use loom::thread;
 use mortals::{FOREVER, Mortals, NOW, at_every_step, explore, must_fail, owner};
 use ringfence::layout::queue::{Geometry, QueueHeader};
 use ringfence::primitive::{AtomicU64, Ordering};
-use ringfence::raw::ParticipantId;
+use ringfence::raw::backoff::Backoff;
 use ringfence::raw::queue::{PopFailure, PushFailure, Queue};
+use ringfence::raw::{ParticipantId, words};
 use ringfence::sys::nap::Wait;
 
 /// Two words and a bit: a torn copy shows.
@@ -53,6 +54,28 @@ impl World {
 
     fn push(&self, me: ParticipantId, value: u8, wait: Wait) -> Result<(), PushFailure> {
         self.queue().push(owner(me), &[value; ITEM], &self.peers, wait)
+    }
+
+    fn push_many(&self, me: ParticipantId, values: &[u8], wait: Wait) -> Result<usize, PushFailure> {
+        let write = |nth: usize, data: &[AtomicU64]| words::store(data, &[values[nth]; ITEM]);
+        self.queue().push_many(owner(me), values.len(), &self.peers, wait, |_| Backoff::new(), write)
+    }
+
+    /// Pops up to `most` messages into `got`, one by one.
+    fn pop_many(&self, most: usize, got: &mut Vec<u8>, wait: Wait) -> Result<usize, PopFailure> {
+        let mut item = [0; ITEM];
+        self.queue().pop_many(
+            most,
+            &mut item,
+            &self.peers,
+            wait,
+            |_| Backoff::new(),
+            |nth, item| {
+                assert!(item.iter().all(|byte| *byte == item[0]), "torn: {item:?}");
+                assert!(nth < most);
+                got.push(item[0]);
+            },
+        )
     }
 
     fn pop(&self, wait: Wait) -> Result<u8, PopFailure> {
@@ -394,6 +417,150 @@ fn two_die_in_a_row(pop: fn(&World) -> Result<u8, PopFailure>) {
 #[test]
 fn two_deaths_in_a_row_hide_nothing() {
     two_die_in_a_row(|world| world.pop(NOW));
+}
+
+/// A batch beside single items: each producer's are in order, whoever's lie between.
+#[test]
+fn a_batch_beside_a_producer_and_a_consumer() {
+    for capacity in [1, 2] {
+        explore(2, move || {
+            let world = World::new(capacity);
+            let single = thread::spawn({
+                let world = world.clone();
+                move || world.push(2, 30, FOREVER).unwrap()
+            });
+            let batch = thread::spawn({
+                let world = world.clone();
+                move || world.push_many(1, &[20, 21], FOREVER).unwrap()
+            });
+            let mut got = Vec::new();
+            while got.len() < 2 {
+                let count = world.pop_many(2, &mut got, FOREVER).unwrap();
+                assert!(count > 0);
+            }
+            single.join().unwrap();
+            let pushed = batch.join().unwrap();
+            assert!(pushed == 2 || pushed == 1, "{pushed}");
+            let _ = world.pop_many(2, &mut got, NOW);
+            let of_batch: Vec<u8> = got.iter().copied().filter(|value| *value < 30).collect();
+            assert_eq!(of_batch, &[20, 21][..pushed]);
+            got.sort_unstable();
+            world.settle(got, &[&[20, 21][..pushed], &[30]].concat(), None);
+        });
+    }
+}
+
+/// The producer of a batch dies anywhere: of its items a prefix is there, and a sleeper gets what there is.
+#[test]
+fn a_producer_of_a_batch_dies_at_every_step() {
+    for capacity in [2, 3] {
+        at_every_step(2, move |step, deaths| {
+            let world = World::new(capacity);
+            let consumer = thread::spawn({
+                let world = world.clone();
+                move || {
+                    let mut got = Vec::new();
+                    world.pop_many(2, &mut got, FOREVER).unwrap();
+                    got
+                }
+            });
+            let died = world.peers.live(1, step, || assert_eq!(world.push_many(1, &[20, 21], NOW), Ok(2))).is_none();
+            let mut sent = vec![20, 21];
+            if died {
+                deaths.fetch_add(1, SeqCst);
+                world.recover(1);
+                // For a consumer who has nothing yet: the items of the dead come before it.
+                world.push(2, 22, FOREVER).unwrap();
+                sent.push(22);
+            }
+            let mut got = consumer.join().unwrap();
+            got.extend(world.drain(|world| world.pop(NOW)));
+            match died {
+                true => assert!([&[22][..], &[20, 22], &[20, 21, 22]].contains(&&got[..]), "no prefix: {got:?}"),
+                false => assert_eq!(got, sent),
+            }
+            let sent = got.clone();
+            world.settle(got, &sent, None);
+        });
+    }
+}
+
+/// What a dead producer of a batch published reaches who slept since before it, though the dead woke nobody.
+#[test]
+fn a_batch_cut_short_reaches_the_sleeper() {
+    at_every_step(2, |step, deaths| {
+        let world = World::new(2);
+        let consumer = thread::spawn({
+            let world = world.clone();
+            move || world.pop(FOREVER).unwrap()
+        });
+        // The first one is full, or already of the next lap.
+        let published = Cell::new(true);
+        let autopsy = || published.set(world.slots[0].observe(Ordering::SeqCst) >= 2 << 13);
+        if world.peers.live_and(1, step, || world.push_many(1, &[20, 21], NOW).unwrap(), autopsy).is_none() {
+            deaths.fetch_add(1, SeqCst);
+            world.recover(1);
+        }
+        if !published.get() {
+            world.push(2, 20, FOREVER).unwrap();
+        }
+        assert_eq!(consumer.join().unwrap(), 20);
+    });
+}
+
+/// The consumer of a batch dies anywhere: what it took is gone, the rest is there, and a producer gets the room.
+#[test]
+fn a_consumer_of_a_batch_dies_at_every_step() {
+    for capacity in [2, 3] {
+        at_every_step(2, move |step, deaths| {
+            let world = World::holding(capacity, capacity as u8);
+            let producer = thread::spawn({
+                let world = world.clone();
+                move || world.push(1, 20, FOREVER).unwrap()
+            });
+            let mut taken = Vec::new();
+            let died = world.peers.live(2, step, || assert_eq!(world.pop_many(2, &mut taken, NOW), Ok(2))).is_none();
+            let mut sent: Vec<u8> = (10..10 + capacity as u8).chain([20]).collect();
+            let mut got = Vec::new();
+            if died {
+                deaths.fetch_add(1, SeqCst);
+                world.recover(2);
+                // Where it took nothing, there is no room until somebody else does.
+                while got.last() != Some(&20) {
+                    got.push(world.pop(FOREVER).unwrap());
+                }
+                let lost = sent.len() - got.len();
+                assert!(lost <= 2 && lost >= taken.len(), "lost {lost}, took {taken:?}");
+                sent.drain(..lost);
+            } else {
+                assert_eq!(taken, [10, 11]);
+                got = taken;
+            }
+            producer.join().unwrap();
+            world.settle(got, &sent, None);
+        });
+    }
+}
+
+/// Two consumers, one with a batch, and a shutdown: each item once, and both learn of the end.
+#[test]
+fn two_batches_of_consumers_and_the_end() {
+    explore(2, || {
+        let world = World::holding(3, 2);
+        let consumers = [(); 2].map(|()| {
+            let world = world.clone();
+            thread::spawn(move || {
+                let mut got = Vec::new();
+                while world.pop_many(2, &mut got, FOREVER).is_ok() {}
+                assert!(got.is_sorted());
+                got
+            })
+        });
+        world.queue().shutdown();
+        assert_eq!(world.push_many(1, &[20, 21], FOREVER), Err(PushFailure::Closed));
+        let got = sorted(consumers.into_iter().flat_map(|consumer| consumer.join().unwrap()).collect());
+        assert_eq!(got, [10, 11]);
+    });
 }
 
 /// Broken on purpose: the models above must find it.
