@@ -6,7 +6,7 @@ use std::mem::size_of;
 use std::sync::atomic::AtomicU64;
 
 use ringfence::layout::channel::{ChannelHeader, Geometry};
-use ringfence::raw::channel::{Channel, RecvFailure, SendFailure};
+use ringfence::raw::channel::{Channel, Peeked, RecvFailure, SendFailure};
 use ringfence::sys::nap::Wait;
 
 use crate::board::{Board, Oracle, Role};
@@ -19,9 +19,12 @@ pub struct Shipped;
 /// A process of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Joined {
-    channel: Channel<'static>,
-    board: &'static Board,
-    role: Role,
+    /// The channel.
+    pub channel: Channel<'static>,
+    /// What it shares.
+    pub board: &'static Board,
+    /// Who it is.
+    pub role: Role,
 }
 
 const RING: usize = size_of::<ChannelHeader>() / 8;
@@ -69,23 +72,13 @@ impl Fifo for Shipped {
     }
 
     fn push(joined: &mut Joined, value: u64, wait: Wait) -> Result<(), No> {
-        let sent = joined.channel.send(joined.role.owner(), &bytes(value), &Oracle(joined.board), wait);
-        sent.map_err(|failure| match failure {
-            SendFailure::Full => No::Full,
-            SendFailure::Closed => No::Closed,
-            _ => No::Other,
-        })
+        joined.channel.send(joined.role.owner(), &bytes(value), &Oracle(joined.board), wait).map_err(unsent)
     }
 
     fn pop(joined: &mut Joined, wait: Wait) -> Result<u64, No> {
         let mut buffer = [0; 8 * WORDS + 8];
         let received = joined.channel.recv(joined.role.owner(), &mut buffer, &Oracle(joined.board), wait);
-        let len = received.map_err(|failure| match failure {
-            RecvFailure::Empty => No::Empty,
-            RecvFailure::Closed => No::Closed,
-            _ => No::Other,
-        })?;
-        value(&buffer[..len])
+        value(&buffer[..received.map_err(unreceived)?])
     }
 
     fn recover(joined: &mut Joined, dead: Role) {
@@ -98,5 +91,68 @@ impl Fifo for Shipped {
 
     fn shutdown(joined: &mut Joined) -> bool {
         joined.channel.shutdown(joined.role.owner(), &Oracle(joined.board), crate::locks::FOREVER).is_ok()
+    }
+}
+
+fn unsent(failure: SendFailure) -> No {
+    match failure {
+        SendFailure::Full => No::Full,
+        SendFailure::Closed => No::Closed,
+        _ => No::Other,
+    }
+}
+
+fn unreceived(failure: RecvFailure) -> No {
+    match failure {
+        RecvFailure::Empty => No::Empty,
+        RecvFailure::Closed => No::Closed,
+        _ => No::Other,
+    }
+}
+
+/// The same with messages that are written and read where they lie.
+#[derive(Debug)]
+pub struct InPlace;
+
+impl Fifo for InPlace {
+    type Joined = Joined;
+
+    fn reset(board: &'static Board, capacity: usize) {
+        Shipped::reset(board, capacity);
+    }
+
+    fn join(board: &'static Board, capacity: usize, role: Role) -> Joined {
+        Shipped::join(board, capacity, role)
+    }
+
+    fn push(joined: &mut Joined, value: u64, wait: Wait) -> Result<(), No> {
+        let (channel, me) = (joined.channel, joined.role.owner());
+        let room = channel.reserve(me, 8 * WORDS, &Oracle(joined.board), wait).map_err(unsent)?;
+        channel.room_parts(room).store_at(0, &bytes(value));
+        channel.commit(me, room, 8 * WORDS);
+        Ok(())
+    }
+
+    fn pop(joined: &mut Joined, wait: Wait) -> Result<u64, No> {
+        let (channel, me) = (joined.channel, joined.role.owner());
+        let peeked = channel.peek(me, &Oracle(joined.board), wait).map_err(unreceived)?;
+        let Peeked::Message(found) = peeked else { return Err(No::Other) };
+        let mut buffer = [0; 8 * WORDS];
+        let parts = channel.found_parts(found);
+        parts.load_at(0, &mut buffer);
+        channel.release(me, found);
+        value(&buffer[..parts.bytes().min(8 * WORDS)])
+    }
+
+    fn recover(joined: &mut Joined, dead: Role) {
+        Shipped::recover(joined, dead);
+    }
+
+    fn len(joined: &mut Joined) -> usize {
+        Shipped::len(joined)
+    }
+
+    fn shutdown(joined: &mut Joined) -> bool {
+        Shipped::shutdown(joined)
     }
 }

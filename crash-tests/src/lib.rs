@@ -17,12 +17,13 @@
 //! - [`os`]: processes, shared pages; [`step`], [`heap`]: the victim; [`board`]: what the processes of a kill point share
 //! - [`scenario`]: the driver; [`report`]: the table
 //! - [`locks`], [`rwlock`], [`condvar`], [`barrier`], [`cells`], [`chain`], [`asleep`], [`events`], [`once`], [`long`],
-//!   [`stopped`], [`life`], [`overtaken`], [`wait_any`], [`spsc`], [`byte_ring`], [`broadcast`], [`leases`], [`pipe`]: the
-//!   scenarios; [`broken`]: negative controls
+//!   [`stopped`], [`life`], [`overtaken`], [`wait_any`], [`spsc`], [`byte_ring`], [`broadcast`], [`leases`], [`pipe`],
+//!   [`batches`]: the scenarios; [`broken`]: negative controls
 
 pub mod api;
 pub mod asleep;
 pub mod barrier;
+pub mod batches;
 pub mod board;
 pub mod broadcast;
 pub mod broken;
@@ -68,12 +69,23 @@ use step::Unit;
 
 /// Every scenario, then the negative controls.
 pub fn catalogue() -> Vec<Scenario> {
-    use chain::Act::{KillPop, KillPush, Recover};
+    use chain::Act::{KillPop, KillPush, KillRecover, Recover};
     let mut all = locks::scenarios::<locks::Raw<locks::Shipped>>("lock");
     all.extend(asleep::scenarios::<queue::Shipped>("queue"));
     all.extend(chain::scenarios::<queue::Shipped>("queue"));
     all.extend(asleep::scenarios::<channel::Shipped>("channel"));
     all.extend(chain::scenarios::<channel::Shipped>("channel"));
+    all.extend(asleep::scenarios::<channel::InPlace>("channel in place"));
+    for (label, script) in [
+        ("push", &[KillPush][..]),
+        ("pop", &[KillPop]),
+        ("push pop", &[KillPush, KillPop]),
+        ("pop pop", &[KillPop, KillPop]),
+        ("push recover", &[KillPush, KillRecover]),
+    ] {
+        all.push(chain::scenario::<channel::InPlace>("channel in place", 3, label, script));
+    }
+    all.extend(batches::scenarios());
     all.extend(spsc::scenarios());
     all.extend(byte_ring::scenarios());
     all.extend(asleep::scenarios::<work_queue::Shipped>("work queue"));
@@ -111,6 +123,7 @@ pub fn catalogue() -> Vec<Scenario> {
 }
 
 fn controls() -> Vec<Scenario> {
+    use broken::batch::Over;
     use broken::birth::{named_first, published_first, reserved_late};
     use broken::cells::{Consumes, InPlace};
     use broken::counted::Counted;
@@ -153,6 +166,12 @@ fn controls() -> Vec<Scenario> {
             .must_fail(Class::Torn),
         chain::scenario::<broken::spsc::TrustsPosition>("broken: trusts position", 3, "push push", &[KillPush, Push])
             .must_fail(Class::Leaked),
+        batches::scenario::<Over<queue::Shipped>>("broken: first comes last", batches::Case::Push, "push", false, true)
+            .must_fail(Class::Lost),
+        batches::scenario::<Over<channel::Shipped>>("broken: one by one", batches::Case::Push, "push", false, true)
+            .must_fail(Class::Torn),
+        batches::scenario::<Over<channel::Shipped>>("broken: one by one", batches::Case::Pop, "pop", false, true)
+            .must_fail(Class::Torn),
         life::scenario("broken: named first", life::Case::Create, Unit::SystemCall, named_first)
             .must_fail(Class::Stuck),
         life::scenario("broken: reserved late", life::Case::Create, Unit::SystemCall, reserved_late)

@@ -17,15 +17,19 @@ pub struct Shipped;
 /// A process of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Joined {
-    queue: Queue<'static>,
-    board: &'static Board,
-    role: Role,
+    /// The queue.
+    pub queue: Queue<'static>,
+    /// What it shares.
+    pub board: &'static Board,
+    /// Who it is.
+    pub role: Role,
 }
 
-const SLOTS: usize = size_of::<QueueHeader>() / 8;
+/// Where the slots lie.
+pub const SLOTS: usize = size_of::<QueueHeader>() / 8;
 
 /// Where the header lies.
-fn header(board: &'static Board) -> *mut QueueHeader {
+pub fn header(board: &'static Board) -> *mut QueueHeader {
     board.arena.as_ptr().cast_mut().cast()
 }
 

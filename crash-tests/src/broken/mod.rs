@@ -1,6 +1,7 @@
 //! Negative controls: algorithms with a known flaw, which the rig must find. If it does not, the rig is broken.
 
 pub mod bare;
+pub mod batch;
 pub mod birth;
 pub mod cells;
 pub mod counted;
