@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use ringfence::layout::channel::{ChannelHeader, Geometry};
 use ringfence::primitive::{AtomicU64, Ordering};
-use ringfence::raw::channel::{Channel, RecvFailure, SendFailure};
+use ringfence::raw::channel::{Channel, Many, Peeked, RecvFailure, SendFailure};
 use ringfence::raw::{Fate, Owner, ParticipantId, Peers};
 use ringfence::sys::nap::{Deadline, Wait};
 
@@ -45,6 +45,55 @@ impl Random {
     }
 }
 
+/// Alone, in place, or several.
+fn send(random: &mut Random, channel: Channel<'_>, me: Owner, message: &[u8]) -> Result<(), SendFailure> {
+    match random.below(3) {
+        0 => channel.send(me, message, &Nobody, NOW),
+        1 => {
+            let room = channel.reserve(me, message.len(), &Nobody, NOW)?;
+            channel.room_parts(room).store_at(0, message);
+            channel.commit(me, room, message.len());
+            Ok(())
+        }
+        _ => {
+            let sent = channel.send_many(me, 3, |nth| &message[..message.len() >> nth], &Nobody, NOW)?;
+            assert!((1..=3).contains(&sent));
+            Ok(())
+        }
+    }
+}
+
+/// The same. The length of the first message.
+fn recv(random: &mut Random, channel: Channel<'_>, me: Owner, buffer: &mut [u8]) -> Result<usize, RecvFailure> {
+    match random.below(3) {
+        0 => channel.recv(me, buffer, &Nobody, NOW),
+        1 => match channel.peek(me, &Nobody, NOW)? {
+            Peeked::Message(found) => {
+                let parts = channel.found_parts(found);
+                assert!(parts.bytes() <= 48 && parts.first_bytes() <= parts.bytes());
+                parts.load_at(0, buffer);
+                channel.release(me, found);
+                Ok(parts.bytes())
+            }
+            Peeked::Long(_) => channel.recv(me, buffer, &Nobody, NOW),
+        },
+        _ => {
+            let mut first = None;
+            let many = channel.recv_many(me, 3, &Nobody, NOW, |nth, parts| {
+                assert!(nth < 3 && parts.bytes() <= 48);
+                parts.load_at(0, buffer);
+                first.get_or_insert(parts.bytes());
+                true
+            })?;
+            match many {
+                Many::Received(count) => assert!((1..=3).contains(&count)),
+                Many::Long(_) => return channel.recv(me, buffer, &Nobody, NOW),
+            }
+            Ok(first.unwrap())
+        }
+    }
+}
+
 #[test]
 fn garbage_is_an_error_or_a_message() {
     let mut random = Random(88172645463325252);
@@ -73,13 +122,13 @@ fn garbage_is_an_error_or_a_message() {
         for _ in 0..3 {
             let message = [7; 40];
             let message = &message[..(random.next() % 41) as usize];
-            match channel.send(me, message, &Nobody, NOW) {
+            match send(&mut random, channel, me, message) {
                 Ok(()) | Err(SendFailure::Full | SendFailure::Closed) => {}
                 Err(SendFailure::Corrupted) => corrupted += 1,
                 Err(other) => panic!("{other:?}"),
             }
             let mut buffer = [0; 30];
-            match channel.recv(me, &mut buffer, &Nobody, NOW) {
+            match recv(&mut random, channel, me, &mut buffer) {
                 Ok(length) => received += usize::from(length <= buffer.len()),
                 Err(RecvFailure::TooShort { needed }) => assert!(needed > 30 && needed <= geometry.max_message()),
                 Err(RecvFailure::Empty | RecvFailure::Closed) => {}

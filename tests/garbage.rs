@@ -100,6 +100,13 @@ impl Others {
         }
         assert!(self.queue.len() <= 5 && self.channel.len() <= 256 / 8);
         done += u64::from(self.queue.try_pop().is_ok()) + u64::from(self.queue.pop_timeout(SHORT).is_ok());
+        let mut items = [[0; 3]; 7];
+        done += self.queue.try_push_slice(&items).unwrap_or(0) as u64;
+        done += self.queue.try_pop_slice(&mut items).unwrap_or(0) as u64;
+        done += self.channel.try_send_many(&[&[7; 9][..]; 3]).unwrap_or(0) as u64;
+        done += u64::from(self.channel.try_send_with(20, |message| message.write_at(10, &[7; 10])).is_ok());
+        done += u64::from(self.channel.try_recv_with(|message| message.to_vec()).is_ok());
+        done += self.channel.try_recv_many(2).map_or(0, |messages| messages.len() as u64);
         let _ = self.channel.try_recv_into(&mut [0; 4]);
         done += u64::from(self.channel.recv_timeout(SHORT).is_ok_and(|message| message.len() <= 256));
         self.value.set(self.value.get() ^ self.value.fetch_add(1));

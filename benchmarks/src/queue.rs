@@ -344,6 +344,92 @@ where
     }
 }
 
+/// Items of a batch.
+const BATCH: usize = 16;
+
+/// As [`flow`], of 8 bytes each, in batches: as many as go, up to 16 at a time.
+fn flow_batches(queue: &Named<1>, pairs: usize, each: u64) -> Sample {
+    let sums: Shared<[AtomicU64]> = Shared::words(2 * pairs);
+    let sums: &[AtomicU64] = &sums;
+    let work = |index: usize, gate: &Gate| {
+        let me = queue.me(index);
+        gate.start();
+        let (mut sum, mut items, mut done) = (0_u64, [[0]; BATCH], 0);
+        while done < each {
+            let most = BATCH.min((each - done) as usize);
+            if index.is_multiple_of(2) {
+                for (turn, item) in (done..).zip(&mut items[..most]) {
+                    *item = [turn * pairs as u64 + index as u64 / 2 + 1];
+                    sum = sum.wrapping_add(item[0]);
+                }
+                let mut pushed = 0;
+                while pushed < most {
+                    pushed += me.push_slice(&items[pushed..most]).expect("nobody dies");
+                }
+                done += most as u64;
+            } else {
+                let popped = me.pop_slice(&mut items[..most]).expect("nobody dies");
+                items[..popped].iter().for_each(|item| sum = sum.wrapping_add(item[0]));
+                done += popped as u64;
+            }
+        }
+        sums[index].store(sum, Ordering::Relaxed);
+        each
+    };
+    let run = run(As::Processes, 2 * pairs, None, work);
+    let total = |odd: usize| (0..pairs).fold(0, |a: u64, i| a.wrapping_add(sums[2 * i + odd].load(Ordering::Relaxed)));
+    assert_eq!(total(0), total(1), "items lost or doubled");
+    Sample::from(run.mops() / 2.0)
+}
+
+/// What a batch saves where nobody else is about: 16 items in, and out again, in one process.
+fn alone(batch: bool, rounds: u64) -> Sample {
+    let queue = Named::<1>::new();
+    let me = queue.me(0);
+    let (mut items, mut sum) = ([[0]; BATCH], 0_u64);
+    let begin = nanoseconds();
+    for round in 0..rounds {
+        let sent: [[u64; 1]; BATCH] = std::array::from_fn(|nth| [round + nth as u64]);
+        if batch {
+            assert_eq!(me.push_slice(&sent), Ok(BATCH));
+            assert_eq!(me.pop_slice(&mut items), Ok(BATCH));
+        } else {
+            sent.iter().for_each(|item| me.push(*item).expect("nobody dies"));
+            items.iter_mut().for_each(|item| *item = me.pop().expect("nobody dies"));
+        }
+        sum = items.iter().fold(sum, |sum, item| sum.wrapping_add(item[0]));
+    }
+    let spent = nanoseconds() - begin;
+    assert_eq!(sum, (0..rounds).map(|round| BATCH as u64 * round + 120).sum::<u64>(), "items lost or doubled");
+    Sample::from((rounds * BATCH as u64) as f64 / spent as f64 * 1e3)
+}
+
+const BATCHES: &str = "ringfence Queue push_slice/pop_slice of 16 (processes)";
+
+/// Batches against single items, of ours and of a peer that has no batches. What they save is wake-ups; each item is swapped in
+/// and out as one that goes alone, so no gain is demanded where nobody sleeps.
+fn batches(book: &mut Book) {
+    for pairs in [1, 2] {
+        let each = if book.quick { 500_000 } else { 2_000_000 } / pairs as u64;
+        let contestants: Vec<Contestant<'_>> = vec![
+            contestant(BATCHES, move || flow_batches(&Named::new(), pairs, each)),
+            contestant(NAMED, move || flow::<1, _>(&Named::<1>::new(), pairs, each)),
+            contestant(CROSSBEAM, move || flow::<1, _>(&Crossbeam(ArrayQueue::new(CAPACITY)), pairs, each)),
+        ];
+        book.close_race(&format!("queue, 8 B, batches of {BATCH}, {pairs}+{pairs}"), "M/s", contestants)
+            .against(BATCHES, &[NAMED], Demand::Shown)
+            .against(BATCHES, &[CROSSBEAM], Demand::AtLeast(1.0));
+    }
+    let rounds = if book.quick { 50_000 } else { 200_000 };
+    let contestants: Vec<Contestant<'_>> =
+        vec![contestant(BATCHES, move || alone(true, rounds)), contestant(NAMED, move || alone(false, rounds))];
+    book.close_race(&format!("queue, 8 B, batches of {BATCH}, in and out by one process"), "M/s", contestants).against(
+        BATCHES,
+        &[NAMED],
+        Demand::AtLeast(1.0),
+    );
+}
+
 /// What a push costs while `sleepers` consumers are blocked, in microseconds: every push wakes them, one gets the item.
 fn herd(sleepers: usize) -> Sample {
     const PUSHES: u32 = 200;
@@ -386,6 +472,7 @@ pub fn measure(book: &mut Book) {
     size::<1>(book, 2_000_000, Demand::AtLeast(1.0));
     size::<8>(book, 1_000_000, Demand::AtLeast(1.0));
     size::<128>(book, 200_000, Demand::AtLeast(1.0));
+    batches(book);
     let contestants = vec![
         contestant("no blocked consumer", || herd(0)),
         contestant("1 blocked consumer", || herd(1)),

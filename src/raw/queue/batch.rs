@@ -3,8 +3,8 @@
 //!
 //! The items of a batch keep their order, and those of other producers may lie between them. A claim of several positions
 //! at once would need a word that says how far is claimed: whoever died between that word and the slots would leave
-//! positions that nobody can tell from free ones (invariant 2), and what a batch pays for is the hint, the look for
-//! sleepers and the call, not the swap in a line that it needs anyway.
+//! positions that nobody can tell from free ones (invariant 2), to save a swap in a line that the item needs anyway. What a
+//! batch saves is wake-ups.
 //!
 //! Invariants, beside those of the queue:
 //! 1. Of a batch a prefix is there: an item is claimed when the one before it is published.
