@@ -227,7 +227,7 @@ impl AnyProducer {
 
 impl Drop for AnyProducer {
     fn drop(&mut self) {
-        if self.end.is_ours() {
+        if self.end.is_here() {
             self.raw().leave_producer(self.end.owner());
         }
     }
@@ -354,7 +354,7 @@ impl AnyConsumer {
 
 impl Drop for AnyConsumer {
     fn drop(&mut self) {
-        if self.end.is_ours() {
+        if self.end.is_here() {
             self.raw().leave_consumer(self.end.owner());
         }
     }

@@ -346,7 +346,7 @@ impl io::Read for ByteConsumer {
 
 impl Drop for ByteConsumer {
     fn drop(&mut self) {
-        if self.end.is_ours() {
+        if self.end.is_here() {
             self.raw().leave_consumer(self.end.owner());
         }
     }

@@ -309,7 +309,7 @@ impl io::Write for ByteProducer {
 
 impl Drop for ByteProducer {
     fn drop(&mut self) {
-        if self.end.is_ours() {
+        if self.end.is_here() {
             self.raw().leave_producer(self.end.owner());
         }
     }

@@ -7,6 +7,7 @@ use crate::raw::ring::{self, Refused};
 use crate::raw::{Owner, ParticipantId};
 use crate::segment::attachment::Attachment;
 use crate::segment::directory::Object;
+use crate::sys::fork::Mark;
 use crate::sys::nap::{Deadline, Interruptible, Wait};
 
 /// What both ends of both kinds of rings have.
@@ -18,6 +19,9 @@ pub struct End {
     owner: Owner,
     /// Which process, and which of the lives that had its number: a forked child is another.
     of: (ParticipantId, u32),
+    /// In which process that was.
+    mark: Mark,
+    generation: u64,
     interruptible: Interruptible,
     tells: bool,
 }
@@ -47,7 +51,9 @@ impl End {
             Refused::Taken(by) => Error::RoleTaken { role, pid: object.peers().pid_of(by) },
             Refused::Corrupted => Error::Corrupted("an end of a ring"),
         })?;
-        Ok((Self { object, owner, of, interruptible: Interruptible::new(), tells: false }, claimed))
+        let mark = Mark::get();
+        let generation = mark.generation();
+        Ok((Self { object, owner, of, mark, generation, interruptible: Interruptible::new(), tells: false }, claimed))
     }
 
     /// Who has it.
@@ -55,22 +61,17 @@ impl End {
         self.owner
     }
 
-    /// Whether this is the process that has it, if the calling thread was here before.
+    /// Whether this is the process that has it, and no fork of it.
     #[inline(always)]
     pub fn is_here(&self) -> bool {
-        self.object.entered_last().is_some_and(|thread| thread.participant() == self.of)
+        self.mark.generation() == self.generation
     }
 
-    /// The same for any thread, and that nobody has taken the end away.
+    /// The same, and that nobody has taken the end away.
     #[cold]
     pub fn check(&self, side: &Side) -> Result<(), Barred> {
         let here = self.object.enter().map_err(Barred::Segment)?.participant() == self.of;
         if here && ring::has(side, self.owner) { Ok(()) } else { Err(Barred::NotOwner) }
-    }
-
-    /// Whether it is to be given back when the handle goes.
-    pub fn is_ours(&self) -> bool {
-        self.is_here() || self.object.peers().is(self.of)
     }
 
     /// How to wait.
