@@ -89,6 +89,27 @@ impl<W: Waitable + ?Sized> Waitable for &W {
     }
 }
 
+/// A place to fill in. One that is empty has nothing to wait for: it counts as ready.
+impl<W: Waitable> Waitable for Option<W> {
+    fn seems_ready(&self) -> bool {
+        self.as_ref().is_none_or(W::seems_ready)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.as_ref().is_none_or(W::is_ready)
+    }
+
+    fn announce(&self) -> Option<Announced<'_>> {
+        self.as_ref()?.announce()
+    }
+
+    fn hand_on(&self) {
+        if let Some(item) = self {
+            item.hand_on();
+        }
+    }
+}
+
 /// Waits until one of at most [`MOST`] objects is ready; the set of those that are, the first as bit 0, never empty.
 pub fn wait_any<W: Waitable>(items: &[W], wait: Wait) -> Result<u64, Expired> {
     if wait.deadline == Deadline::Now {

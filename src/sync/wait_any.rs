@@ -462,9 +462,12 @@ impl<'a> WaitAny<'a> {
 
     /// Waits until `deadline`.
     pub(crate) fn until(&self, deadline: Deadline) -> Result<Ready, WaitError> {
-        let items: Result<Vec<_>, _> = self.items.iter().map(Waitable::awaited).collect();
-        let items = items.map_err(WaitError::Segment)?;
-        let ready = wait_any::wait_any(&items, self.interruptible.wait(deadline));
+        // On the stack: a wait allocates nothing.
+        let mut items = [const { None }; MOST];
+        for (place, item) in items.iter_mut().zip(&self.items) {
+            *place = Some(item.awaited().map_err(WaitError::Segment)?);
+        }
+        let ready = wait_any::wait_any(&items[..self.items.len()], self.interruptible.wait(deadline));
         // Of each segment once would do; it costs a load where nobody died.
         self.items.iter().for_each(Waitable::settle);
         ready.map(Ready).map_err(|expired| match expired {
