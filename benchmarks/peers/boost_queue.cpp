@@ -2,6 +2,7 @@
 // Forks the workers, pins them round-robin, prints the seconds from the start to the end of the last one.
 #include <boost/interprocess/ipc/message_queue.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
@@ -67,10 +68,14 @@ int main(int argc, char **argv)
                 sched_yield();
             for (long turn = 0; turn < each; ++turn) {
                 if (index % 2 == 0) {
-                    buffer[0] = turn * pairs + index / 2 + 1;
+                    std::fill(buffer.begin(), buffer.end(), turn * pairs + index / 2 + 1);
                     own.send(buffer.data(), size, 0);
                 } else {
                     own.receive(buffer.data(), size, length, priority);
+                    // Whole; and where there is one producer only, in order.
+                    if (length != size || std::count(buffer.begin(), buffer.end(), buffer[0]) != long(size / 8)
+                        || (pairs == 1 && buffer[0] != std::uint64_t(turn) + 1))
+                        _exit(1);
                 }
                 sum += buffer[0];
             }

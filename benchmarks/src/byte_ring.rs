@@ -8,37 +8,42 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ringbuf::traits::{Consumer as _, Observer as _, Producer as _, Split as _};
 use ringfence::{ByteConsumer, ByteProducer, ByteRing};
 
+use crate::bare;
 use crate::crew::{As, Padded, Shared, nanoseconds, run};
 use crate::ours::Scene;
 use crate::ring::persist;
 use crate::table::{Book, Demand, Sample, contestant};
 
 /// Room for so many records, or more where they are short.
-fn ring_bytes(len: usize) -> usize {
+pub(crate) fn ring_bytes(len: usize) -> usize {
     (16 * len).clamp(64 << 10, 8 << 20)
 }
 
 /// Two rings: number 0 there, number 1 back.
-trait Rings: Sync {
+pub(crate) trait Rings: Sync {
     const AS: As;
-    type Tx;
-    type Rx;
-    fn tx(&self, ring: usize) -> Self::Tx;
-    fn rx(&self, ring: usize) -> Self::Rx;
+    type Tx<'a>
+    where
+        Self: 'a;
+    type Rx<'a>
+    where
+        Self: 'a;
+    fn tx(&self, ring: usize) -> Self::Tx<'_>;
+    fn rx(&self, ring: usize) -> Self::Rx<'_>;
     /// Has `write` fill a record of `len` bytes in place, in one piece or two.
-    fn send(tx: &mut Self::Tx, len: usize, write: impl FnMut(&mut [u8]));
+    fn send(tx: &mut Self::Tx<'_>, len: usize, write: impl FnMut(&mut [u8]));
     /// Has `read` look at a record of `len` bytes in place, in one piece or two.
-    fn receive(rx: &mut Self::Rx, len: usize, read: impl FnMut(&[u8]));
+    fn receive(rx: &mut Self::Rx<'_>, len: usize, read: impl FnMut(&[u8]));
 }
 
 /// Ours, opened by name in each process.
-struct Ours {
+pub(crate) struct Ours {
     scene: Scene,
     _first: [ByteRing; 2],
 }
 
 impl Ours {
-    fn new(len: usize) -> Self {
+    pub(crate) fn new(len: usize) -> Self {
         let scene = Scene::new(2 * ring_bytes(len).next_power_of_two() + (1 << 20));
         let first = ["0", "1"].map(|name| ByteRing::create(&scene.segment, name, ring_bytes(len)).expect("a new ring"));
         Self { scene, _first: first }
@@ -51,8 +56,8 @@ impl Ours {
 
 impl Rings for Ours {
     const AS: As = As::Processes;
-    type Tx = ByteProducer;
-    type Rx = ByteConsumer;
+    type Tx<'a> = ByteProducer;
+    type Rx<'a> = ByteConsumer;
     fn tx(&self, ring: usize) -> ByteProducer {
         self.open(ring).producer().expect("nobody else")
     }
@@ -98,16 +103,16 @@ struct Rtrb(Pair<rtrb::Producer<u8>, rtrb::Consumer<u8>>);
 
 impl Rings for Rtrb {
     const AS: As = As::Threads;
-    type Tx = rtrb::Producer<u8>;
-    type Rx = rtrb::Consumer<u8>;
-    fn tx(&self, ring: usize) -> Self::Tx {
+    type Tx<'a> = rtrb::Producer<u8>;
+    type Rx<'a> = rtrb::Consumer<u8>;
+    fn tx(&self, ring: usize) -> Self::Tx<'_> {
         self.0.tx(ring)
     }
-    fn rx(&self, ring: usize) -> Self::Rx {
+    fn rx(&self, ring: usize) -> Self::Rx<'_> {
         self.0.rx(ring)
     }
     #[inline(always)]
-    fn send(tx: &mut Self::Tx, len: usize, mut write: impl FnMut(&mut [u8])) {
+    fn send(tx: &mut Self::Tx<'_>, len: usize, mut write: impl FnMut(&mut [u8])) {
         persist(|| (tx.slots() >= len).then_some(()));
         let mut chunk = tx.write_chunk_uninit(len).expect("there is room");
         let (first, second) = chunk.as_mut_slices();
@@ -121,7 +126,7 @@ impl Rings for Rtrb {
         unsafe { chunk.commit_all() };
     }
     #[inline(always)]
-    fn receive(rx: &mut Self::Rx, len: usize, mut read: impl FnMut(&[u8])) {
+    fn receive(rx: &mut Self::Rx<'_>, len: usize, mut read: impl FnMut(&[u8])) {
         persist(|| (rx.slots() >= len).then_some(()));
         let chunk = rx.read_chunk(len).expect("there are so many");
         let (first, second) = chunk.as_slices();
@@ -140,16 +145,16 @@ struct Ringbuf(Pair<RingbufTx, RingbufRx>);
 
 impl Rings for Ringbuf {
     const AS: As = As::Threads;
-    type Tx = RingbufTx;
-    type Rx = RingbufRx;
-    fn tx(&self, ring: usize) -> Self::Tx {
+    type Tx<'a> = RingbufTx;
+    type Rx<'a> = RingbufRx;
+    fn tx(&self, ring: usize) -> Self::Tx<'_> {
         self.0.tx(ring)
     }
-    fn rx(&self, ring: usize) -> Self::Rx {
+    fn rx(&self, ring: usize) -> Self::Rx<'_> {
         self.0.rx(ring)
     }
     #[inline(always)]
-    fn send(tx: &mut Self::Tx, len: usize, mut write: impl FnMut(&mut [u8])) {
+    fn send(tx: &mut Self::Tx<'_>, len: usize, mut write: impl FnMut(&mut [u8])) {
         persist(|| (tx.vacant_len() >= len).then_some(()));
         let (first, second) = tx.vacant_slices_mut();
         let cut = first.len().min(len);
@@ -163,7 +168,7 @@ impl Rings for Ringbuf {
         unsafe { tx.advance_write_index(len) };
     }
     #[inline(always)]
-    fn receive(rx: &mut Self::Rx, len: usize, mut read: impl FnMut(&[u8])) {
+    fn receive(rx: &mut Self::Rx<'_>, len: usize, mut read: impl FnMut(&[u8])) {
         persist(|| (rx.occupied_len() >= len).then_some(()));
         let (first, second) = rx.as_slices();
         let cut = first.len().min(len);
@@ -289,6 +294,7 @@ fn copy_limit(len: usize, count: u64) -> Sample {
 }
 
 const OURS: &str = "ringfence ByteRing (processes)";
+const BARE: &str = bare::NAME;
 const RTRB: &str = "rtrb, chunks (threads)";
 const RINGBUF: &str = "ringbuf, slices (threads)";
 const LIMIT: &str = "limit: copy in by one core, out by another";
@@ -312,13 +318,16 @@ pub fn measure(book: &mut Book) {
             "ns",
             vec![
                 contestant(OURS, move || ping_pong(&Ours::new(len), len, true, turns)),
+                contestant(BARE, move || ping_pong(&bare::Records::new(len), len, true, turns)),
                 contestant(RTRB, move || ping_pong(&rtrb(len), len, true, turns)),
                 contestant(RINGBUF, move || ping_pong(&ringbuf(len), len, true, turns)),
             ],
         )
-        .against(OURS, &[RTRB, RINGBUF], Demand::Shown);
+        .against(OURS, &[RTRB, RINGBUF], Demand::Shown)
+        .against(OURS, &[BARE], Demand::Shown);
         let contestants = vec![
             contestant(OURS, move || flow(&Ours::new(len), len, count)),
+            contestant(BARE, move || flow(&bare::Records::new(len), len, count)),
             contestant(RTRB, move || flow(&rtrb(len), len, count)),
             contestant(RINGBUF, move || flow(&ringbuf(len), len, count)),
             contestant(LIMIT, move || copy_limit(len, count)),
@@ -329,6 +338,7 @@ pub fn measure(book: &mut Book) {
         } else {
             results.against(OURS, &[LIMIT], Demand::AtLeast(0.8)).against(OURS, &[RTRB, RINGBUF], Demand::Shown);
         }
+        results.against(OURS, &[BARE], Demand::Shown);
     }
     let turns = 100_000 / scale;
     let (small, large) = ("64 B, untouched", "1 MiB, untouched");

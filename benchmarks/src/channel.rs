@@ -118,10 +118,10 @@ fn flow(peer: &impl Peer, pairs: usize, each: u64) -> Sample {
 }
 
 /// A directory for what is compiled at run time; it goes with its value.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let path = std::env::temp_dir().join(format!("ringfence-bench-{}", std::process::id()));
         std::fs::create_dir(&path).expect("a temporary directory");
         Self(path)
@@ -135,7 +135,7 @@ impl Drop for Scratch {
 }
 
 /// Compiles the Boost program; `Err` says what is missing.
-fn boost(scratch: &Scratch) -> Result<PathBuf, String> {
+pub(crate) fn boost(scratch: &Scratch) -> Result<PathBuf, String> {
     let (source, program) = (scratch.0.join("boost_queue.cpp"), scratch.0.join("boost_queue"));
     std::fs::write(&source, include_str!("../peers/boost_queue.cpp")).map_err(|e| e.to_string())?;
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
@@ -155,7 +155,7 @@ fn boost(scratch: &Scratch) -> Result<PathBuf, String> {
 }
 
 /// Runs a program that prints seconds.
-fn timed(command: &mut Command, messages: u64) -> Sample {
+pub(crate) fn timed(command: &mut Command, messages: u64) -> Sample {
     let output = command.output().expect("it ran before");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
-use crossbeam_utils::Backoff;
 use ringfence::Plain;
 use ringfence::layout::queue::{Geometry, QueueHeader};
 use ringfence::raw::eventcount;
@@ -11,14 +10,16 @@ use ringfence::raw::queue::{PopFailure, PushFailure, Queue as RawQueue};
 use ringfence::raw::{Fate, Owner, ParticipantId, Peers};
 use ringfence::sys::nap::{Deadline, Wait};
 
-use crate::crew::{As, Child, Gate, Padded, Shared, nanoseconds, pin, run};
+use crate::bare::{self, Slots};
+use crate::crew::{As, Child, Gate, Shared, nanoseconds, pin, run};
 use crate::ours::Scene;
+use crate::ring::persist;
 use crate::table::{Book, Contestant, Demand, Sample, contestant};
 
-const CAPACITY: usize = 1024;
+pub(crate) const CAPACITY: usize = 1024;
 
 /// A queue of `[u64; N]`.
-trait Queue<const N: usize>: Sync + Sized {
+pub(crate) trait Queue<const N: usize>: Sync + Sized {
     const AS: As;
     /// What a worker needs to use the queue.
     type Me;
@@ -27,21 +28,6 @@ trait Queue<const N: usize>: Sync + Sized {
     fn push(&self, me: &Self::Me, item: [u64; N]);
     /// Waits, in whatever way, until it has popped.
     fn pop(&self, me: &Self::Me) -> [u64; N];
-}
-
-/// Tries until it works, as one does with a queue that cannot sleep.
-#[inline(always)]
-fn persist<R>(mut attempt: impl FnMut() -> Option<R>) -> R {
-    if let Some(result) = attempt() {
-        return result;
-    }
-    let backoff = Backoff::new();
-    loop {
-        backoff.snooze();
-        if let Some(result) = attempt() {
-            return result;
-        }
-    }
 }
 
 struct Crossbeam<const N: usize>(ArrayQueue<[u64; N]>);
@@ -207,81 +193,6 @@ impl<const N: usize> Queue<N> for Trying {
     }
 }
 
-/// The slots' protocol alone: no sleepers to check for, no deaths, no end, sizes known to the compiler. What the
-/// checks cost is the distance to this.
-struct Bare<const N: usize> {
-    head: Shared<Padded<AtomicU64>>,
-    tail: Shared<Padded<AtomicU64>>,
-    slots: Shared<[AtomicU64]>,
-}
-
-impl<const N: usize> Bare<N> {
-    fn new() -> Self {
-        let line = || Shared::new(Padded::default());
-        Self { head: line(), tail: line(), slots: Shared::words(CAPACITY * (N + 1)) }
-    }
-
-    #[inline(always)]
-    fn slot(&self, position: u64) -> (&AtomicU64, &[AtomicU64], u64) {
-        let index = position as usize % CAPACITY;
-        let slot = &self.slots[index * (N + 1)..][..N + 1];
-        (&slot[0], &slot[1..], position / CAPACITY as u64 * 4)
-    }
-
-    #[inline(always)]
-    fn try_push(&self, item: &[u64; N]) -> Option<()> {
-        let mut position = self.tail.0.load(Ordering::Acquire);
-        loop {
-            let (word, data, lap) = self.slot(position);
-            match word.compare_exchange(lap, lap + 1, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => {
-                    self.tail.0.store(position + 1, Ordering::Release);
-                    data.iter().zip(item).for_each(|(to, from)| to.store(*from, Ordering::Relaxed));
-                    word.store(lap + 2, Ordering::Release);
-                    return Some(());
-                }
-                Err(seen) if seen < lap => return None,
-                Err(_) => position = (position + 1).max(self.tail.0.load(Ordering::Acquire)),
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn try_pop(&self) -> Option<[u64; N]> {
-        let mut position = self.head.0.load(Ordering::Acquire);
-        loop {
-            let (word, data, lap) = self.slot(position);
-            let seen = word.load(Ordering::Acquire);
-            if seen < lap + 2 {
-                return None;
-            }
-            if seen == lap + 2 {
-                let mut item = [0; N];
-                item.iter_mut().zip(data).for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
-                if word.compare_exchange(seen, lap + 4, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                    self.head.0.store(position + 1, Ordering::Release);
-                    return Some(item);
-                }
-            }
-            position = (position + 1).max(self.head.0.load(Ordering::Acquire));
-        }
-    }
-}
-
-impl<const N: usize> Queue<N> for Bare<N> {
-    const AS: As = As::Processes;
-    type Me = ();
-    fn me(&self, _: usize) {}
-    #[inline(always)]
-    fn push(&self, _: &(), item: [u64; N]) {
-        persist(|| self.try_push(&item));
-    }
-    #[inline(always)]
-    fn pop(&self, _: &()) -> [u64; N] {
-        persist(|| self.try_pop())
-    }
-}
-
 /// `pairs` producers push a fixed number of items to `pairs` consumers. Every item must arrive exactly once.
 fn flow<const N: usize, Q: Queue<N>>(queue: &Q, pairs: usize, each: u64) -> Sample {
     let sums: Shared<[AtomicU64]> = Shared::words(2 * pairs);
@@ -313,11 +224,33 @@ fn flow<const N: usize, Q: Queue<N>>(queue: &Q, pairs: usize, each: u64) -> Samp
     Sample::from(run.mops() / 2.0)
 }
 
+/// Items to and fro through two queues; nanoseconds one way.
+fn ping_pong<const N: usize, Q: Queue<N>>(make: impl Fn() -> Q, turns: u64) -> Sample {
+    let queues = [make(), make()];
+    let run = run(Q::AS, 2, None, |index, gate| {
+        let me = [0, 1].map(|which: usize| queues[which].me(index));
+        gate.start();
+        let begin = nanoseconds();
+        for turn in 1..=turns {
+            if index == 0 {
+                queues[0].push(&me[0], [turn; N]);
+            }
+            let item = queues[1 - index].pop(&me[1 - index]);
+            assert!(item[0] == turn && item[N - 1] == turn, "lost, doubled or torn");
+            if index == 1 {
+                queues[1].push(&me[1], item);
+            }
+        }
+        nanoseconds() - begin
+    });
+    Sample::from(run.counts[0] as f64 / (2 * turns) as f64)
+}
+
 const NAMED: &str = "ringfence Queue push/pop (processes)";
 const BLOCKING: &str = "  raw push/pop";
 const TRYING: &str = "  raw try_push/try_pop";
 const FENCED: &str = "  raw try_push/try_pop without membarrier";
-const BARE: &str = "limit: its slots without any check";
+const BARE: &str = bare::NAME;
 const CROSSBEAM: &str = "crossbeam ArrayQueue (threads)";
 
 fn size<const N: usize>(book: &mut Book, each: u64, demand: Demand)
@@ -333,15 +266,25 @@ where
             contestant(BLOCKING, move || flow::<N, _>(&Blocking(Memory::new(N)), pairs, each)),
             contestant(TRYING, move || flow::<N, _>(&Trying(Memory::new(N)), pairs, each)),
             contestant(FENCED, move || flow::<N, _>(&Trying(Memory::fenced(N)), pairs, each)),
-            contestant(BARE, move || flow::<N, _>(&Bare::<N>::new(), pairs, each)),
+            contestant(BARE, move || flow::<N, _>(&Slots::<N>::new(), pairs, each)),
             contestant(CROSSBEAM, move || flow::<N, _>(&Crossbeam(ArrayQueue::new(CAPACITY)), pairs, each)),
         ];
         book.close_race(&title, "M/s", contestants)
             .against(NAMED, &[CROSSBEAM], demand)
             .against(BLOCKING, &[CROSSBEAM], Demand::Shown)
             .against(TRYING, &[CROSSBEAM], Demand::Shown)
-            .against(BARE, &[CROSSBEAM], Demand::Shown);
+            .against(BARE, &[CROSSBEAM], Demand::Shown)
+            .against(NAMED, &[BARE], Demand::Shown);
     }
+    let turns = (each / 10).min(200_000);
+    let contestants = vec![
+        contestant(NAMED, move || ping_pong::<N, _>(Named::<N>::new, turns)),
+        contestant(BARE, move || ping_pong::<N, _>(Slots::<N>::new, turns)),
+        contestant(CROSSBEAM, move || ping_pong::<N, _>(|| Crossbeam(ArrayQueue::new(CAPACITY)), turns)),
+    ];
+    book.close_race(&format!("queue, {} B, one way", N * 8), "ns", contestants)
+        .against(NAMED, &[CROSSBEAM], Demand::Shown)
+        .against(NAMED, &[BARE], Demand::Shown);
 }
 
 /// Items of a batch.

@@ -7,24 +7,29 @@ use std::sync::Mutex;
 use crossbeam_utils::Backoff;
 use ringfence::{Consumer, Plain, Producer, Spsc};
 
+use crate::bare;
 use crate::crew::{As, nanoseconds, run};
 use crate::ours::Scene;
 use crate::table::{Book, Demand, Sample, contestant};
 
-const CAPACITY: usize = 1024;
+pub(crate) const CAPACITY: usize = 1024;
 
 /// Two rings of `[u64; N]`: number 0 there, number 1 back.
-trait Rings<const N: usize>: Sync {
+pub(crate) trait Rings<const N: usize>: Sync {
     const AS: As;
     /// The ends, claimed by the worker that uses them.
-    type Tx;
-    type Rx;
-    fn tx(&self, ring: usize) -> Self::Tx;
-    fn rx(&self, ring: usize) -> Self::Rx;
+    type Tx<'a>
+    where
+        Self: 'a;
+    type Rx<'a>
+    where
+        Self: 'a;
+    fn tx(&self, ring: usize) -> Self::Tx<'_>;
+    fn rx(&self, ring: usize) -> Self::Rx<'_>;
     /// Waits, in whatever way, until it has pushed.
-    fn push(tx: &mut Self::Tx, item: [u64; N]);
+    fn push(tx: &mut Self::Tx<'_>, item: [u64; N]);
     /// Waits, in whatever way, until it has popped.
-    fn pop(rx: &mut Self::Rx) -> [u64; N];
+    fn pop(rx: &mut Self::Rx<'_>) -> [u64; N];
 }
 
 /// Tries until it works, as one does with a ring that cannot sleep.
@@ -43,7 +48,7 @@ pub(crate) fn persist<R>(mut attempt: impl FnMut() -> Option<R>) -> R {
 }
 
 /// Ours, opened by name in each process.
-struct Named<const N: usize>
+pub(crate) struct Named<const N: usize>
 where
     [u64; N]: Plain,
 {
@@ -55,7 +60,7 @@ impl<const N: usize> Named<N>
 where
     [u64; N]: Plain,
 {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let scene = Scene::new(2 * CAPACITY * (N + 1) * 8 + (1 << 20));
         let first = ["0", "1"].map(|name| Spsc::create(&scene.segment, name, CAPACITY).expect("a new ring"));
         Self { scene, _first: first }
@@ -71,20 +76,20 @@ where
     [u64; N]: Plain,
 {
     const AS: As = As::Processes;
-    type Tx = Producer<[u64; N]>;
-    type Rx = Consumer<[u64; N]>;
-    fn tx(&self, ring: usize) -> Self::Tx {
+    type Tx<'a> = Producer<[u64; N]>;
+    type Rx<'a> = Consumer<[u64; N]>;
+    fn tx(&self, ring: usize) -> Self::Tx<'_> {
         self.open(ring).producer().expect("nobody else")
     }
-    fn rx(&self, ring: usize) -> Self::Rx {
+    fn rx(&self, ring: usize) -> Self::Rx<'_> {
         self.open(ring).consumer().expect("nobody else")
     }
     #[inline(always)]
-    fn push(tx: &mut Self::Tx, item: [u64; N]) {
+    fn push(tx: &mut Self::Tx<'_>, item: [u64; N]) {
         tx.push(item).expect("nobody dies");
     }
     #[inline(always)]
-    fn pop(rx: &mut Self::Rx) -> [u64; N] {
+    fn pop(rx: &mut Self::Rx<'_>) -> [u64; N] {
         rx.pop().expect("nobody dies")
     }
 }
@@ -99,20 +104,20 @@ where
     [u64; N]: Plain,
 {
     const AS: As = As::Processes;
-    type Tx = Producer<[u64; N]>;
-    type Rx = Consumer<[u64; N]>;
-    fn tx(&self, ring: usize) -> Self::Tx {
+    type Tx<'a> = Producer<[u64; N]>;
+    type Rx<'a> = Consumer<[u64; N]>;
+    fn tx(&self, ring: usize) -> Self::Tx<'_> {
         self.0.tx(ring)
     }
-    fn rx(&self, ring: usize) -> Self::Rx {
+    fn rx(&self, ring: usize) -> Self::Rx<'_> {
         self.0.rx(ring)
     }
     #[inline(always)]
-    fn push(tx: &mut Self::Tx, item: [u64; N]) {
+    fn push(tx: &mut Self::Tx<'_>, item: [u64; N]) {
         persist(|| tx.try_push(item).ok());
     }
     #[inline(always)]
-    fn pop(rx: &mut Self::Rx) -> [u64; N] {
+    fn pop(rx: &mut Self::Rx<'_>) -> [u64; N] {
         persist(|| rx.try_pop().ok())
     }
 }
@@ -132,20 +137,20 @@ impl<const N: usize> Rtrb<N> {
 
 impl<const N: usize> Rings<N> for Rtrb<N> {
     const AS: As = As::Threads;
-    type Tx = rtrb::Producer<[u64; N]>;
-    type Rx = rtrb::Consumer<[u64; N]>;
-    fn tx(&self, ring: usize) -> Self::Tx {
+    type Tx<'a> = rtrb::Producer<[u64; N]>;
+    type Rx<'a> = rtrb::Consumer<[u64; N]>;
+    fn tx(&self, ring: usize) -> Self::Tx<'_> {
         self.0[ring].lock().expect("nobody panics").0.take().expect("taken once")
     }
-    fn rx(&self, ring: usize) -> Self::Rx {
+    fn rx(&self, ring: usize) -> Self::Rx<'_> {
         self.0[ring].lock().expect("nobody panics").1.take().expect("taken once")
     }
     #[inline(always)]
-    fn push(tx: &mut Self::Tx, item: [u64; N]) {
+    fn push(tx: &mut Self::Tx<'_>, item: [u64; N]) {
         persist(|| tx.push(item).ok());
     }
     #[inline(always)]
-    fn pop(rx: &mut Self::Rx) -> [u64; N] {
+    fn pop(rx: &mut Self::Rx<'_>) -> [u64; N] {
         persist(|| rx.pop().ok())
     }
 }
@@ -224,6 +229,7 @@ fn slices(count: u64) -> Sample {
 const OURS: &str = "ringfence Spsc push/pop (processes)";
 const TRYING: &str = "  try_push/try_pop";
 const SLICES: &str = "  push_slice/pop_slice, 16 at once";
+const BARE: &str = bare::NAME;
 const RTRB: &str = "rtrb (threads)";
 
 fn size<const N: usize>(book: &mut Book, count: u64, turns: u64, latency: Demand, rate: Demand)
@@ -235,23 +241,24 @@ where
     let contestants = vec![
         contestant(OURS, move || ping_pong::<N, _>(&Named::<N>::new(), turns)),
         contestant(TRYING, move || ping_pong::<N, _>(&Trying(Named::<N>::new()), turns)),
+        contestant(BARE, move || ping_pong::<N, _>(&bare::Spsc::<N>::new(), turns)),
         contestant(RTRB, move || ping_pong::<N, _>(&Rtrb::<N>::new(), turns)),
     ];
-    book.close_race(&format!("ring, {} B, one way", N * 8), "ns", contestants).against(OURS, &[RTRB], latency).against(
-        TRYING,
-        &[RTRB],
-        Demand::Shown,
-    );
+    book.close_race(&format!("ring, {} B, one way", N * 8), "ns", contestants)
+        .against(OURS, &[RTRB], latency)
+        .against(TRYING, &[RTRB], Demand::Shown)
+        .against(OURS, &[BARE], Demand::Shown);
     let mut contestants = vec![
         contestant(OURS, move || flow::<N, _>(&Named::<N>::new(), count)),
         contestant(TRYING, move || flow::<N, _>(&Trying(Named::<N>::new()), count)),
+        contestant(BARE, move || flow::<N, _>(&bare::Spsc::<N>::new(), count)),
         contestant(RTRB, move || flow::<N, _>(&Rtrb::<N>::new(), count)),
     ];
     if N == 1 {
         contestants.push(contestant(SLICES, move || slices(count)));
     }
     let mut results = book.close_race(&format!("ring, {} B, stream", N * 8), "M/s", contestants);
-    results.against(OURS, &[RTRB], rate).against(TRYING, &[RTRB], Demand::Shown);
+    results.against(OURS, &[RTRB], rate).against(TRYING, &[RTRB], Demand::Shown).against(OURS, &[BARE], Demand::Shown);
     if N == 1 {
         results.against(SLICES, &[RTRB], Demand::Shown);
     }

@@ -209,18 +209,26 @@ impl Results<'_, '_> {
         spread(self.find(name).samples.iter().map(|s| s.value)).1
     }
 
+    /// Whoever of them has the best median.
+    fn best<'n>(&self, names: &[&'n str], demand: Demand) -> &'n str {
+        let lower_is_better = matches!(demand, Demand::AtMost(_));
+        let by_median = |a: &&'n str, b: &&'n str| {
+            let order = self.median(a).total_cmp(&self.median(b));
+            if lower_is_better { order.reverse() } else { order }
+        };
+        names.iter().copied().max_by(by_median).expect("at least one")
+    }
+
+    /// Holds the best of `ours`, where any of them would do, against the best of `peers`.
+    pub fn best_against(&mut self, ours: &[&str], peers: &[&str], demand: Demand) -> &mut Self {
+        let best = self.best(ours, demand);
+        self.against(best, peers, demand)
+    }
+
     /// Holds `ours` against the best of `peers`: the median over the rounds of the ratio within the round. It is undecided
     /// where the bound lies on the other side of the median, but within the median's 95 % interval.
     pub fn against(&mut self, ours: &str, peers: &[&str], demand: Demand) -> &mut Self {
-        let lower_is_better = matches!(demand, Demand::AtMost(_));
-        let best = peers
-            .iter()
-            .copied()
-            .max_by(|a, b| {
-                let order = self.median(a).total_cmp(&self.median(b));
-                if lower_is_better { order.reverse() } else { order }
-            })
-            .expect("at least one peer");
+        let best = self.best(peers, demand);
         let pairs = self.find(ours).samples.iter().zip(&self.find(best).samples);
         let ratios: Vec<_> = pairs.map(|(a, b)| a.value / b.value).collect();
         let (least, ratio, most) = spread(ratios.iter().copied());

@@ -2,8 +2,8 @@
 
 use ringfence_benchmarks::table::Book;
 use ringfence_benchmarks::{
-    attach, barrier, broadcast, byte_ring, channel, condvar, event, idle, limits, lock, once, queue, ring, rwlock,
-    semaphore, work_queue,
+    attach, barrier, broadcast, byte_ring, channel, condvar, event, hand_off, idle, limits, lock, messages, once,
+    queue, ring, rwlock, semaphore, work_queue,
 };
 
 type Section = (&'static str, fn(&mut Book));
@@ -22,6 +22,8 @@ const SECTIONS: &[Section] = &[
     ("work_queue", work_queue::measure),
     ("ring", ring::measure),
     ("records", byte_ring::measure),
+    ("messages", messages::measure),
+    ("hand_off", hand_off::measure),
     ("broadcast", broadcast::measure),
     ("blackboard", broadcast::blackboard),
     ("attach", attach::measure),
