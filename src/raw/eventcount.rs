@@ -41,7 +41,7 @@
 //! The fence: 5 ns alone, 100 ns where the line it waits for is another core's. A notifier leaves it out if its process
 //! is registered for [`membarrier`] and F is clear; a waiter, who has time, issues the
 //! barrier. A waiter whose system has no such barrier sets F, for good. A notifier that is inside its few
-//! instructions at that very moment may be missed once; the cap of the first nap (1 ms) covers that.
+//! instructions at that very moment may be missed once; the cap of the first nap (8 ms) covers that.
 //!
 //! Orderings: fences carry everything; the operations on the word itself are Relaxed but for the epoch's order, which
 //! coherence of one word gives.

@@ -1,6 +1,6 @@
 //! Capped sleeping: no sleep is longer than [`CAP`], because whoever would wake us may have been killed.
 //!
-//! The first nap lasts 1 ms, each further one twice as long, up to 100 ms: a blocked call costs about eleven wake-ups a
+//! The first nap lasts 8 ms, each further one twice as long, up to 100 ms: a blocked call costs about eleven wake-ups a
 //! second, and a death is noticed within 100 ms by a sleeper that has been there for long.
 
 use core::time::Duration;
@@ -11,6 +11,10 @@ use crate::primitive::{AtomicU32, Ordering};
 
 /// The longest sleep without a look at the world.
 pub const CAP: Duration = Duration::from_millis(100);
+
+/// The first sleep of a call. Longer than a tick of the usual kernels (4 ms): where a sleep's own timer is the next one of its core, to
+/// be woken takes a quarter longer, because that timer has to be taken out of the hardware first.
+const FIRST: Duration = Duration::from_millis(8);
 
 /// How long a try waits for a lock inside an object. Its holder does one operation, unless it is stopped or was preempted.
 pub const TRY_FOR: Duration = Duration::from_millis(20);
@@ -115,7 +119,7 @@ pub struct Nap {
 impl Nap {
     /// The first nap of a call.
     pub fn new() -> Self {
-        Self { next: Duration::from_millis(1) }
+        Self { next: FIRST }
     }
 
     /// Sleeps while `word` holds `expected`, until woken, capped or past the deadline.
