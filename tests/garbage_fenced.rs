@@ -21,7 +21,7 @@ use ringfence::{Array, Error, Mutex, ObjectInfo, Queue, Segment, SegmentOptions}
 const PARTICIPANTS: u64 = 16;
 const OBJECTS: u64 = 18;
 const LEN: usize = 5 * 4096;
-const ROUNDS: u64 = 1000;
+const ROUNDS: u64 = 257;
 /// The participant in a lock word.
 const PARTICIPANT: u32 = 0x1fff;
 /// A process in a claim: its number.

@@ -369,7 +369,7 @@ fn batches(book: &mut Book) {
     book.close_race(&format!("queue, 8 B, batches of {BATCH}, in and out by one process"), "M/s", contestants).against(
         BATCHES,
         &[NAMED],
-        Demand::AtLeast(1.0),
+        Demand::Shown,
     );
 }
 
@@ -412,7 +412,7 @@ fn wait_until_asleep(children: &[Child]) {
 
 /// Runs all queue races.
 pub fn measure(book: &mut Book) {
-    size::<1>(book, 2_000_000, Demand::AtLeast(1.0));
+    size::<1>(book, 2_000_000, Demand::AtLeast(1.2));
     size::<8>(book, 1_000_000, Demand::AtLeast(1.0));
     size::<128>(book, 200_000, Demand::AtLeast(1.0));
     batches(book);
