@@ -191,12 +191,18 @@ fn queues_and_channels_allocate_nothing() {
     none!({
         queue.push([7; 9]).unwrap();
         assert_eq!(queue.pop(), Ok([7; 9]));
+        assert_eq!(queue.push_slice(&[[7; 9]; 3]), Ok(3));
+        assert_eq!(queue.pop_slice(&mut [[0; 9]; 3]), Ok(3));
         assert!(queue.pop_timeout(A_WHILE).is_err());
     });
     let channel = Channel::create(&s, "channel", 1024).unwrap();
     none!({
         channel.send(&[7; 100]).unwrap();
         assert_eq!(channel.recv_into(&mut [0; 100]), Ok(100));
+        channel.send_with(100, |message| message.write_at(0, &[7; 100])).unwrap();
+        channel.recv_with(|message| message.read_at(0, &mut [0; 100])).unwrap();
+        assert_eq!(channel.send_many(&[&[7; 10], &[8; 20]]), Ok(2));
+        assert_eq!((channel.recv_into(&mut [0; 10]), channel.recv_into(&mut [0; 20])), (Ok(10), Ok(20)));
         assert!(channel.recv_into_timeout(&mut [0; 100], A_WHILE).is_err());
     });
     let (first, second) = Pipe::pair(&s, "pipe", 1024).unwrap();
