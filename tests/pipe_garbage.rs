@@ -115,7 +115,8 @@ impl Tally {
 
     fn all(&self) {
         println!("sent, received, ends, corrupted: {self:?}");
-        assert!(self.0.iter().all(|count| *count > 100), "{self:?}");
+        // How often is the machine's business.
+        assert!(self.0.iter().all(|count| *count > 0), "{self:?}");
     }
 }
 

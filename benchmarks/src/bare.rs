@@ -18,8 +18,11 @@ fn line() -> Shared<Padded<AtomicU64>> {
     Shared::new(Padded::default())
 }
 
+/// The consumer's position in a line of its own, and slots or words.
+type Ring = (Shared<Padded<AtomicU64>>, Shared<[AtomicU64]>);
+
 /// Two rings of items. Slot = stamp (lap + 1 once written), item.
-pub(crate) struct Spsc<const N: usize>([(Shared<Padded<AtomicU64>>, Shared<[AtomicU64]>); 2]);
+pub(crate) struct Spsc<const N: usize>([Ring; 2]);
 
 /// An end of it: the consumer's position and the slots in shared memory, the own position and what is known to be free.
 pub(crate) struct SpscEnd<'a> {
@@ -97,7 +100,7 @@ impl<const N: usize> ring::Rings<N> for Spsc<N> {
 }
 
 /// Two rings of records: a header of kind and length before each, 0 where nothing is yet, a pad where a record does not fit.
-pub(crate) struct Records([(Shared<Padded<AtomicU64>>, Shared<[AtomicU64]>); 2]);
+pub(crate) struct Records([Ring; 2]);
 
 /// An end of it, as above. Positions count words.
 pub(crate) struct RecordsEnd<'a> {

@@ -54,7 +54,7 @@ fn hand_off<S: FnMut(u64), R: FnMut() -> u64>(turns: usize, ends: impl Fn(usize)
         pids[index].store(std::process::id().into(), Ordering::SeqCst);
         gate.start();
         let mut other = Watched::new(pids[1 - index].load(Ordering::SeqCst));
-        for turn in 0..2 * turns {
+        for (turn, took) in took.iter().enumerate() {
             if turn % 2 == index {
                 while !other.sleeps() {}
                 let since = nanoseconds();
@@ -64,7 +64,7 @@ fn hand_off<S: FnMut(u64), R: FnMut() -> u64>(turns: usize, ends: impl Fn(usize)
                 give(nanoseconds());
             } else {
                 let given = take();
-                took[turn].store(nanoseconds() - given, Ordering::Relaxed);
+                took.store(nanoseconds() - given, Ordering::Relaxed);
             }
         }
         gate.meet_at_the_end(index, 2);
