@@ -291,13 +291,7 @@ impl Scene {
                 }
             });
             // Also if the work panics, or the scope would wait for the writer.
-            struct Stop<'a>(&'a AtomicBool);
-            impl Drop for Stop<'_> {
-                fn drop(&mut self) {
-                    self.0.store(true, Ordering::Relaxed);
-                }
-            }
-            let _stop = Stop(&stop);
+            let _stop = fenced::Stop(&stop);
             for turn in 0..ROUNDS {
                 self.round(&before, &mut tally, Waits::Short, turn);
                 if turn % 256 == 0 {

@@ -246,13 +246,7 @@ impl Scene {
                 }
             });
             // Also if the work panics, or the scope would wait for the writer.
-            struct Stop<'a>(&'a AtomicBool);
-            impl Drop for Stop<'_> {
-                fn drop(&mut self) {
-                    self.0.store(true, Ordering::Relaxed);
-                }
-            }
-            let _stop = Stop(&stop);
+            let _stop = fenced::Stop(&stop);
             (0..ROUNDS).for_each(|round| self.round(&mut tally, round % 4 > 0, round % 16 == 0));
         });
         tally.all();

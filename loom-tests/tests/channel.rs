@@ -3,6 +3,7 @@
 
 mod mortals;
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
 use loom::sync::Arc;
@@ -213,6 +214,16 @@ fn time_outs_take_nothing_with_them() {
     });
 }
 
+/// Message 2 was received, and before it, if its sender lives, message 1.
+fn judge(killed: bool, received: &[u8], deaths: &AtomicUsize) {
+    if killed {
+        deaths.fetch_add(1, SeqCst);
+        assert!(received == [2] || received == [1, 2], "{received:?}");
+    } else {
+        assert_eq!(received, [1, 2], "a message was lost");
+    }
+}
+
 /// The victim and a survivor send, the ring has room for one: the survivor and the receiver go on.
 #[test]
 fn a_sender_dies_at_any_step() {
@@ -233,12 +244,7 @@ fn a_sender_dies_at_any_step() {
         received.extend(world.recv(3, NOW));
         assert_eq!(world.recv(3, NOW), Err(RecvFailure::Empty));
         received.sort_unstable();
-        if killed {
-            deaths.fetch_add(1, SeqCst);
-            assert!(received == [2] || received == [1, 2], "{received:?}");
-        } else {
-            assert_eq!(received, [1, 2], "a message whose send returned was lost");
-        }
+        judge(killed, &received, deaths);
     });
 }
 
@@ -354,12 +360,7 @@ fn a_sender_of_a_long_message_dies_at_any_step() {
         let killed = world.mourn(1, step, || world.send_long(1, 1, LONG, FOREVER).unwrap());
         world.send(3, 2, 8, FOREVER).unwrap();
         let received = receiver.join().unwrap();
-        if killed {
-            deaths.fetch_add(1, SeqCst);
-            assert!(received == [2] || received == [1, 2], "{received:?}");
-        } else {
-            assert_eq!(received, [1, 2]);
-        }
+        judge(killed, &received, deaths);
     });
 }
 
@@ -513,12 +514,7 @@ fn a_writer_in_place_dies_at_any_step() {
         let killed = victim.join().unwrap();
         received.extend(world.recv_with(3, NOW));
         received.sort_unstable();
-        if killed {
-            deaths.fetch_add(1, SeqCst);
-            assert!(received == [2] || received == [1, 2], "{received:?}");
-        } else {
-            assert_eq!(received, [1, 2]);
-        }
+        judge(killed, &received, deaths);
     });
 }
 
@@ -535,12 +531,7 @@ fn a_reader_in_place_dies_at_any_step() {
             received.push(world.recv_with(2, FOREVER).unwrap());
         }
         sender.join().unwrap();
-        if killed {
-            deaths.fetch_add(1, SeqCst);
-            assert!(received == [2] || received == [1, 2], "{received:?}");
-        } else {
-            assert_eq!(received, [1, 2]);
-        }
+        judge(killed, &received, deaths);
     });
 }
 

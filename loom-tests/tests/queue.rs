@@ -245,8 +245,13 @@ fn a_blocked_consumer_outlives_a_producer() {
 /// As before with the message published and nobody to come: what the victim completed must reach the sleeper.
 #[test]
 fn a_published_message_reaches_the_sleeper() {
-    at_every_step(2, |step, deaths| {
-        let world = World::new(1);
+    reaches_the_sleeper(1, |world| world.push(1, 20, NOW).unwrap());
+}
+
+/// Message 20, which producer 1 pushes, perhaps with others, into a queue of this capacity.
+fn reaches_the_sleeper(capacity: u64, push: fn(&World)) {
+    at_every_step(2, move |step, deaths| {
+        let world = World::new(capacity);
         let consumer = thread::spawn({
             let world = world.clone();
             move || world.pop(FOREVER).unwrap()
@@ -254,8 +259,7 @@ fn a_published_message_reaches_the_sleeper() {
         // Full, or already of the next lap: nobody voids the slot before the death is known.
         let published = Cell::new(true);
         let autopsy = || published.set(world.slots[0].observe(Ordering::SeqCst) >= 2 << 13);
-        let push = || world.push(1, 20, NOW).unwrap();
-        if world.peers.live_and(1, step, push, autopsy).is_none() {
+        if world.peers.live_and(1, step, || push(&world), autopsy).is_none() {
             deaths.fetch_add(1, SeqCst);
             world.recover(1);
         }
@@ -488,23 +492,8 @@ fn a_producer_of_a_batch_dies_at_every_step() {
 /// What a dead producer of a batch published reaches who slept since before it, though the dead woke nobody.
 #[test]
 fn a_batch_cut_short_reaches_the_sleeper() {
-    at_every_step(2, |step, deaths| {
-        let world = World::new(2);
-        let consumer = thread::spawn({
-            let world = world.clone();
-            move || world.pop(FOREVER).unwrap()
-        });
-        // The first one is full, or already of the next lap.
-        let published = Cell::new(true);
-        let autopsy = || published.set(world.slots[0].observe(Ordering::SeqCst) >= 2 << 13);
-        if world.peers.live_and(1, step, || world.push_many(1, &[20, 21], NOW).unwrap(), autopsy).is_none() {
-            deaths.fetch_add(1, SeqCst);
-            world.recover(1);
-        }
-        if !published.get() {
-            world.push(2, 20, FOREVER).unwrap();
-        }
-        assert_eq!(consumer.join().unwrap(), 20);
+    reaches_the_sleeper(2, |world| {
+        world.push_many(1, &[20, 21], NOW).unwrap();
     });
 }
 

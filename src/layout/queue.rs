@@ -93,6 +93,18 @@ pub struct Geometry {
     words: usize,
 }
 
+/// The position behind `position`, of `capacity` indices that take the bits of `mask`.
+#[inline(always)]
+pub const fn next_position(position: u64, capacity: u64, mask: u64) -> u64 {
+    let next = position.wrapping_add(1);
+    if next & mask == capacity & mask {
+        // The first index of the next lap: already there if the capacity is a power of two.
+        (position | mask).wrapping_add(1)
+    } else {
+        next
+    }
+}
+
 impl Geometry {
     /// The geometry for `capacity` items of `item_size` bytes; `None` if there is no such queue.
     pub const fn new(capacity: u64, item_size: u64) -> Option<Self> {
@@ -143,13 +155,7 @@ impl Geometry {
     /// The position behind `position`.
     #[inline(always)]
     pub const fn next(&self, position: u64) -> u64 {
-        let next = position.wrapping_add(1);
-        if next & self.mask == self.capacity & self.mask {
-            // The first index of the next lap: already there if the capacity is a power of two.
-            (position | self.mask).wrapping_add(1)
-        } else {
-            next
-        }
+        next_position(position, self.capacity, self.mask)
     }
 
     /// How many positions lie between two; `None` if one of them is none.

@@ -3,7 +3,6 @@
 use crate::error::Error;
 use crate::layout::queue::{Geometry, QueueHeader};
 use crate::primitive::{AtomicU64, Ordering, SPIN};
-use crate::raw::Owner;
 use crate::raw::backoff::Backoff;
 use crate::raw::queue::{Missed, PopFailure, PushFailure, Queue};
 use crate::segment::Segment;
@@ -135,7 +134,7 @@ impl AnyQueue {
         if count == 0 {
             return Ok(Ok(0));
         }
-        let (owner, queue, peers) = (self.owner()?, self.raw()?, self.object.peers());
+        let (owner, queue, peers) = (self.object.enter()?.owner(), self.raw()?, self.object.peers());
         let streaming = deadline != Deadline::Now && let_others_go_on(&self.full_at, queue.tail());
         let backoff = |here| if streaming { Backoff::in_stream() } else { backoff(&self.full_at, here) };
         let result = queue.push_many(owner, count, peers, self.wait(deadline), backoff, write);
@@ -159,7 +158,7 @@ impl AnyQueue {
         if count == 0 {
             return Ok(Ok(0));
         }
-        self.owner()?;
+        self.object.enter()?;
         let (queue, peers) = (self.raw()?, self.object.peers());
         let streaming = deadline != Deadline::Now && let_others_go_on(&self.empty_at, queue.head());
         let backoff = |here| if streaming { Backoff::in_stream() } else { backoff(&self.empty_at, here) };
@@ -169,15 +168,6 @@ impl AnyQueue {
             Err(_) => self.object.settle(),
         }
         Ok(result)
-    }
-
-    /// Who the calling thread is; a forked child is a participant of its own from here on.
-    #[inline]
-    fn owner(&self) -> Result<Owner, Error> {
-        match self.object.entered_last() {
-            Some(thread) => Ok(thread.owner()),
-            None => Ok(self.object.enter()?.owner()),
-        }
     }
 
     #[inline]

@@ -51,10 +51,10 @@ impl Backoff {
         if further > one { Self::in_stream() } else { Self::new() }
     }
 
-    /// For the only one who waits for that: it looks all the time, but in a stream.
-    pub fn alone(self) -> Self {
-        let pauses = if self.pauses == STREAM_PAUSES { self.pauses } else { 1 };
-        Self { pauses, growth: Growth::Slow, ..self }
+    /// For the only one who waits for that: it looks all the time, but when it has caught up with a stream.
+    pub fn alone(in_stream: bool) -> Self {
+        let pauses = if in_stream { STREAM_PAUSES } else { 1 };
+        Self { left: PATIENCE, pauses, growth: Growth::Slow }
     }
 
     /// For one who waits for more than there are processors: to spin would keep them from coming, so it lets others run.

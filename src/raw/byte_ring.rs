@@ -136,13 +136,6 @@ impl Tail {
     }
 }
 
-impl Head {
-    /// Where it goes on.
-    pub fn position(&self) -> u32 {
-        self.position
-    }
-}
-
 impl<'a> ByteRing<'a> {
     /// The ring with this header and these words, of a size that the caller has checked.
     pub fn new(header: &'a RingHeader, words: &'a [AtomicU64], size: Bytes) -> Option<Self> {

@@ -96,7 +96,7 @@ pub fn after_marks(no_barrier: impl FnOnce()) {
     if !membarrier::barrier() {
         no_barrier();
     }
-    // Invariant 2: pairs with the fence in `order`, where there is one.
+    // Invariant 2: pairs with the fence in `is_awaited`, where there is one.
     fence(Ordering::SeqCst);
 }
 
@@ -182,9 +182,7 @@ pub fn notify(event: &EventCount) {
 /// The same if `useful`, which is asked, behind a full fence, only where somebody sleeps. Whoever makes it useful later notifies.
 #[inline(always)]
 pub fn notify_if(event: &EventCount, useful: impl FnOnce() -> bool) {
-    order(event);
-    // Relaxed: invariant 2.
-    if event.word.load(Ordering::Relaxed) & SLEEPERS != 0 {
+    if is_awaited(event) {
         wake_if(event, useful);
     }
 }
@@ -201,16 +199,17 @@ fn wake_if(event: &EventCount, useful: impl FnOnce() -> bool) {
 /// Wakes one of those who sleep, after a change that one of them can use up. No system call if nobody does.
 #[inline(always)]
 pub fn notify_one(event: &EventCount) {
-    order(event);
-    wake_sleepers(event, 1);
+    if is_awaited(event) {
+        wake(event, 1);
+    }
 }
 
 /// Whether somebody may sleep, after a change that they may wait for: for one who has to look whether they do before it
 /// notifies.
 #[inline(always)]
 pub fn is_awaited(event: &EventCount) -> bool {
-    // As `order`, with one load of the word where there is nothing to do. Relaxed: invariant 2.
     if membarrier::registered() {
+        // Invariant 2: the machine's half is executed here by the waiter's barrier.
         compiler_fence(Ordering::SeqCst);
         let word = event.word.load(Ordering::Relaxed);
         if word & (FENCE | SLEEPERS) == 0 {
@@ -221,18 +220,8 @@ pub fn is_awaited(event: &EventCount) -> bool {
         }
     }
     fence(Ordering::SeqCst);
+    // Relaxed: invariant 2.
     event.word.load(Ordering::Relaxed) & SLEEPERS != 0
-}
-
-/// Between the change and the look at who sleeps.
-#[inline(always)]
-fn order(event: &EventCount) {
-    if membarrier::registered() && event.word.load(Ordering::Relaxed) & FENCE == 0 {
-        // Invariant 2: the machine's half is executed here by the waiter's barrier.
-        compiler_fence(Ordering::SeqCst);
-    } else {
-        fence(Ordering::SeqCst);
-    }
 }
 
 /// Wakes those whom a dead notifier may have left asleep, and whoever waits for what the recovery changed: all
@@ -243,11 +232,6 @@ fn order(event: &EventCount) {
 pub fn recover(event: &EventCount, most: u32) {
     // The dead one's change is older than the proof of its death, so it stands before this fence.
     fence(Ordering::SeqCst);
-    wake_sleepers(event, most);
-}
-
-#[inline(always)]
-fn wake_sleepers(event: &EventCount, most: u32) {
     // Relaxed: invariant 2.
     if event.word.load(Ordering::Relaxed) & SLEEPERS != 0 {
         wake(event, most);

@@ -425,7 +425,7 @@ impl<'a> Queue<'a> {
         let start = later(head, self.header.tail.0.load(Ordering::Acquire));
         let tail =
             self.walk(start, |laps, state| laps > 0 || laps == 0 && matches!(state, State::Full | State::Writing(_)));
-        let (shift, mask) = (self.geometry.shift(), self.index_mask());
+        let (shift, mask) = (self.geometry.shift(), self.geometry.mask());
         let laps = (tail >> shift).wrapping_sub(head >> shift);
         let between = laps.wrapping_mul(self.geometry.capacity()).wrapping_add(tail & mask).wrapping_sub(head & mask);
         // Others went on between the two walks: the tail may be a lap and more beyond the head that we saw.
@@ -489,31 +489,19 @@ impl<'a> Queue<'a> {
     }
 
     #[inline(always)]
-    fn index_mask(&self) -> u64 {
-        self.geometry.mask()
-    }
-
-    /// The position behind `position`.
-    #[inline(always)]
     fn next(&self, position: u64) -> u64 {
-        let next = position.wrapping_add(1);
-        if next & self.index_mask() == self.geometry.capacity() & self.index_mask() {
-            // The first index of the next lap: already there if the capacity is a power of two.
-            (position | self.index_mask()).wrapping_add(1)
-        } else {
-            next
-        }
+        self.geometry.next(position)
     }
 
     /// The slot of a position and the words of its payload for `bytes` bytes; `None` if a wrong hint led here.
     #[inline(always)]
     fn slot(&self, position: u64, bytes: usize) -> Option<Slot<'a>> {
-        let index = position & self.index_mask();
+        let index = position & self.geometry.mask();
         if index >= self.geometry.capacity() || bytes > self.geometry.item_size() {
             return None;
         }
         let start = index as usize * self.geometry.stride();
         let (word, data) = self.slots.get(start..start + 1 + bytes.div_ceil(8))?.split_first()?;
-        Some(Slot { word, data, lap: position >> self.geometry.shift() })
+        Some(Slot { word, data, lap: self.geometry.lap(position) })
     }
 }

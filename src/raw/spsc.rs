@@ -80,14 +80,6 @@ struct Slot<'a> {
     data: &'a [AtomicU64],
 }
 
-impl Tail {
-    /// Where it goes on.
-    #[inline]
-    pub fn position(&self) -> u64 {
-        self.position
-    }
-}
-
 impl Head {
     /// Where it goes on.
     #[inline]

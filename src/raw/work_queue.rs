@@ -86,6 +86,7 @@ mod take;
 mod word;
 
 use super::eventcount::{self, Expired};
+use crate::layout::queue::next_position;
 use crate::layout::work_queue::{Geometry, Shared, TABLE, WorkQueueHeader};
 use crate::primitive::{AtomicU64, Ordering};
 pub use lease::{Lease, LeaseFailure};
@@ -242,16 +243,9 @@ impl<'a> WorkQueue<'a> {
         (1 << self.geometry.shift()) - 1
     }
 
-    /// The position behind `position`.
     #[inline(always)]
     fn next(&self, position: u64) -> u64 {
-        let (next, mask) = (position.wrapping_add(1), self.mask());
-        if next & mask == self.geometry.places() as u64 & mask {
-            // The first index of the next lap: already there if there are a power of two.
-            (position | mask).wrapping_add(1)
-        } else {
-            next
-        }
+        next_position(position, self.geometry.places() as u64, self.mask())
     }
 
     #[inline(always)]

@@ -149,10 +149,9 @@ impl AnyProducer {
     ) -> Result<R, RingPushError> {
         self.end.check(self.raw().producer())?;
         let backoff = self.run.end();
-        let (ring, mut tail) = (raw(&self.end.object, &self.geometry), self.tail);
+        let ring = raw(&self.end.object, &self.geometry);
         let (wait, company) = (self.end.wait(deadline), self.end.company());
-        let pushed = ring::push_slow(ring.header(), wait, backoff, company, || push(&ring, &mut tail));
-        self.tail = tail;
+        let pushed = ring::push_slow(ring.header(), wait, backoff, company, || push(&ring, &mut self.tail));
         if pushed.is_err() {
             self.end.object.settle();
         }
@@ -277,10 +276,9 @@ impl AnyConsumer {
     ) -> Result<R, RingPopError> {
         self.end.check(self.raw().consumer())?;
         let backoff = self.run.end();
-        let (ring, mut head) = (raw(&self.end.object, &self.geometry), self.head);
+        let ring = raw(&self.end.object, &self.geometry);
         let (wait, company) = (self.end.wait(deadline), self.end.company());
-        let popped = ring::pop_slow(ring.header(), wait, backoff, company, || pop(&ring, &mut head));
-        self.head = head;
+        let popped = ring::pop_slow(ring.header(), wait, backoff, company, || pop(&ring, &mut self.head));
         if popped.is_err() {
             self.end.object.settle();
         }

@@ -71,10 +71,9 @@ impl ByteConsumer {
     fn await_record(&mut self, deadline: Deadline) -> Result<(), RingPopError> {
         self.end.check(self.raw().consumer())?;
         let backoff = self.run.end();
-        let (ring, mut head) = (at(&self.end.object, self.size), self.head);
+        let ring = at(&self.end.object, self.size);
         let (wait, company) = (self.end.wait(deadline), self.end.company());
-        let found = ring::pop_slow(ring.header(), wait, backoff, company, || ring.try_peek(&mut head));
-        self.head = head;
+        let found = ring::pop_slow(ring.header(), wait, backoff, company, || ring.try_peek(&mut self.head));
         if found.is_err() {
             self.end.object.settle();
         }

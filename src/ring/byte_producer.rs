@@ -91,10 +91,9 @@ impl ByteProducer {
     ) -> Result<(), RingPushError> {
         self.end.check(self.raw().producer())?;
         let backoff = self.run.end();
-        let (ring, mut tail) = (at(&self.end.object, self.size), self.tail);
+        let ring = at(&self.end.object, self.size);
         let (wait, company) = (self.end.wait(deadline), self.end.company());
-        let room = ring::push_slow(ring.header(), wait, backoff, company, || reserve(&ring, &mut tail));
-        self.tail = tail;
+        let room = ring::push_slow(ring.header(), wait, backoff, company, || reserve(&ring, &mut self.tail));
         if room.is_err() {
             self.end.object.settle();
         }

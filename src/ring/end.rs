@@ -2,9 +2,9 @@
 
 use crate::error::Error;
 use crate::layout::ring::Side;
+use crate::raw::Owner;
 use crate::raw::backoff::Backoff;
 use crate::raw::ring::{self, Refused};
-use crate::raw::{Owner, ParticipantId};
 use crate::segment::attachment::Attachment;
 use crate::segment::directory::Object;
 use crate::sys::fork::Mark;
@@ -17,11 +17,9 @@ pub struct End {
     pub object: Object,
     /// As it stands in the ring.
     owner: Owner,
-    /// Which process, and which of the lives that had its number: a forked child is another.
-    of: (ParticipantId, u32),
-    /// In which process that was.
+    /// The process's mark, and what stood there: a forked child is another.
     mark: Mark,
-    generation: u64,
+    of: u64,
     interruptible: Interruptible,
     tells: bool,
 }
@@ -43,8 +41,7 @@ impl End {
         claim: impl FnOnce(Owner, &Attachment) -> Result<R, Refused>,
     ) -> Result<(Self, R), Error> {
         let object = object.again()?;
-        let thread = object.enter()?;
-        let (owner, of) = (thread.owner(), thread.participant());
+        let owner = object.enter()?.owner();
         let claimed = claim(owner, object.peers());
         object.settle();
         let claimed = claimed.map_err(|refused| match refused {
@@ -52,8 +49,9 @@ impl End {
             Refused::Corrupted => Error::Corrupted("an end of a ring"),
         })?;
         let mark = Mark::get();
-        let generation = mark.generation();
-        Ok((Self { object, owner, of, mark, generation, interruptible: Interruptible::new(), tells: false }, claimed))
+        let end =
+            Self { object, owner, mark, of: mark.generation(), interruptible: Interruptible::new(), tells: false };
+        Ok((end, claimed))
     }
 
     /// Who has it.
@@ -64,14 +62,14 @@ impl End {
     /// Whether this is the process that has it, and no fork of it.
     #[inline(always)]
     pub fn is_here(&self) -> bool {
-        self.mark.generation() == self.generation
+        self.mark.generation() == self.of
     }
 
     /// The same, and that nobody has taken the end away.
     #[cold]
     pub fn check(&self, side: &Side) -> Result<(), Barred> {
-        let here = self.object.enter().map_err(Barred::Segment)?.participant() == self.of;
-        if here && ring::has(side, self.owner) { Ok(()) } else { Err(Barred::NotOwner) }
+        self.object.enter().map_err(Barred::Segment)?;
+        if self.is_here() && ring::has(side, self.owner) { Ok(()) } else { Err(Barred::NotOwner) }
     }
 
     /// How to wait.
@@ -109,6 +107,6 @@ impl Run {
 
     /// One did not. Nobody else waits for that.
     pub fn end(&mut self) -> Backoff {
-        Backoff::after(core::mem::take(&mut self.0).into(), 0).alone()
+        Backoff::alone(core::mem::take(&mut self.0) > 0)
     }
 }

@@ -178,16 +178,6 @@ impl Attachment {
         }
     }
 
-    /// Whether the calling process is this participant, of this life. Unlike [`entered`](Self::entered) it can be asked by a
-    /// thread that is ending.
-    pub fn is(&self, (participant, life): (ParticipantId, u32)) -> bool {
-        let Ok(mut registry) = registry::lock() else { return false };
-        let generation = registry.generation();
-        self.member(&mut registry).is_ok_and(|member| {
-            member.generation == generation && (member.participant, member.slot_state >> 1) == (participant, life)
-        })
-    }
-
     fn member<'r>(&self, registry: &'r mut Registry) -> Result<&'r mut Member, Error> {
         registry.members.get_mut(&self.serial).ok_or(Error::Stale)
     }

@@ -1,7 +1,9 @@
 //! Memory between two pages that nobody may touch, values that do harm, and a last word of whoever touches or hangs.
 
+#![allow(dead_code)] // each test binary uses its part
+
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const PAGE: usize = 4096;
 
@@ -93,6 +95,15 @@ pub fn harmful(old: u64, len: u64, heap: u64) -> Vec<u64> {
     values.sort_unstable();
     values.dedup();
     values
+}
+
+/// Says stop when it goes.
+pub struct Stop<'a>(pub &'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// xorshift64.

@@ -171,8 +171,7 @@ impl<'a> Held<'a> {
     }
 
     fn is_ours(&self) -> bool {
-        let object = &self.channel.object;
-        object.entered_last().or_else(|| object.entered()).is_some_and(|thread| thread.is(self.me))
+        self.channel.object.entered().is_some_and(|thread| thread.is(self.me))
     }
 }
 

@@ -166,7 +166,7 @@ impl Queue<'_> {
 
     /// Whether there may be a message behind what was met instead of one, without a wait. Invariant 3.
     fn is_passed(&self, missed: Missed) -> bool {
-        let lap = missed.position >> self.geometry.shift();
+        let lap = self.geometry.lap(missed.position);
         match decode(missed.seen) {
             Some(state) => laps_ahead(missed.seen, lap) > 0 || state == State::Full,
             None => false,

@@ -150,11 +150,6 @@ impl Attachment {
         self.entered()
     }
 
-    /// Whether the calling process is this participant.
-    pub fn is(&self, of: (ParticipantId, u32)) -> bool {
-        self.entered().is_some_and(|record| record.participant() == of)
-    }
-
     /// The end of a participant, by death or in peace: it becomes known, then what it held is freed.
     pub fn end_of(&self, participant: ParticipantId) {
         self.view.slot(participant).dead.store(1, Ordering::SeqCst);
