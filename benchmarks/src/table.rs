@@ -145,7 +145,7 @@ impl Book {
             };
             println!("  {:<42} {middle:>9.3}  ({least:.3} .. {most:.3}){fairness}", contestant.name);
         }
-        Results { book: self, title: title.to_string(), contestants }
+        Results { book: self, title: title.to_string(), is_rate: unit.ends_with("/s"), contestants }
     }
 
     /// Measures once; if others used the cores meanwhile, and there is patience left, once more when they are gone.
@@ -196,6 +196,8 @@ impl Book {
 pub struct Results<'b, 'a> {
     book: &'b mut Book,
     title: String,
+    /// Whether more is better: it is counted by the second. Else it is a time.
+    is_rate: bool,
     contestants: Vec<Contestant<'a>>,
 }
 
@@ -210,25 +212,24 @@ impl Results<'_, '_> {
     }
 
     /// Whoever of them has the best median.
-    fn best<'n>(&self, names: &[&'n str], demand: Demand) -> &'n str {
-        let lower_is_better = matches!(demand, Demand::AtMost(_));
+    fn best<'n>(&self, names: &[&'n str]) -> &'n str {
         let by_median = |a: &&'n str, b: &&'n str| {
             let order = self.median(a).total_cmp(&self.median(b));
-            if lower_is_better { order.reverse() } else { order }
+            if self.is_rate { order } else { order.reverse() }
         };
         names.iter().copied().max_by(by_median).expect("at least one")
     }
 
     /// Holds the best of `ours`, where any of them would do, against the best of `peers`.
     pub fn best_against(&mut self, ours: &[&str], peers: &[&str], demand: Demand) -> &mut Self {
-        let best = self.best(ours, demand);
+        let best = self.best(ours);
         self.against(best, peers, demand)
     }
 
     /// Holds `ours` against the best of `peers`: the median over the rounds of the ratio within the round. It is undecided
     /// where the bound lies on the other side of the median, but within the median's 95 % interval.
     pub fn against(&mut self, ours: &str, peers: &[&str], demand: Demand) -> &mut Self {
-        let best = self.best(peers, demand);
+        let best = self.best(peers);
         let pairs = self.find(ours).samples.iter().zip(&self.find(best).samples);
         let ratios: Vec<_> = pairs.map(|(a, b)| a.value / b.value).collect();
         let (least, ratio, most) = spread(ratios.iter().copied());
