@@ -115,6 +115,8 @@ pub mod layout;
 mod plain;
 #[doc(hidden)]
 pub mod primitive;
+#[cfg(all(feature = "process", not(ringfence_loom)))]
+pub mod process;
 mod queue;
 #[doc(hidden)]
 pub mod raw;
@@ -158,7 +160,7 @@ pub use sync::{
 pub use typed::TypedPipe;
 #[cfg(feature = "serde")]
 pub use typed::{
-    DecodeError, EncodeError, TypedChannel, TypedLease, TypedLeaseError, TypedPushError, TypedRecvError,
+    DecodeError, EncodeError, Portable, TypedChannel, TypedLease, TypedLeaseError, TypedPushError, TypedRecvError,
     TypedSendError, TypedWorkQueue,
 };
 

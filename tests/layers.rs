@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["sync"],
     &["queue", "ring", "cell"],
     &["typed"],
+    &["process"],
     &["ffi"],
 ];
 
@@ -29,6 +30,7 @@ const DOORS: &[(&[&str], &str)] = &[
     (&["loom"], "primitive"),
     (&["serde"], "typed"),
     (&["rmp_serde"], "typed"),
+    (&["inventory"], "process"),
     (&["core", "sync", "atomic"], "primitive"),
     (&["std", "sync", "atomic"], "primitive"),
 ];

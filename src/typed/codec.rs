@@ -11,28 +11,32 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::errors::{DecodeError, EncodeError};
+use super::errors::{DecodeError, EncodeError, Reason};
 
 /// Arrays and maps inside each other. As many as serde_json allows; no stack is too small for it.
 const DEEPEST: usize = 128;
 
 /// The message of a value.
-pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodeError> {
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodeError> {
     let message = rmp_serde::to_vec_named(value).map_err(|error| EncodeError { reason: error.into() })?;
     check(&message).map_err(|flaw| EncodeError { reason: flaw.into() })?;
     Ok(message)
 }
 
 /// The value of a message, which comes back if it is none.
-pub(super) fn decode<T: DeserializeOwned>(message: Vec<u8>) -> Result<T, DecodeError> {
-    let reason = match check(&message) {
-        Ok(()) => match rmp_serde::from_slice(&message) {
-            Ok(value) => return Ok(value),
-            Err(error) => error.into(),
-        },
-        Err(flaw) => flaw.into(),
-    };
-    Err(DecodeError { message, reason })
+pub(crate) fn decode<T: DeserializeOwned>(message: Vec<u8>) -> Result<T, DecodeError> {
+    value(&message).map_err(|reason| DecodeError { message, reason })
+}
+
+/// The value of a message that lies elsewhere, copied into the error if it is none.
+#[cfg(feature = "process")]
+pub(crate) fn decode_slice<T: DeserializeOwned>(message: &[u8]) -> Result<T, DecodeError> {
+    value(message).map_err(|reason| DecodeError { message: message.to_vec(), reason })
+}
+
+fn value<T: DeserializeOwned>(message: &[u8]) -> Result<T, Reason> {
+    check(message)?;
+    Ok(rmp_serde::from_slice(message)?)
 }
 
 /// Why bytes are not one value of MessagePack that we decode.

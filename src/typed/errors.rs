@@ -6,7 +6,7 @@ use std::fmt;
 use crate::queue::{LeaseError, RecvError, SendError, WorkPushError};
 
 /// What the codec said.
-type Reason = Box<dyn Error + Send + Sync>;
+pub(super) type Reason = Box<dyn Error + Send + Sync>;
 
 /// A value that has no message: its `Serialize` failed, or it nests too deep. Nothing was sent, and no place was taken.
 ///

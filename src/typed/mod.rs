@@ -22,17 +22,25 @@
 //! Why it: `docs/decisions/0016-values-go-as-messagepack.md`.
 
 mod channel;
-mod codec;
+pub(crate) mod codec;
 mod errors;
 #[cfg(not(ringfence_loom))]
 mod pipe;
 mod work_queue;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 pub use channel::TypedChannel;
 pub use errors::{DecodeError, EncodeError, TypedLeaseError, TypedPushError, TypedRecvError, TypedSendError};
 #[cfg(not(ringfence_loom))]
 pub use pipe::TypedPipe;
 pub use work_queue::{TypedLease, TypedWorkQueue};
+
+/// A value that travels between processes: one that serde can encode, and decode without borrowing.
+pub trait Portable: Serialize + DeserializeOwned {}
+
+impl<T: Serialize + DeserializeOwned> Portable for T {}
 
 /// Calls that the object behind a handle answers.
 macro_rules! passes_on {

@@ -1,0 +1,102 @@
+//! A panic, caught with what the panic hook alone can see: where it was, and the way there.
+
+use std::any::Any;
+use std::backtrace::Backtrace;
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::Once;
+
+/// What a panic in another process said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Panic {
+    /// Its message.
+    pub message: String,
+    /// `file:line:column`; empty if it cannot be told.
+    pub location: String,
+    /// The stack of the thread that panicked, whatever `RUST_BACKTRACE` says.
+    pub backtrace: String,
+}
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "panicked at {}: {}", self.location, self.message)
+    }
+}
+
+thread_local! {
+    /// Set while a call of [`catch`] runs on this thread; what its panic was.
+    static CAUGHT: RefCell<Option<Option<Panic>>> = const { RefCell::new(None) };
+}
+
+/// Runs `call`. The panic hook in place still prints what it prints.
+///
+/// With `panic = "abort"` there is nothing to catch: the process ends by SIGABRT.
+pub fn catch<R>(call: impl FnOnce() -> R) -> Result<R, Panic> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            note(info);
+            before(info);
+        }));
+    });
+    let outer = CAUGHT.replace(Some(None));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(call));
+    let noted = CAUGHT.replace(outer).flatten();
+    outcome.map_err(|payload| {
+        // A hook that somebody set later may have hidden the panic from ours.
+        noted.unwrap_or_else(|| Panic {
+            message: message(&*payload),
+            location: String::new(),
+            backtrace: String::new(),
+        })
+    })
+}
+
+fn note(info: &PanicHookInfo<'_>) {
+    // Only for a thread that waits for it: a backtrace costs milliseconds.
+    let _ = CAUGHT.try_with(|caught| {
+        let Ok(mut caught) = caught.try_borrow_mut() else { return };
+        if let Some(noted) = &mut *caught {
+            *noted = Some(Panic {
+                message: message(info.payload()),
+                location: info.location().map_or_else(String::new, ToString::to_string),
+                backtrace: Backtrace::force_capture().to_string(),
+            });
+        }
+    });
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a payload that is no text".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_caught_with_its_place() {
+        assert_eq!(catch(|| 7), Ok(7));
+        let line = line!() + 1;
+        let panic = catch(|| panic!("no {}", 1)).unwrap_err();
+        assert_eq!(panic.message, "no 1");
+        assert!(panic.location.starts_with(&format!("{}:{line}:", file!())), "{}", panic.location);
+        assert!(panic.backtrace.contains("a_panic_is_caught_with_its_place"), "{}", panic.backtrace);
+        assert!(panic.to_string().ends_with(": no 1"));
+        // One inside another, caught there, is not taken for the outer one's.
+        let outer = catch(|| {
+            assert_eq!(catch(|| panic!("inner")).map_err(|panic| panic.message), Err::<(), _>("inner".to_owned()));
+            panic::resume_unwind(Box::new("outer"));
+        });
+        assert_eq!(outer.map_err(|panic| panic.message), Err::<(), _>("outer".to_owned()));
+    }
+}
