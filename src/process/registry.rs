@@ -118,6 +118,31 @@ pub enum RegistryError {
     },
 }
 
+impl RegistryError {
+    /// To travel: which it is, and its texts in the order in which they are declared.
+    pub(super) fn into_parts(self) -> (u8, Vec<String>) {
+        match self {
+            Self::NotRegistered { function } => (0, vec![function]),
+            Self::Unknown { name } => (1, vec![name]),
+            Self::Duplicate { name, places: [one, other] } => (2, vec![name, one, other]),
+            Self::Mismatch { name, expected, found } => (3, vec![name, expected, found]),
+        }
+    }
+
+    /// Back from what travelled.
+    pub(super) fn from_parts((which, texts): (u8, Vec<String>)) -> Option<Self> {
+        let mut texts = texts.into_iter();
+        let mut next = || texts.next();
+        Some(match which {
+            0 => Self::NotRegistered { function: next()? },
+            1 => Self::Unknown { name: next()? },
+            2 => Self::Duplicate { name: next()?, places: [next()?, next()?] },
+            3 => Self::Mismatch { name: next()?, expected: next()?, found: next()? },
+            _ => return None,
+        })
+    }
+}
+
 impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

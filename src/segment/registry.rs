@@ -12,7 +12,7 @@ use super::attachment::Attachment;
 use super::thread::{self, Arena, RecordPtr};
 use crate::error::Error;
 use crate::raw::{ParticipantId, TAG_MASK};
-use crate::sys::fork::{self, ForkWatch};
+use crate::sys::fork;
 use crate::sys::process::Me;
 use crate::sys::shm::{self, Inode, LivePage, Mapping};
 
@@ -68,7 +68,6 @@ impl Member {
 /// The table.
 #[derive(Debug)]
 pub struct Registry {
-    watch: ForkWatch,
     generation: u64,
     hooked: bool,
     next_serial: u64,
@@ -89,7 +88,6 @@ pub struct Registry {
 }
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
-    watch: ForkWatch::new(),
     generation: 0,
     hooked: false,
     next_serial: 1,
@@ -120,7 +118,7 @@ impl Registry {
             fork::at_fork(before_fork, after_fork, after_fork)?;
             self.hooked = true;
         }
-        let generation = self.watch.generation()?;
+        let generation = fork::generation()?;
         if generation != self.generation {
             self.generation = generation;
             self.me = None;

@@ -36,7 +36,7 @@ pub struct Mark(&'static AtomicU64);
 impl Mark {
     /// That of this process, if the library is in use.
     pub fn get() -> Self {
-        // Acquire: pairs with the Release in `ForkWatch::generation`.
+        // Acquire: pairs with the Release in `generation`.
         // SAFETY: a mark, which is never freed and only accessed atomically.
         Self(unsafe { &*MARK.load(Ordering::Acquire) })
     }
@@ -50,34 +50,34 @@ impl Mark {
     }
 }
 
-/// Counts the forks between this process and the first user of the library.
-#[derive(Debug)]
-pub struct ForkWatch {
-    generation: u64,
-}
+/// The greatest generation that this process, or one that it is a fork of, has given out.
+static LAST: AtomicU64 = AtomicU64::new(0);
 
-impl ForkWatch {
-    /// A watch that has seen nothing.
-    pub const fn new() -> Self {
-        Self { generation: 0 }
+/// The generation of this process: greater than those of all that it is a fork of. Takes no lock, since a fork copies locks as
+/// they are.
+pub fn generation() -> Result<u64, Error> {
+    // Acquire: pairs with the Release of the exchange below.
+    let mut mark = MARK.load(Ordering::Acquire);
+    if core::ptr::eq(mark, &raw const NO_MARK) {
+        let page = wiped_pages(4096, core::ptr::null_mut())?.cast::<AtomicU64>().as_ptr();
+        mark = match MARK.compare_exchange(mark, page, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => page,
+            Err(theirs) => {
+                // SAFETY: mapped above, and known to nobody else.
+                let _ = unsafe { rustix::mm::munmap(page.cast(), 4096) };
+                theirs
+            }
+        };
     }
-
-    /// The generation of this process: greater by one than at the last call if it is a child of that process.
-    pub fn generation(&mut self) -> Result<u64, Error> {
-        // Relaxed: the watch is used under a lock; only a fork changes the page behind our back.
-        let mut mark = MARK.load(Ordering::Relaxed);
-        if core::ptr::eq(mark, &raw const NO_MARK) {
-            mark = wiped_pages(4096, core::ptr::null_mut())?.cast().as_ptr();
-            MARK.store(mark, Ordering::Release);
-        }
-        // SAFETY: `wiped_pages` memory is never freed, aligned to a page, and zero is a valid AtomicU64.
-        let mark = unsafe { &*mark };
-        if mark.load(Ordering::Relaxed) == 0 {
-            self.generation += 1;
-            mark.store(self.generation, Ordering::Relaxed);
-        }
-        Ok(self.generation)
+    // SAFETY: `wiped_pages` memory that became the mark is never freed, aligned to a page, and zero is a valid AtomicU64.
+    let mark = unsafe { &*mark };
+    // Relaxed: a number alone; only a fork changes it behind our back, and in its child there is one thread.
+    if mark.load(Ordering::Relaxed) == 0 {
+        let next = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        // Another thread's may have come first.
+        let _ = mark.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed);
     }
+    Ok(mark.load(Ordering::Relaxed))
 }
 
 /// Has `prepare` run before each `fork(2)` of the C library, and `parent` and `child` after it.

@@ -34,6 +34,8 @@ pub mod ofd;
 pub mod process;
 #[cfg(not(ringfence_loom))]
 pub mod shm;
+#[cfg(not(ringfence_loom))]
+pub mod spawn;
 
 #[cfg(not(ringfence_loom))]
 use crate::error::Error;

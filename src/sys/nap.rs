@@ -40,7 +40,7 @@ impl Deadline {
     }
 
     /// The time left: `None` for ever, zero when it is over.
-    fn left(self) -> Option<Duration> {
+    pub(super) fn left(self) -> Option<Duration> {
         match self {
             Self::Now => Some(Duration::ZERO),
             // In a model time does not pass: any wait with a time-out may end by it, and none has to.

@@ -71,6 +71,11 @@ pub fn pid() -> u32 {
     rustix::process::getpid().as_raw_nonzero().get() as u32
 }
 
+/// The pid of the calling process's parent; 0 if that is in a PID namespace that it cannot see.
+pub fn parent() -> u32 {
+    rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get() as u32)
+}
+
 /// The effective user.
 pub fn euid() -> u32 {
     rustix::process::geteuid().as_raw()
