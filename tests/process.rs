@@ -577,3 +577,9 @@ fn ignores_sigchld() {
 fn somebody_else_reaps_it() {
     Role::start("ignores-sigchld", &[]).finish();
 }
+
+#[test]
+fn the_example_sees_its_children() {
+    let features: &[_] = if cfg!(feature = "tracing") { &["process", "tracing"] } else { &["process"] };
+    common::run_example("process", features, common::examples::process);
+}

@@ -101,3 +101,29 @@ pub fn typed(printed: &str) {
         the longest word: Some(\"semaphore\")\n";
     assert_eq!(printed, expected);
 }
+
+/// Each end is told, and the last process is waited for.
+pub fn process(printed: &str) {
+    let expected = "before: alive false, exit code None\n\
+        patient waits\n\
+        during: alive true, exit code None\n\
+        joined in 10 ms: false\n\
+        active: [\"patient\"]\n\
+        after: alive false, exit code Some(-15)\n\
+        active: 0\n\
+        exits with 1: Some(1)\n\
+        returns: Some(0)\n\
+        panics: Some(1)\n\
+        it said: there was an error\n\
+        is terminated: Some(-15)\n\
+        returns a value: Some(0), and the value is 1\n\
+        worker-0 is number 0\n\
+        worker-1 is number 1\n\
+        worker-2 is number 2\n\
+        worker-3 is number 3\n\
+        worker-4 is number 4\n\
+        [\"hello ring\", \"hello fence\"]\n\
+        a core at least: true\n\
+        worker-5 is number 5\n";
+    assert_eq!(printed, expected);
+}
