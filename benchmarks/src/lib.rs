@@ -22,5 +22,6 @@ pub mod queue;
 pub mod ring;
 pub mod rwlock;
 pub mod semaphore;
+pub mod start;
 pub mod table;
 pub mod work_queue;

@@ -3,7 +3,7 @@
 use ringfence_benchmarks::table::Book;
 use ringfence_benchmarks::{
     attach, barrier, broadcast, byte_ring, channel, condvar, event, hand_off, idle, limits, lock, messages, once,
-    queue, ring, rwlock, semaphore, work_queue,
+    queue, ring, rwlock, semaphore, start, work_queue,
 };
 
 type Section = (&'static str, fn(&mut Book));
@@ -27,10 +27,13 @@ const SECTIONS: &[Section] = &[
     ("broadcast", broadcast::measure),
     ("blackboard", broadcast::blackboard),
     ("attach", attach::measure),
+    ("start", start::measure),
     ("idle", idle::measure),
 ];
 
 fn main() -> std::process::ExitCode {
+    start::first();
+    ringfence::process::init();
     let mut wanted = Vec::new();
     let (mut quick, mut patient) = (false, false);
     for argument in std::env::args().skip(1) {
