@@ -34,6 +34,11 @@
 //! ringfence = { version = "0.1", features = ["serde"] }
 //! ```
 //!
+//! # Processes
+//!
+//! With the feature `process` registered functions of the program run in processes of their own, with arguments and results of any such
+//! type: the module `process`.
+//!
 //! # Model checking your own protocol
 //!
 //! A protocol of your own, built from these objects, can be explored by [loom](https://docs.rs/loom): every interleaving

@@ -91,6 +91,12 @@ const _: () = {
     send_and_sync::<(DecodeError, EncodeError, TypedLeaseError, TypedPushError, TypedRecvError, TypedSendError)>();
 };
 
+#[cfg(feature = "process")]
+const _: () = {
+    use ringfence::process::{Process, ProcessError, ProcessInfo};
+    send_and_sync::<(Process<std::rc::Rc<u64>>, ProcessError, ProcessInfo)>();
+};
+
 /// Control: types of which the answer is known.
 #[test]
 fn the_table_is_checked_by_the_compiler() {
