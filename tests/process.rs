@@ -556,6 +556,32 @@ fn any_program() {
     assert!(matches!(nul.start(), Err(ProcessError::System(Error::InvalidArgument(_)))));
 }
 
+/// A program that calls init without having been told a function.
+#[test]
+fn program_entry() {
+    if std::env::var_os("RINGFENCE_CHILD").is_some() {
+        init();
+        let parent = process::parent_process().unwrap();
+        println!("\n{} of {}", process::current_process().name, parent.pid);
+    }
+}
+
+// semantics 186
+#[test]
+fn a_program_may_learn_its_name() {
+    let (reader, writer) = pipe().unwrap();
+    let mut child = Process::program(std::env::current_exe().unwrap()).unwrap();
+    for argument in ["--exact", "program_entry", "--nocapture"] {
+        child.add_argument(argument).unwrap();
+    }
+    child.set_name("told").unwrap().set_stdout(Stdio::Descriptor(writer.into())).unwrap();
+    let child = started(Ok(child));
+    let printed = all(reader);
+    assert!(printed.lines().any(|line| line == format!("told of {}", std::process::id())), "{printed}");
+    child.join().unwrap();
+    assert_eq!(child.exit_code().unwrap(), Some(0));
+}
+
 fn ignores_sigchld() {
     init();
     // SAFETY: changes a disposition of this process, which does nothing else.

@@ -143,14 +143,14 @@ fn begin(mailbox: &Mailbox) {
     let code = i32::from(!matches!(outcome, Outcome::Returned(_)));
     if let Err(failure) = mailbox.leave(outcome) {
         // What is shorter may have room.
-        let _ = mailbox.leave(Outcome::Unwritten(format!("{failure:?}")));
+        let _ = mailbox.leave(Outcome::Unwritten(failure.to_string()));
         fail(failure);
     }
     std::process::exit(code);
 }
 
 fn fail(failure: Failure) -> ! {
-    eprintln!("ringfence: this process cannot do what it was started for: {failure:?}");
+    eprintln!("ringfence: this process cannot do what it was started for: {failure}");
     std::process::exit(1);
 }
 

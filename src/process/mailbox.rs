@@ -14,6 +14,7 @@
 //! the parent reads is what a child left that may have done anything with its descriptors: each length is held against the
 //! length of the file before a byte is allocated for it.
 
+use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
@@ -69,6 +70,15 @@ pub(super) enum Outcome {
 pub(super) enum Failure {
     System(Error),
     Corrupted(&'static str),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => error.fmt(f),
+            Self::Corrupted(what) => f.write_str(what),
+        }
+    }
 }
 
 impl From<Error> for Failure {
