@@ -4251,6 +4251,50 @@ int rf_ready_fd_arm(const struct rf_ready_fd *ready);
  */
 int rf_ready_fd_close(struct rf_ready_fd *ready);
 
+/* # Log
+ *
+ * What happens to processes and to what they left, said to people: participants that were found dead and what was done
+ * about it, messages that are delivered again, processes that start and end. Off at first.
+ *
+ * The environment variable `RINGFENCE_LOG`, one of `off`, `error`, `warning`, `info` and `debug`, has lines like
+ * `[WARNING/MainProcess] text` printed to the standard error, in any language; children inherit it. `rf_set_log` has
+ * precedence over it, in the process that calls it.
+ *
+ *     rf_set_log(NULL, RF_LOG_INFO);  // to the standard error
+ *     rf_set_log(keep, RF_LOG_WARNING); // void keep(int level, const char *text)
+ */
+
+/** How much an event matters, and up to which ones are told. */
+typedef enum rf_log_level {
+    /** Nothing is told. */
+    RF_LOG_OFF = 0,
+    /** Something cannot be done. */
+    RF_LOG_ERROR = 1,
+    /** A process died, or what it did is done again. */
+    RF_LOG_WARNING = 2,
+    /** Processes start and end. */
+    RF_LOG_INFO = 3,
+    /** What is of use to who looks for an error. */
+    RF_LOG_DEBUG = 4,
+} rf_log_level;
+
+/**
+ * Takes an event. It may come on any thread, on several at once, and from inside any call. `text` is one line without its end,
+ * gone when the function returns. It must not call this library.
+ */
+typedef void (*rf_log)(int level, const char *text);
+
+/**
+ * Has events of this level, and of those that matter more, told to a function, or printed.
+ *
+ * @param taker  is called with each; NULL: they are printed to the standard error, as `[LEVEL/process-name] text`
+ * @param level  of `rf_log_level`; RF_LOG_OFF turns it off, whatever `RINGFENCE_LOG` says
+ * @return RF_OK; RF_E_INVALID for an unknown level
+ *
+ * Threads: any; an event that comes meanwhile may still go where they went before. Fork: a child goes on as its parent.
+ */
+int rf_set_log(rf_log taker, int level);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -161,6 +161,8 @@ pub use sync::{
     ReentrantMutex, ReentrantMutexGuard, Registration, Reset, RwLock, RwLockReadGuard, RwLockUpgradableGuard,
     RwLockWriteGuard, Semaphore, SemaphoreOptions, SetError, WaitAny, WaitError, Waitable, Woken,
 };
+#[cfg(not(ringfence_loom))]
+pub use sys::log::{LogLevel, log_off, log_to_stderr, set_log};
 #[cfg(all(feature = "serde", not(ringfence_loom)))]
 pub use typed::TypedPipe;
 #[cfg(feature = "serde")]

@@ -456,6 +456,8 @@ static void beside_good_handles(const char *name) {
     rf_ready_fd *ready_fd;
     rf_awaited many[64];
     for (size_t i = 0; i < 64; i++) many[i] = item;
+    BAD(rf_set_log(NULL, -1));
+    BAD(rf_set_log(NULL, RF_LOG_DEBUG + 1));
     BAD(rf_ready_fd_open(many, 64, &ready_fd));
     BAD(rf_ready_fd_open(&item, 0, &ready_fd));
     BAD(rf_ready_fd_open(&item, 1, NULL));

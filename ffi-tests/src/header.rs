@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 27] = [
+const CHAPTERS: [&str; 28] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
@@ -33,6 +33,7 @@ const CHAPTERS: [&str; 27] = [
     "pipe.rs",
     "wait_any.rs",
     "ready_fd.rs",
+    "log.rs",
 ];
 
 const OPENING: &str = "\

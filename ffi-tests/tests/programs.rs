@@ -106,6 +106,11 @@ fn waits_for_one_of_several_in_c() {
 }
 
 #[test]
+fn the_log_in_c() {
+    program("c/log.c", "log", "log: ok\n");
+}
+
+#[test]
 fn descriptors_in_c() {
     program("c/ready_fd.c", "ready-fd", "ready_fd: ok\n");
 }

@@ -114,6 +114,7 @@ mod element;
 mod event;
 mod flag;
 mod listing;
+mod log;
 mod mutex;
 mod once;
 mod once_value;

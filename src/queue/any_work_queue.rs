@@ -13,6 +13,8 @@ use crate::segment::Segment;
 use crate::segment::directory::{Mode, Object, Shape};
 use crate::segment::kinds::Kind;
 use crate::sync::Waitable;
+#[cfg(not(ringfence_loom))]
+use crate::sys::log::{self, LogLevel};
 use crate::sys::nap::{Deadline, Interruptible, Wait};
 
 /// Whoever is never out of work looks for the dead at most so often,
@@ -163,6 +165,9 @@ impl AnyWorkQueue {
                     if SPIN && lease.turn() % LOOK_AT == 0 {
                         self.look_around();
                     }
+                    if lease.deliveries() > 1 {
+                        self.tell_again(lease);
+                    }
                     return Ok(lease);
                 }
                 Err(missed) => Some(missed),
@@ -182,7 +187,19 @@ impl AnyWorkQueue {
             None => queue.take(me, peers, wait),
         };
         self.object.settle();
-        Ok(taken?)
+        let lease = taken?;
+        if lease.deliveries() > 1 {
+            self.tell_again(lease);
+        }
+        Ok(lease)
+    }
+
+    /// Says that somebody has had that message before.
+    #[cold]
+    #[inline(never)]
+    fn tell_again(&self, _lease: Lease) {
+        #[cfg(not(ringfence_loom))]
+        log::tell(LogLevel::Warning, format_args!("a message is delivered for the {}. time", _lease.deliveries()));
     }
 
     /// Who is never out of work would never meet what the dead have. It takes no queue: that would have to lie in memory, by

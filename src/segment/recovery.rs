@@ -22,6 +22,7 @@ use super::view::View;
 use crate::error::Error;
 use crate::primitive::Ordering;
 use crate::raw::{Fate, ParticipantId, Peers, mutex};
+use crate::sys::log::{self, LogLevel};
 use crate::sys::ofd::{self, Byte, Held, Mode};
 use crate::sys::process::Identity;
 use crate::sys::shm;
@@ -150,8 +151,12 @@ impl Probe<'_> {
             // Release: whoever claims the slot next finds it swept.
             if self.view.free_slot(participant, state) {
                 recovered += 1;
+                let pid = slot.pid.load(Ordering::Relaxed);
                 #[cfg(feature = "tracing")]
-                tracing::info!(participant, pid = slot.pid.load(Ordering::Relaxed), "recovered a dead participant");
+                tracing::info!(participant, pid, "recovered a dead participant");
+                let text =
+                    format_args!("process {pid} is dead: what it held as participant {participant} is free again");
+                log::tell_here(LogLevel::Warning, text);
             }
             self.drop_dead_claim(participant);
         }

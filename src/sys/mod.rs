@@ -29,6 +29,8 @@ pub mod fork {
     }
 }
 #[cfg(not(ringfence_loom))]
+pub mod log;
+#[cfg(not(ringfence_loom))]
 pub mod ofd;
 #[cfg(not(ringfence_loom))]
 pub mod process;
