@@ -10,6 +10,7 @@ use super::mailbox::{About, Failure, Mailbox, Outcome};
 use super::registry::{self, CallError};
 use crate::error::Error;
 use crate::sys::bridge;
+use crate::sys::log::{self, LogLevel};
 use crate::sys::nap::Deadline;
 use crate::sys::process::{self, Identity};
 use crate::sys::spawn;
@@ -120,6 +121,7 @@ fn begin(mailbox: &Mailbox) {
         Ok(about) => TOLD.get_or_init(|| about),
         Err(failure) => fail(failure),
     };
+    log::set_process_name(&about.name);
     // It was started as /proc/self/exe, and would be called "exe" in every list.
     if let Some(program) = std::env::args_os().next().as_deref().and_then(|path| path.to_str()?.rsplit('/').next()) {
         let _ = fs::write("/proc/self/comm", program);
@@ -130,6 +132,7 @@ fn begin(mailbox: &Mailbox) {
         fail(Failure::System(error));
     }
     let Some((name, signature)) = &about.function else { return };
+    log::tell(LogLevel::Info, format_args!("runs {name}"));
     let outcome = match registry::named(name, signature) {
         Err(error) => Outcome::Refused(error),
         Ok(function) => match mailbox.arguments().map(|arguments| function.call(&arguments)) {
@@ -146,6 +149,7 @@ fn begin(mailbox: &Mailbox) {
         let _ = mailbox.leave(Outcome::Unwritten(failure.to_string()));
         fail(failure);
     }
+    log::tell(LogLevel::Info, format_args!("ends with exit code {code}"));
     std::process::exit(code);
 }
 

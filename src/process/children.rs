@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::primitive::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sys::fork;
+use crate::sys::log::{self, LogLevel};
 use crate::sys::nap::Deadline;
 use crate::sys::process::Identity;
-use crate::sys::spawn::{self, Exit, Spawned};
+use crate::sys::spawn::{self, Exit, Spawned, signal_name};
 
 /// How long a daemon that was asked to end has before it is killed.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -47,8 +48,25 @@ impl Child {
                 Err(error) if spawn::was_reaped_by_another(&error) => Some(End::Lost),
                 Err(error) => return Err(error),
             };
+            if let Some(end) = *end {
+                self.tell(end);
+            }
         }
         Ok(*end)
+    }
+
+    fn tell(&self, end: End) {
+        let Self { name, pid, .. } = self;
+        match end {
+            End::Known(Exit::Code(code)) => {
+                log::tell(LogLevel::Info, format_args!("{name}, process {pid}, has ended with exit code {code}"));
+            }
+            End::Known(Exit::Signal(signal)) => {
+                let by = signal_name(signal).unwrap_or("a signal");
+                log::tell(LogLevel::Warning, format_args!("{name}, process {pid}, was ended by {by} ({signal})"));
+            }
+            End::Lost => log::tell(LogLevel::Info, format_args!("{name}, process {pid}, was reaped by somebody else")),
+        }
     }
 
     /// Waits for its end.

@@ -16,6 +16,7 @@ use super::mailbox::{About, Mailbox, Outcome, VARIABLE};
 use super::registry;
 use crate::error::Error;
 use crate::sys::fork;
+use crate::sys::log::{self, LogLevel};
 use crate::sys::nap::Deadline;
 use crate::sys::spawn::{self, Action, Exit, signal_name};
 use crate::typed::{Portable, codec};
@@ -380,6 +381,7 @@ impl<R> Process<R> {
         }
         actions.extend(self.descriptors.iter().map(|fd| Action::Keep(fd.as_fd())));
         let spawned = spawn::spawn(&c_string(path.as_bytes())?, &arguments, &environment, &actions)?;
+        log::tell(LogLevel::Info, format_args!("{} is started: process {}", self.name, spawned.pid));
         self.state = State::Started(book.add(spawned, self.name.clone(), self.daemon));
         if let Some(Task::Function { .. }) = self.task.take() {
             self.mailbox = Some(mailbox);
