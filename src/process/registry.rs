@@ -26,9 +26,9 @@ pub struct Registration {
     call: Call,
 }
 
-/// The call of one function, by the bytes of its arguments to those of its result.
+/// The call of one function, by the bytes of its arguments to those of its result, which are appended.
 #[doc(hidden)]
-pub type Call = fn(&[u8]) -> Result<Vec<u8>, CallError>;
+pub type Call = fn(&[u8], &mut Vec<u8>) -> Result<(), CallError>;
 
 inventory::collect!(Registration);
 
@@ -56,15 +56,25 @@ impl Registration {
     }
 
     /// Decodes, calls, encodes.
-    pub fn typed<F: Function<Args>, Args: Portable>(function: F, arguments: &[u8]) -> Result<Vec<u8>, CallError> {
+    pub fn typed<F: Function<Args>, Args: Portable>(
+        function: F,
+        arguments: &[u8],
+        result: &mut Vec<u8>,
+    ) -> Result<(), CallError> {
         let arguments = codec::decode_slice(arguments).map_err(CallError::Arguments)?;
-        let result = catch(|| function.call(arguments)).map_err(CallError::Panicked)?;
-        codec::encode(&result).map_err(CallError::Result)
+        let value = catch(|| function.call(arguments)).map_err(CallError::Panicked)?;
+        codec::encode_into(&value, result).map_err(CallError::Result)
     }
 
     /// Calls.
-    pub fn bytes<F: BytesFunction>(function: F, argument: &[u8]) -> Result<Vec<u8>, CallError> {
-        catch(|| function(argument)).map_err(CallError::Panicked)
+    pub fn bytes<F: BytesFunction>(function: F, argument: &[u8], result: &mut Vec<u8>) -> Result<(), CallError> {
+        let bytes = catch(|| function(argument)).map_err(CallError::Panicked)?;
+        if result.is_empty() {
+            *result = bytes;
+        } else {
+            result.extend_from_slice(&bytes);
+        }
+        Ok(())
     }
 
     /// The name it travels under.
@@ -79,7 +89,14 @@ impl Registration {
 
     /// Runs it on encoded arguments.
     pub(crate) fn call(&self, arguments: &[u8]) -> Result<Vec<u8>, CallError> {
-        (self.call)(arguments)
+        let mut result = Vec::new();
+        self.call_into(arguments, &mut result)?;
+        Ok(result)
+    }
+
+    /// The same; the result is appended, and nothing if there is none.
+    pub(crate) fn call_into(&self, arguments: &[u8], result: &mut Vec<u8>) -> Result<(), CallError> {
+        (self.call)(arguments, result)
     }
 }
 
@@ -249,7 +266,7 @@ macro_rules! register {
                 $name,
                 concat!(file!(), ":", line!()),
                 $function,
-                |arguments| $crate::process::Registration::typed($function, arguments),
+                |arguments, result| $crate::process::Registration::typed($function, arguments, result),
             )
         }
     };
@@ -276,7 +293,7 @@ macro_rules! register_bytes {
                 $name,
                 concat!(file!(), ":", line!()),
                 $function,
-                |argument| $crate::process::Registration::bytes($function, argument),
+                |argument, result| $crate::process::Registration::bytes($function, argument, result),
             )
         }
     };

@@ -29,6 +29,7 @@ pub mod fork {
     }
 }
 #[cfg(not(ringfence_loom))]
+pub mod loan;
 pub mod log;
 #[cfg(not(ringfence_loom))]
 pub mod ofd;

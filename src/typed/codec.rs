@@ -23,6 +23,20 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodeError> {
     Ok(message)
 }
 
+/// Appends the message of a value; nothing, if it has none.
+#[cfg(feature = "process")]
+pub(crate) fn encode_into<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let start = bytes.len();
+    let written = match rmp_serde::encode::write_named(bytes, value) {
+        Ok(()) => check(&bytes[start..]).map_err(|flaw| EncodeError { reason: flaw.into() }),
+        Err(error) => Err(EncodeError { reason: error.into() }),
+    };
+    if written.is_err() {
+        bytes.truncate(start);
+    }
+    written
+}
+
 /// The value of a message, which comes back if it is none.
 pub(crate) fn decode<T: DeserializeOwned>(message: Vec<u8>) -> Result<T, DecodeError> {
     value(&message).map_err(|reason| DecodeError { message, reason })
@@ -61,9 +75,21 @@ impl fmt::Display for Flaw {
 
 impl std::error::Error for Flaw {}
 
-/// Walks over a message; of each level it keeps how many values are still to come.
+/// Most values are shallow: to make room for all levels takes longer than to walk over them.
+const SHALLOW: usize = 4;
+
+/// Walks over a message.
+#[inline]
 fn check(message: &[u8]) -> Result<(), Flaw> {
-    let mut missing = [0_u64; DEEPEST];
+    match check_to::<SHALLOW>(message) {
+        Err(Flaw::TooDeep) => check_to::<DEEPEST>(message),
+        checked => checked,
+    }
+}
+
+/// The same, down to a level; of each it keeps how many values are still to come.
+fn check_to<const LEVELS: usize>(message: &[u8]) -> Result<(), Flaw> {
+    let mut missing = [0_u64; LEVELS];
     let mut depth = 0;
     let mut rest = message;
     loop {
