@@ -3550,6 +3550,115 @@ int rf_work_queue_is_shut_down(const struct rf_work_queue *queue, int *is);
  */
 int rf_work_queue_close(struct rf_work_queue *queue);
 
+/* # Workers of a pool
+ *
+ * A program in Rust makes a pool of processes, and gives it tasks (`ringfence::pool`); with a name, its workers may be programs
+ * in any language. A worker opens the pool by that name, registers a handler for each task that it can do, and serves. A
+ * handler is given the bytes of the argument, which lie in shared memory, and replies with bytes, or with the reason why not.
+ *
+ *     static void shout(void *context, const void *argument, size_t len, rf_reply *reply) {
+ *         char text[100];
+ *         if (len > sizeof text) { rf_reply_fail(reply, "too long"); return; }
+ *         for (size_t i = 0; i < len; i++) text[i] = toupper(((const unsigned char *)argument)[i]);
+ *         rf_reply_bytes(reply, text, len);
+ *     }
+ *
+ *     rf_worker *worker;
+ *     if (rf_worker_open("texts", 0, &worker) < 0 || rf_worker_register(worker, "shout", shout, NULL) < 0) return 1;
+ *     int served = rf_worker_serve(worker, 0, RF_FOREVER); // until the pool is closed
+ *     rf_worker_close(worker);
+ *
+ * Every worker of a pool should know every task that is sent to it: one that does not know a task fails it. A worker that is
+ * killed in a task costs that task, or, as the pool was told, nothing: it is done again by another.
+ */
+
+/** What a handler replies with. It is the handler's while that runs, and nobody's after. */
+typedef struct rf_reply rf_reply;
+
+/** A handle to a pool, as a worker has it. */
+typedef struct rf_worker rf_worker;
+
+/**
+ * Does a task: `len` bytes from `argument` on, which are only to be read, and only while it runs. It replies by
+ * `rf_reply_bytes` and `rf_reply_fail`; without either the result is of no bytes. It returns in the normal way (no
+ * `longjmp`, no exception).
+ */
+typedef void (*rf_worker_handler)(void *context, const void *argument, size_t len, struct rf_reply *reply);
+
+/**
+ * Opens the pool whose segment has that name, to work for it.
+ *
+ * @param name   the name that the pool was made with
+ * @param flags  0, or RF_INTERRUPTIBLE
+ * @param out    the handle; `rf_worker_close` gives it back
+ * @return RF_OK, RF_E_MISSING (there is no such pool, or it is just being made), RF_E_VERSION, RF_E_WRONG_TYPE (a segment that is
+ * no pool's), RF_E_PERMISSION, RF_E_TOO_MANY_PARTICIPANTS, RF_E_CORRUPTED, RF_E_NAME, RF_E_INVALID, RF_E_NO_DESCRIPTORS,
+ * RF_E_NO_MEMORY, RF_E_BUSY, RF_E_SYSTEM
+ *
+ * Threads, processes: any number at once.
+ */
+int rf_worker_open(const char *name,
+                   int flags,
+                   struct rf_worker **out);
+
+/**
+ * Says who does the tasks of that name: from the next one on.
+ *
+ * @param worker   the worker
+ * @param task     the name of the task, 1 to 255 bytes of UTF-8. One that has a handler gets another
+ * @param handler  it
+ * @param context  what it is given, whatever that is; may be NULL
+ * @return RF_OK, RF_E_NAME, RF_E_INVALID
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_worker_register(struct rf_worker *worker, const char *task, rf_worker_handler handler, void *context);
+
+/**
+ * Does the tasks of the pool, one after another, until it is closed and all of them are done, or it is terminated.
+ *
+ * @param worker      the worker
+ * @param most        how many tasks at most; 0 for any number
+ * @param timeout_ns  how long at most, looked at while there is nothing to do; RF_FOREVER, 0 for what is there now
+ * @return RF_OK (the pool is over, or as many as `most` are done); RF_E_TIMED_OUT, RF_E_ALONE (the pool's process is gone),
+ * RF_E_INTERRUPTED, RF_E_CORRUPTED, RF_E_INVALID
+ *
+ * Threads: several may serve with one handle at once, each its own tasks; then handlers have to bear that. Crash: killed in a
+ * task, that is done again by another, or fails, as the pool was told; killed between two, nothing is lost.
+ */
+int rf_worker_serve(const struct rf_worker *worker,
+                    uint64_t most,
+                    int64_t timeout_ns);
+
+/**
+ * Appends bytes to the result.
+ *
+ * @param reply  what the handler was given
+ * @param bytes  `len` bytes, copied; may be NULL if `len` is 0
+ * @param len    how many
+ * @return RF_OK, RF_E_INVALID (also after `rf_reply_fail`)
+ */
+int rf_reply_bytes(struct rf_reply *reply, const void *bytes, size_t len);
+
+/**
+ * Fails the task, with a reason for who has sent it: bytes that were appended are dropped.
+ *
+ * @param reply    what the handler was given
+ * @param message  the reason, at most 255 bytes of UTF-8
+ * @return RF_OK, RF_E_NAME (it is longer, or no UTF-8), RF_E_INVALID
+ */
+int rf_reply_fail(struct rf_reply *reply, const char *message);
+
+/**
+ * Gives the handle back. The pool goes on.
+ *
+ * @param worker  the handle, or NULL
+ * @return RF_OK
+ *
+ * Threads: no other may be using this handle.
+ */
+int rf_worker_close(struct rf_worker *worker);
+
 /* # Broadcasts
  *
  * A broadcast carries records from one writer to any number of readers. Each reader gets every record, in order. Records have one

@@ -118,6 +118,11 @@ mod ffi;
 #[doc(hidden)]
 pub mod layout;
 mod plain;
+#[cfg(all(feature = "process", not(ringfence_loom)))]
+pub mod pool;
+/// The worker's side alone, for the C ABI.
+#[cfg(all(feature = "capi", not(feature = "process"), not(ringfence_loom)))]
+mod pool;
 #[doc(hidden)]
 pub mod primitive;
 #[cfg(all(feature = "process", not(ringfence_loom)))]

@@ -20,6 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["queue", "ring", "cell"],
     &["typed"],
     &["process"],
+    &["pool"],
     &["ffi"],
 ];
 

@@ -68,7 +68,7 @@ fn judge((said, pid): (String, i32)) {
     assert!(lines.contains(&"[WARNING/MainProcess] a message is delivered for the 2. time"), "{said}");
 }
 
-/// semantics 189
+/// semantics 200
 #[test]
 fn who_asks_is_told_and_nobody_else() {
     judge(told("printing", None));
@@ -86,7 +86,7 @@ fn keep(level: LogLevel, text: &str) {
     KEPT.lock().unwrap().push((level, text.to_owned()));
 }
 
-/// semantics 190
+/// semantics 201
 #[test]
 fn a_function_is_told() {
     let name = Name::new("logging");

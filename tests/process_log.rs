@@ -63,7 +63,7 @@ fn told(level: &str) -> (Vec<String>, Vec<String>) {
     (pids, log)
 }
 
-/// semantics 191
+/// semantics 202
 #[test]
 fn starts_and_ends_are_told() {
     let (pids, log) = told("info");

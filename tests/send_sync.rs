@@ -95,6 +95,8 @@ const _: () = {
 const _: () = {
     use ringfence::process::{Process, ProcessError, ProcessInfo};
     send_and_sync::<(Process<std::rc::Rc<u64>>, ProcessError, ProcessInfo)>();
+    use ringfence::pool::{AsyncResult, Broken, Pool, PoolError, PoolOptions, TaskError};
+    send_and_sync::<(Pool, AsyncResult<std::rc::Rc<u64>>, PoolOptions, TaskError, PoolError, Broken)>();
 };
 
 /// Control: types of which the answer is known.

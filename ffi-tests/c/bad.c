@@ -266,6 +266,12 @@ static void beside_good_handles(const char *name) {
     OK(rf_work_queue_done(work, &lease));
     OK(rf_work_queue_close(work));
 
+    rf_worker *worker;
+    for (size_t i = 0; i < COUNT(wild_flags); i++) BAD(rf_worker_open(name, wild_flags[i], &worker));
+    BAD(rf_worker_open(name, RF_CREATE, &worker));
+    EXPECT(rf_worker_open(endless, 0, &worker), RF_E_NAME);
+    EXPECT(rf_worker_open(name, 0, &worker), RF_E_MISSING); /* a segment, and no pool's */
+
     BAD(rf_reentrant_mutex_open(segment, NULL, RF_CREATE, &reentrant));
     BAD(rf_reentrant_mutex_open(segment, "r", RF_CREATE, NULL));
     OK(rf_reentrant_mutex_open(segment, "r", RF_CREATE | RF_EXCL, &reentrant));

@@ -38,6 +38,7 @@ static void nulls(void) {
     OK(rf_blackboard_writer_close(NULL));
     OK(rf_work_queue_close(NULL));
     OK(rf_ready_fd_close(NULL));
+    OK(rf_worker_close(NULL));
 
     rf_segment *segment;
     BAD(rf_segment_open(NULL, RF_CREATE, 4096, NULL, &segment));
@@ -66,6 +67,13 @@ static void nulls(void) {
     BAD(rf_wait_any(NULL, 1, 0, &ready, RF_FOREVER));
     BAD(rf_wait_any(&item, 0, 0, &ready, RF_FOREVER));
     rf_ready_fd *ready_fd;
+    rf_worker *worker;
+    BAD(rf_worker_open(NULL, 0, &worker));
+    BAD(rf_worker_open("x", 0, NULL));
+    BAD(rf_worker_register(NULL, "x", NULL, NULL));
+    BAD(rf_worker_serve(NULL, 0, 0));
+    BAD(rf_reply_bytes(NULL, "x", 1));
+    BAD(rf_reply_fail(NULL, "x"));
     BAD(rf_ready_fd_open(NULL, 1, &ready_fd));
     BAD(rf_ready_fd_open(&item, 1, &ready_fd));
     BAD(rf_ready_fd_number(NULL, &i));

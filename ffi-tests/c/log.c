@@ -1,5 +1,5 @@
 /* What is told of the dead, and to whom. Two of them: one before a function is set, one after.
- * semantics 189 and 190 */
+ * semantics 200 and 201 */
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>

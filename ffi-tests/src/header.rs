@@ -28,6 +28,7 @@ const CHAPTERS: [&str; 28] = [
     "spsc.rs",
     "byte_ring.rs",
     "work_queue.rs",
+    "worker.rs",
     "broadcast.rs",
     "blackboard.rs",
     "pipe.rs",

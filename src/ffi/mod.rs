@@ -132,3 +132,4 @@ mod value;
 mod version;
 mod wait_any;
 mod work_queue;
+mod worker;

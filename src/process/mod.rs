@@ -31,6 +31,7 @@ mod mailbox;
 mod registry;
 
 pub use catch::Panic;
+pub(crate) use catch::catch;
 pub use child::{
     ParentProcess, ProcessInfo, active_children, cpu_count, current_process, init, init_test, parent_process,
 };
@@ -38,5 +39,6 @@ pub use errors::ProcessError;
 pub use function::{BytesFunction, Function};
 pub use handle::{Process, Stdio};
 pub use registry::RegistryError;
+pub(crate) use registry::{BYTES, CallError, named, of as registered};
 #[doc(hidden)]
 pub use registry::{Registration, inventory};

@@ -30,6 +30,7 @@ pub mod fork {
 }
 #[cfg(not(ringfence_loom))]
 pub mod loan;
+#[cfg(not(ringfence_loom))]
 pub mod log;
 #[cfg(not(ringfence_loom))]
 pub mod ofd;

@@ -127,3 +127,30 @@ pub fn process(printed: &str) {
         worker-5 is number 5\n";
     assert_eq!(printed, expected);
 }
+
+/// Each way to call, each way to fail, and both ends.
+pub fn pool(printed: &str) {
+    let expected = "apply: 100\n\
+        apply_async: 400\n\
+        map: [0, 1, 4, 9, 16, 25, 36, 49, 64, 81]\n\
+        starmap: [0, 7, 14, 21, 28]\n\
+        imap: [0, 1, 4, 9, 16, 25, 36, 49, 64, 81]\n\
+        imap_unordered, sorted: [0, 1, 4, 9, 16, 25, 36, 49, 64, 81]\n\
+        callback: 120\n\
+        error callback: attempt to divide by zero\n\
+        killed: the worker was killed by signal 9 in the task\n\
+        apply: attempt to divide by zero\n\
+        map: attempt to divide by zero\n\
+        imap: 360\n\
+        imap: 720\n\
+        imap: attempt to divide by zero\n\
+        imap: -720\n\
+        too early: the result was not there in time\n\
+        ready: false, successful: the result is not there yet\n\
+        later: 200\n\
+        ready: true, successful: true\n\
+        closed: the pool is closed\n\
+        max_tasks_per_child: Clerk-1 Clerk-1 Clerk-2 Clerk-2 Clerk-3 Clerk-3\n\
+        dropped: the pool was terminated before the task was done\n";
+    assert_eq!(printed, expected);
+}

@@ -1,0 +1,119 @@
+//! What runs in a worker of the pool's own: functions of this program, by their names.
+
+use crate::error::Error;
+use crate::process::{CallError, Panic, Registration, catch, named};
+use crate::segment::Segment;
+use crate::sys::nap::Deadline;
+
+use super::wire::{Outcome, ResultKind, Task, TaskKind, push_outcome, push_part, take_part, write_part};
+use super::worker::{Desk, Reply};
+
+/// A function and the encoded arguments that it is called with before the first task: name, signature, arguments.
+pub(super) type Initializer = (String, String, Vec<u8>);
+
+/// Runs the initializer, says so, and serves the pool.
+pub(super) fn serve(
+    segment: Segment,
+    number: u32,
+    most: Option<u64>,
+    initializer: Option<Initializer>,
+) -> Result<(), Error> {
+    let desk = Desk::open(segment)?.numbered(number);
+    if let Some((name, signature, arguments)) = initializer {
+        let failure = match catch(|| named(&name, &signature).map(|function| function.call(&arguments))) {
+            Ok(Ok(Ok(_))) => None,
+            Ok(Ok(Err(error))) => Some(failure(error)),
+            Ok(Err(error)) => Some((Outcome::NoFunction, error.to_string().into_bytes())),
+            Err(panic) => Some((Outcome::Panicked, parts(&panic))),
+        };
+        if let Some((outcome, payload)) = failure {
+            return desk.tell(ResultKind::NotReady, outcome, &payload);
+        }
+    }
+    desk.tell(ResultKind::Ready, Outcome::Done, b"")?;
+    let mut functions = Functions { last: None };
+    desk.serve(most, Deadline::Forever, false, |task, payload, reply| functions.run(task, payload, reply)).map(drop)
+}
+
+/// The functions of this program.
+struct Functions {
+    /// The one that was called last: looking it up takes longer than comparing its name.
+    last: Option<(String, String, &'static Registration)>,
+}
+
+impl Functions {
+    fn run(&mut self, task: &Task<'_>, payload: &[u8], reply: &mut Reply) {
+        let known =
+            self.last.as_ref().filter(|(name, signature, _)| (&**name, &**signature) == (task.name, task.signature));
+        let function = match known {
+            Some((_, _, function)) => *function,
+            None => match named(task.name, task.signature) {
+                Ok(function) => {
+                    self.last = Some((task.name.to_owned(), task.signature.to_owned(), function));
+                    function
+                }
+                Err(error) => return reply.set(Outcome::NoFunction, error.to_string().as_bytes()),
+            },
+        };
+        // The function's own panics are caught where it is called; an argument's decoder may panic too.
+        let ran = catch(|| match task.kind {
+            TaskKind::Bytes => match function.call_into(payload, reply.payload()) {
+                Ok(()) => Some(()),
+                Err(error) => {
+                    let (outcome, payload) = failure(error);
+                    reply.set(outcome, &payload);
+                    Some(())
+                }
+            },
+            TaskKind::Calls => calls(function, task.calls, payload, reply.payload()),
+        });
+        match ran {
+            Ok(Some(())) => {}
+            Ok(None) => reply.set(Outcome::BadArguments, b"the task has fewer calls than it says"),
+            Err(panic) => reply.set(Outcome::Panicked, &parts(&panic)),
+        }
+    }
+}
+
+/// All calls of a chunk, one after another, whatever becomes of each.
+fn calls(function: &Registration, count: u32, mut payload: &[u8], results: &mut Vec<u8>) -> Option<()> {
+    for _ in 0..count {
+        let arguments = take_part(&mut payload)?;
+        // No value is encoded in no bytes.
+        if arguments.is_empty() {
+            push_outcome(results, Outcome::BadArguments, b"they could not be encoded")?;
+            continue;
+        }
+        let start = results.len();
+        results.push(Outcome::Done as u8);
+        let written = write_part(results, |results| function.call_into(arguments, results));
+        if !matches!(written, Ok(Some(()))) {
+            results.truncate(start);
+        }
+        match written {
+            Ok(Some(())) => {}
+            Ok(None) => push_outcome(results, Outcome::NotEncodable, b"it takes more than 4 GiB")?,
+            Err(error) => {
+                let (outcome, reason) = failure(error);
+                push_outcome(results, outcome, &reason)?;
+            }
+        }
+    }
+    Some(())
+}
+
+fn failure(error: CallError) -> (Outcome, Vec<u8>) {
+    match error {
+        CallError::Arguments(error) => (Outcome::BadArguments, error.to_string().into_bytes()),
+        CallError::Result(error) => (Outcome::NotEncodable, error.to_string().into_bytes()),
+        CallError::Panicked(panic) => (Outcome::Panicked, parts(&panic)),
+    }
+}
+
+fn parts(panic: &Panic) -> Vec<u8> {
+    let mut parts = Vec::new();
+    for text in [&panic.message, &panic.location, &panic.backtrace] {
+        let _ = push_part(&mut parts, text.as_bytes());
+    }
+    parts
+}

@@ -1,0 +1,122 @@
+//! Workers in C and in Python serve a pool of a Rust program, as the examples show.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ringfence::Segment;
+use ringfence::pool::PoolOptions;
+
+/// Runs it, or says that it is missing.
+fn has(program: &str) -> bool {
+    let there = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !there {
+        println!("skipped: {program} is not installed");
+    }
+    there
+}
+
+/// The shared library that cargo has built along with the example: of two, the one written last.
+fn library(profile: &Path) -> PathBuf {
+    let places = [profile.join("deps/libringfence.so"), profile.join("libringfence.so")];
+    let found = places.into_iter().filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)));
+    found.max_by_key(|(modified, _)| *modified).expect("the shared library").1
+}
+
+/// The worker in C.
+fn compile(folder: &Path, library: &Path) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = folder.join("worker");
+    let home = library.parent().unwrap();
+    let mut compiler = Command::new("cc");
+    compiler.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-o"]).arg(&program).arg("-I");
+    compiler.arg(root.join("include")).arg(root.join("examples/c/worker.c")).arg(library);
+    compiler.arg(format!("-Wl,-rpath,{}", home.display()));
+    let output = compiler.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    program
+}
+
+/// A folder that is gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(what: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ringfence-{what}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+// semantics 198
+#[test]
+fn workers_in_c_and_python_serve_a_pool() {
+    if !has("cc") || !has("python3") {
+        return;
+    }
+    let features: &[_] = if cfg!(feature = "tracing") { &["process", "tracing"] } else { &["process"] };
+    let parent = common::example("pool_languages", features);
+    let library = library(parent.ancestors().nth(2).unwrap());
+    let folder = Folder::new("pool-languages");
+    let c = compile(&folder.0, &library);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/python/worker.py");
+    let python = format!("python3 {} {}", script.display(), library.display());
+
+    let child = Command::new(parent).arg(&c).arg(&python).stdout(Stdio::piped()).spawn().unwrap();
+    let name = format!("example-pool-languages-{}", child.id());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "workers in C and Python\n\
+         from -> FROM\n\
+         rust -> RUST\n\
+         to -> TO\n\
+         everybody -> EVERYBODY\n\
+         5242880 bytes, sum 15728640\n\
+         refuse: I would rather not\n\
+         nobody does this: the worker has no handler for \"nobody does this\"\n\
+         a worker ended with exit status: 0\n\
+         a worker ended with exit status: 0\n"
+    );
+    assert!(output.status.success() && common::listed(&name).is_empty());
+}
+
+#[test]
+fn role_entry() {
+    if let Some((_, arguments)) = common::role() {
+        let _pool = PoolOptions::new().workers(0).segment_name(&arguments[0]).create().unwrap();
+        common::say("made");
+        common::sleep_for_ever();
+    }
+}
+
+// semantics 197 and 198
+#[test]
+fn a_worker_in_c_ends_when_the_process_of_its_pool_is_killed() {
+    if !has("cc") {
+        return;
+    }
+    let library = library(std::env::current_exe().unwrap().ancestors().nth(2).unwrap());
+    let folder = Folder::new("pool-orphan");
+    let program = compile(&folder.0, &library);
+    let name = common::Name::new("pool-orphan");
+    let mut parent = common::Role::start("parent", &[&name.0]);
+    parent.expect("made");
+    let worker = Command::new(program).arg(&name.0).stderr(Stdio::piped()).spawn().unwrap();
+    let segment = Segment::open(&name.0).unwrap();
+    let joined = || segment.participants().iter().any(|info| info.pid == worker.id());
+    common::until("the worker comes", joined);
+    drop(segment);
+    parent.kill();
+    let output = worker.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), said.as_str()), (Some(1), "worker: the pool's process is gone\n"));
+    assert!(common::listed(&name.0).is_empty());
+}
