@@ -9,7 +9,7 @@
 //! | `books` | the pool's side: tasks under way, the outbox, whose an answer is |
 //! | `collector`, `crew` | its two threads: results, and processes |
 //! | `answer`, `callbacks`, `imap` | what callers wait for |
-//! | `handle`, `options`, `errors` | what they call |
+//! | `handle`, `map_reduce`, `options`, `errors` | what they call |
 //!
 //! The last two thirds need functions with names and values of any type, and so the feature `process`.
 
@@ -35,6 +35,8 @@ mod errors;
 mod handle;
 #[cfg(feature = "process")]
 mod imap;
+#[cfg(feature = "process")]
+mod map_reduce;
 #[cfg(feature = "process")]
 mod options;
 
