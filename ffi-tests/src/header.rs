@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters in the order of the book. The introduction is the documentation of the module itself.
-const CHAPTERS: [&str; 28] = [
+const CHAPTERS: [&str; 29] = [
     "version.rs",
     "status.rs",
     "boundary.rs",
