@@ -4369,7 +4369,7 @@ int rf_ready_fd_close(struct rf_ready_fd *ready);
  * `[WARNING/MainProcess] text` printed to the standard error, in any language; children inherit it. `rf_set_log` has
  * precedence over it, in the process that calls it.
  *
- *     rf_set_log(NULL, RF_LOG_INFO);  // to the standard error
+ *     rf_set_log(NULL, RF_LOG_INFO);    // to the standard error
  *     rf_set_log(keep, RF_LOG_WARNING); // void keep(int level, const char *text)
  */
 
