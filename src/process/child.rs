@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 
@@ -154,7 +155,8 @@ fn begin(mailbox: &Mailbox) {
 }
 
 fn fail(failure: Failure) -> ! {
-    eprintln!("ringfence: this process cannot do what it was started for: {failure}");
+    // Where nothing can be written, either: it is no panic, whose exit code is another.
+    let _ = writeln!(std::io::stderr(), "ringfence: this process cannot do what it was started for: {failure}");
     std::process::exit(1);
 }
 
