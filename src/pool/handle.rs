@@ -12,7 +12,6 @@ use super::callbacks::{Callbacks, then};
 use super::collector;
 use super::crew::{Crew, Plan, WorkerInfo};
 use super::errors::{PoolError, TaskError};
-use super::imap::Imap;
 use super::options::PoolOptions;
 use super::table::{RESULTS, TASKS, Table};
 use super::wire::{TaskKind, push_part, write_part};
@@ -68,7 +67,7 @@ pub struct Pool {
     generation: u64,
 }
 
-struct Inner {
+pub(super) struct Inner {
     books: Arc<Books>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     roster: Arc<Mutex<Vec<WorkerInfo>>>,
@@ -143,7 +142,7 @@ impl Pool {
         Ok(pool)
     }
 
-    fn ours(&self) -> Result<&Inner, TaskError> {
+    pub(super) fn ours(&self) -> Result<&Inner, TaskError> {
         match fork::generation() {
             Ok(generation) if generation == self.generation => Ok(&self.inner),
             Ok(_) => Err(TaskError::OtherProcess),
@@ -394,73 +393,6 @@ impl Pool {
             call.finish_if_empty();
         }
         Ok(AsyncResult::new(call, decode_all, shape))
-    }
-
-    /// Calls `function` once for each item, and gives the results one after another, in the order of the items, as they come.
-    ///
-    /// Items are taken from the iterator as results are taken from this one, some ahead: a bounded number of tasks is under way,
-    /// whatever the length. (An iterator of Rust's does not fail; one that panics does so here, in the caller.)
-    ///
-    /// # Errors
-    /// As [`apply_async`](Self::apply_async). An item may be an error; the next ones come after it.
-    pub fn imap<F, A, I>(&self, function: F, items: I) -> Result<Imap<'_, F, A, I::IntoIter>, TaskError>
-    where
-        F: Function<(A,)>,
-        A: Portable,
-        I: IntoIterator<Item = A>,
-    {
-        self.imap_chunked(function, items, 1)
-    }
-
-    /// The same, in chunks of so many calls.
-    ///
-    /// # Errors
-    /// [`TaskError::ChunkSize`] for 0, and those of [`imap`](Self::imap).
-    pub fn imap_chunked<F, A, I>(
-        &self,
-        function: F,
-        items: I,
-        chunk: usize,
-    ) -> Result<Imap<'_, F, A, I::IntoIter>, TaskError>
-    where
-        F: Function<(A,)>,
-        A: Portable,
-        I: IntoIterator<Item = A>,
-    {
-        self.ours()?;
-        Imap::new(self, registered(function)?, items.into_iter(), chunk, true)
-    }
-
-    /// As [`imap`](Self::imap), but results come in the order in which they are there.
-    ///
-    /// # Errors
-    /// As [`imap`](Self::imap).
-    pub fn imap_unordered<F, A, I>(&self, function: F, items: I) -> Result<Imap<'_, F, A, I::IntoIter>, TaskError>
-    where
-        F: Function<(A,)>,
-        A: Portable,
-        I: IntoIterator<Item = A>,
-    {
-        self.imap_unordered_chunked(function, items, 1)
-    }
-
-    /// The same, in chunks of so many calls.
-    ///
-    /// # Errors
-    /// As [`imap_chunked`](Self::imap_chunked).
-    pub fn imap_unordered_chunked<F, A, I>(
-        &self,
-        function: F,
-        items: I,
-        chunk: usize,
-    ) -> Result<Imap<'_, F, A, I::IntoIter>, TaskError>
-    where
-        F: Function<(A,)>,
-        A: Portable,
-        I: IntoIterator<Item = A>,
-    {
-        self.ours()?;
-        Imap::new(self, registered(function)?, items.into_iter(), chunk, false)
     }
 
     /// No new tasks from now on. Those that there are are done, and then the workers end. Doing it twice is fine.

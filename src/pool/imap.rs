@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::answer::{Sink, Stream, results};
 use super::errors::TaskError;
 use super::handle::{Pool, encode_call_or_nothing};
-use crate::process::{Function, Registration};
+use crate::process::{Function, Registration, registered};
 use crate::sys::nap::Deadline;
 use crate::typed::Portable;
 
@@ -36,14 +36,77 @@ pub struct Imap<'p, F: Function<(A,)>, A, I> {
     of: PhantomData<fn(A)>,
 }
 
-impl<'p, F: Function<(A,)>, A: Portable, I: Iterator<Item = A>> Imap<'p, F, A, I> {
-    pub(super) fn new(
-        pool: &'p Pool,
-        function: &'static Registration,
+impl Pool {
+    /// Calls `function` once for each item, and gives the results one after another, in the order of the items, as they come.
+    ///
+    /// Items are taken from the iterator as results are taken from this one, some ahead: a bounded number of tasks is under way,
+    /// whatever the length. (An iterator of Rust's does not fail; one that panics does so here, in the caller.)
+    ///
+    /// # Errors
+    /// As [`apply_async`](Self::apply_async). An item may be an error; the next ones come after it.
+    pub fn imap<F, A, I>(&self, function: F, items: I) -> Result<Imap<'_, F, A, I::IntoIter>, TaskError>
+    where
+        F: Function<(A,)>,
+        A: Portable,
+        I: IntoIterator<Item = A>,
+    {
+        self.imap_chunked(function, items, 1)
+    }
+
+    /// The same, in chunks of so many calls.
+    ///
+    /// # Errors
+    /// [`TaskError::ChunkSize`] for 0, and those of [`imap`](Self::imap).
+    pub fn imap_chunked<F, A, I>(
+        &self,
+        function: F,
         items: I,
         chunk: usize,
-        ordered: bool,
-    ) -> Result<Self, TaskError> {
+    ) -> Result<Imap<'_, F, A, I::IntoIter>, TaskError>
+    where
+        F: Function<(A,)>,
+        A: Portable,
+        I: IntoIterator<Item = A>,
+    {
+        Imap::new(self, function, items.into_iter(), chunk, true)
+    }
+
+    /// As [`imap`](Self::imap), but results come in the order in which they are there.
+    ///
+    /// # Errors
+    /// As [`imap`](Self::imap).
+    pub fn imap_unordered<F, A, I>(&self, function: F, items: I) -> Result<Imap<'_, F, A, I::IntoIter>, TaskError>
+    where
+        F: Function<(A,)>,
+        A: Portable,
+        I: IntoIterator<Item = A>,
+    {
+        self.imap_unordered_chunked(function, items, 1)
+    }
+
+    /// The same, in chunks of so many calls.
+    ///
+    /// # Errors
+    /// As [`imap_chunked`](Self::imap_chunked).
+    pub fn imap_unordered_chunked<F, A, I>(
+        &self,
+        function: F,
+        items: I,
+        chunk: usize,
+    ) -> Result<Imap<'_, F, A, I::IntoIter>, TaskError>
+    where
+        F: Function<(A,)>,
+        A: Portable,
+        I: IntoIterator<Item = A>,
+    {
+        Imap::new(self, function, items.into_iter(), chunk, false)
+    }
+}
+
+impl<'p, F: Function<(A,)>, A: Portable, I: Iterator<Item = A>> Imap<'p, F, A, I> {
+    fn new(pool: &'p Pool, function: F, items: I, chunk: usize, ordered: bool) -> Result<Self, TaskError> {
+        pool.ours()?;
+        let function = registered(function)?;
         if chunk == 0 {
             return Err(TaskError::ChunkSize);
         }
