@@ -12,8 +12,17 @@ use std::error::Error;
 use std::process::Command;
 
 use ringfence::pool::PoolOptions;
+use ringfence::process;
+
+/// The workers in other languages have it, too: they are given its arguments in MessagePack.
+fn square(x: u16) -> u32 {
+    u32::from(x) * u32::from(x)
+}
+
+ringfence::register!(square);
 
 fn main() -> Result<(), Box<dyn Error>> {
+    process::init();
     let commands: Vec<String> = std::env::args().skip(1).collect();
     let name = format!("example-pool-languages-{}", std::process::id());
     // No workers of its own: they come by the name.
@@ -50,6 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let megabytes = vec![3; 5 << 20];
     let sum = pool.apply_bytes("sum", &megabytes)?;
     println!("{} bytes, sum {}", megabytes.len(), u64::from_le_bytes(sum.as_slice().try_into()?));
+    println!("squares {:?}", pool.map_chunked(square, [3, 200, 300, u16::MAX], 2)?);
     for task in ["refuse", "nobody does this"] {
         println!("{task}: {}", pool.apply_bytes(task, b"").unwrap_err());
     }

@@ -3568,6 +3568,11 @@ int rf_work_queue_close(struct rf_work_queue *queue);
  *     int served = rf_worker_serve(worker, 0, RF_FOREVER); // until the pool is closed
  *     rf_worker_close(worker);
  *
+ * A task that the parent sends as bytes (`apply_bytes`) comes as these bytes. Calls of a typed function (`apply`, `map`, and so on, of a
+ * function that is registered under the handler's name) come one by one: the argument is the MessagePack array of the function's
+ * arguments, and the reply the MessagePack of its result, for which most languages have a library. The types are not compared: a
+ * handler fails what it does not understand. So a worker in C takes part in a `map` or a `map_reduce` beside those in Rust.
+ *
  * Every worker of a pool should know every task that is sent to it: one that does not know a task fails it. A worker that is
  * killed in a task costs that task, or, as the pool was told, nothing: it is done again by another.
  */
@@ -3581,7 +3586,7 @@ typedef struct rf_worker rf_worker;
 /**
  * Does a task: `len` bytes from `argument` on, which are only to be read, and only while it runs. It replies by
  * `rf_reply_bytes` and `rf_reply_fail`; without either the result is of no bytes. It returns in the normal way (no
- * `longjmp`, no exception).
+ * `longjmp`, no exception). In a task that is a chunk of calls of a typed function it is called once for each.
  */
 typedef void (*rf_worker_handler)(void *context, const void *argument, size_t len, struct rf_reply *reply);
 
@@ -3641,7 +3646,7 @@ int rf_worker_serve(const struct rf_worker *worker,
 int rf_reply_bytes(struct rf_reply *reply, const void *bytes, size_t len);
 
 /**
- * Fails the task, with a reason for who has sent it: bytes that were appended are dropped.
+ * Fails the task, or the one call of it, with a reason for who has sent it: bytes that were appended are dropped.
  *
  * @param reply    what the handler was given
  * @param message  the reason, at most 255 bytes of UTF-8

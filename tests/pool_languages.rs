@@ -5,8 +5,8 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ringfence::Segment;
-use ringfence::pool::PoolOptions;
+use ringfence::pool::{PoolOptions, TaskError};
+use ringfence::{Segment, process};
 
 /// Runs it, or says that it is missing.
 fn has(program: &str) -> bool {
@@ -80,6 +80,7 @@ fn workers_in_c_and_python_serve_a_pool() {
          to -> TO\n\
          everybody -> EVERYBODY\n\
          5242880 bytes, sum 15728640\n\
+         squares [9, 40000, 90000, 4294836225]\n\
          refuse: I would rather not\n\
          nobody does this: the worker has no handler for \"nobody does this\"\n\
          a worker ended with exit status: 0\n\
@@ -95,6 +96,53 @@ fn role_entry() {
         common::say("made");
         common::sleep_for_ever();
     }
+}
+
+fn square(text: String) -> u32 {
+    text.len() as u32
+}
+
+fn refuse() {}
+
+fn shout(word: String) -> String {
+    word
+}
+
+// In this program they take and return what the worker in C does not expect, or nothing can be decoded from.
+ringfence::register!(square);
+ringfence::register!(refuse);
+ringfence::register!(shout);
+
+#[test]
+fn child_entry() {
+    process::init_test("child_entry");
+}
+
+// semantics 206
+#[test]
+fn a_typed_call_that_a_worker_in_c_does_not_understand_fails_alone() {
+    if !has("cc") {
+        return;
+    }
+    let library = library(std::env::current_exe().unwrap().ancestors().nth(2).unwrap());
+    let folder = Folder::new("pool-typed");
+    let program = compile(&folder.0, &library);
+    let name = common::Name::new("pool-typed");
+    let pool = PoolOptions::new().workers(0).segment_name(&name.0).create().unwrap();
+    let mut worker = Command::new(program).arg(&name.0).spawn().unwrap();
+    // One chunk: no reply of the handler's touches that of the call before.
+    let answers: Vec<_> = pool.imap_chunked(square, ["a", "b"].map(str::to_owned), 2).unwrap().collect();
+    let said = "square takes a number of 16 bits";
+    assert_eq!(answers.len(), 2);
+    for answer in answers {
+        assert!(matches!(&answer, Err(TaskError::Failed { reason }) if reason == said), "{answer:?}");
+    }
+    assert!(matches!(pool.apply(refuse, ()), Err(TaskError::Failed { .. })));
+    // Capitals, but of an array with a text in it, not of a text.
+    assert!(matches!(pool.apply(shout, ("x".repeat(300),)), Err(TaskError::Result { .. })));
+    pool.close().unwrap();
+    pool.join().unwrap();
+    assert!(worker.wait().unwrap().success());
 }
 
 // semantics 197 and 198

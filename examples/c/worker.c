@@ -1,4 +1,4 @@
-/* A worker of a pool that a Rust program has made: it does four tasks, until the pool is closed. See examples/pool_languages.rs.
+/* A worker of a pool that a Rust program has made: it does five tasks, until the pool is closed. See examples/pool_languages.rs.
  *
  *     cc -std=c11 worker.c -lringfence -o worker && ./worker NAME-OF-THE-POOL
  */
@@ -40,6 +40,24 @@ static void refuse(void *context, const void *argument, size_t len, rf_reply *re
     rf_reply_fail(reply, "I would rather not");
 }
 
+/* A call of a typed function, `square(u16) -> u32`: the argument is the MessagePack of its arguments, an array of one number, and the
+ * reply that of a number, big-endian. */
+static void square(void *context, const void *argument, size_t len, rf_reply *reply) {
+    (void)context;
+    const unsigned char *code = argument;
+    uint32_t x;
+    if (len == 2 && code[0] == 0x91 && code[1] < 0x80) x = code[1]; /* a number of 7 bits is its own code */
+    else if (len == 3 && code[0] == 0x91 && code[1] == 0xcc) x = code[2];
+    else if (len == 4 && code[0] == 0x91 && code[1] == 0xcd) x = (uint32_t)code[2] << 8 | code[3];
+    else {
+        rf_reply_fail(reply, "square takes a number of 16 bits");
+        return;
+    }
+    x *= x;
+    unsigned char result[] = {0xce, x >> 24 & 0xff, x >> 16 & 0xff, x >> 8 & 0xff, x & 0xff};
+    rf_reply_bytes(reply, result, sizeof result);
+}
+
 int main(int argc, char **argv) {
     rf_worker *worker;
     if (argc != 2) return fprintf(stderr, "usage: worker NAME\n"), 2;
@@ -48,6 +66,7 @@ int main(int argc, char **argv) {
         || rf_worker_register(worker, "sum", sum, NULL) < 0
         || rf_worker_register(worker, "language", language, "C") < 0
         || rf_worker_register(worker, "refuse", refuse, NULL) < 0
+        || rf_worker_register(worker, "square", square, NULL) < 0
         || rf_worker_serve(worker, 0, RF_FOREVER) < 0)
         return fprintf(stderr, "worker: %s\n", rf_last_error()), 1;
     rf_worker_close(worker);

@@ -18,6 +18,11 @@
 //! rf_worker_close(worker);
 //! ```
 //!
+//! A task that the parent sends as bytes (`apply_bytes`) comes as these bytes. Calls of a typed function (`apply`, `map`, and so on, of a
+//! function that is registered under the handler's name) come one by one: the argument is the MessagePack array of the function's
+//! arguments, and the reply the MessagePack of its result, for which most languages have a library. The types are not compared: a
+//! handler fails what it does not understand. So a worker in C takes part in a `map` or a `map_reduce` beside those in Rust.
+//!
 //! Every worker of a pool should know every task that is sent to it: one that does not know a task fails it. A worker that is
 //! killed in a task costs that task, or, as the pool was told, nothing: it is done again by another.
 
@@ -28,7 +33,7 @@ use std::collections::HashMap;
 use super::argument::{self, Out, exclusive, reference};
 use super::boundary::{Failure, boundary};
 use super::status::rf_status::*;
-use crate::pool::{Desk, Outcome, Reply, Served, TaskKind};
+use crate::pool::{self, Desk, FEWER_CALLS, Outcome, Served, TaskKind};
 use crate::segment::Segment;
 use crate::segment::directory::Mode;
 
@@ -41,18 +46,30 @@ pub struct rf_worker {
 
 /// What a handler replies with. It is the handler's while that runs, and nobody's after.
 pub struct rf_reply {
-    core: NonNull<Reply>,
+    /// To append to; what lay there before the call is not its.
+    bytes: NonNull<Vec<u8>>,
+    failed: Option<Vec<u8>>,
 }
 
 /// Does a task: `len` bytes from `argument` on, which are only to be read, and only while it runs. It replies by
 /// `rf_reply_bytes` and `rf_reply_fail`; without either the result is of no bytes. It returns in the normal way (no
-/// `longjmp`, no exception).
+/// `longjmp`, no exception). In a task that is a chunk of calls of a typed function it is called once for each.
 pub type rf_worker_handler =
     Option<unsafe extern "C" fn(context: *mut c_void, argument: *const c_void, len: usize, reply: *mut rf_reply)>;
 
 struct Handler {
     call: unsafe extern "C" fn(*mut c_void, *const c_void, usize, *mut rf_reply),
     context: *mut c_void,
+}
+
+impl Handler {
+    /// Calls it; what it replies with is appended.
+    fn run(&self, argument: &[u8], result: &mut Vec<u8>) -> Result<(), pool::Failure> {
+        let mut reply = rf_reply { bytes: NonNull::from(result), failed: None };
+        // SAFETY: its maker has promised that it may be called so, and the bytes and the reply live as long as the call.
+        unsafe { (self.call)(self.context, argument.as_ptr().cast(), argument.len(), &raw mut reply) };
+        reply.failed.map_or(Ok(()), |reason| Err((Outcome::Failed, reason)))
+    }
 }
 
 /// Opens the pool whose segment has that name, to work for it.
@@ -126,17 +143,22 @@ pub unsafe extern "C" fn rf_worker_serve(worker: *const rf_worker, most: u64, ti
         let most = (most > 0).then_some(most);
         let deadline = argument::deadline(timeout_ns);
         let served = worker.desk.serve(most, deadline, worker.interruptible, |task, argument, reply| {
-            let handler = match worker.handlers.get(task.name) {
-                Some(handler) if task.kind == TaskKind::Bytes => handler,
-                Some(_) => return reply.set(Outcome::NoFunction, b"a handler takes bytes, and no encoded calls"),
-                None => {
-                    let text = format!("the worker has no handler for \"{}\"", task.name);
-                    return reply.set(Outcome::NoFunction, text.as_bytes());
+            let Some(handler) = worker.handlers.get(task.name) else {
+                let text = format!("the worker has no handler for \"{}\"", task.name);
+                return reply.set(Outcome::NoFunction, text.as_bytes());
+            };
+            let ran = match task.kind {
+                TaskKind::Bytes => handler.run(argument, reply.payload()),
+                TaskKind::Calls => {
+                    let all = pool::calls(task.calls, argument, reply.payload(), |arguments, result| {
+                        handler.run(arguments, result)
+                    });
+                    all.ok_or_else(|| (Outcome::BadArguments, FEWER_CALLS.to_vec()))
                 }
             };
-            let mut reply = rf_reply { core: NonNull::from(reply) };
-            // SAFETY: its maker has promised that it may be called so, and the bytes and the reply live as long as the call.
-            unsafe { (handler.call)(handler.context, argument.as_ptr().cast(), argument.len(), &raw mut reply) };
+            if let Err((outcome, reason)) = ran {
+                reply.set(outcome, &reason);
+            }
         })?;
         match served {
             Served::Closed | Served::Enough => Ok(RF_OK),
@@ -145,15 +167,6 @@ pub unsafe extern "C" fn rf_worker_serve(worker: *const rf_worker, most: u64, ti
             Served::Interrupted => Err(RF_E_INTERRUPTED.into()),
         }
     })
-}
-
-/// The reply behind a pointer.
-///
-/// # Safety
-/// `reply` is NULL, or what a handler that runs was given, and nobody else uses it.
-unsafe fn of_handler<'a>(reply: *mut rf_reply) -> Result<&'a mut Reply, Failure> {
-    // SAFETY: the caller's promise; while its handler runs nobody else has the reply.
-    unsafe { Ok(exclusive(reply, "reply")?.core.as_mut()) }
 }
 
 /// Appends bytes to the result.
@@ -166,16 +179,17 @@ unsafe fn of_handler<'a>(reply: *mut rf_reply) -> Result<&'a mut Reply, Failure>
 pub unsafe extern "C" fn rf_reply_bytes(reply: *mut rf_reply, bytes: *const c_void, len: usize) -> c_int {
     boundary(|| {
         // SAFETY: the caller's promise.
-        let (reply, bytes) = unsafe { (of_handler(reply)?, argument::bytes(bytes, len, "bytes")?) };
-        if reply.outcome() != Outcome::Done {
+        let (reply, bytes) = unsafe { (exclusive(reply, "reply")?, argument::bytes(bytes, len, "bytes")?) };
+        if reply.failed.is_some() {
             return Err(Failure::new(RF_E_INVALID, "the task has failed already"));
         }
-        reply.payload().extend_from_slice(bytes);
+        // SAFETY: while its handler runs nobody else has what is replied.
+        unsafe { reply.bytes.as_mut() }.extend_from_slice(bytes);
         Ok(RF_OK)
     })
 }
 
-/// Fails the task, with a reason for who has sent it: bytes that were appended are dropped.
+/// Fails the task, or the one call of it, with a reason for who has sent it: bytes that were appended are dropped.
 ///
 /// @param reply    what the handler was given
 /// @param message  the reason, at most 255 bytes of UTF-8
@@ -184,8 +198,8 @@ pub unsafe extern "C" fn rf_reply_bytes(reply: *mut rf_reply, bytes: *const c_vo
 pub unsafe extern "C" fn rf_reply_fail(reply: *mut rf_reply, message: *const c_char) -> c_int {
     boundary(|| {
         // SAFETY: the caller's promise.
-        let (reply, message) = unsafe { (of_handler(reply)?, argument::name(message, "message")?) };
-        reply.set(Outcome::Failed, message.as_bytes());
+        let (reply, message) = unsafe { (exclusive(reply, "reply")?, argument::name(message, "message")?) };
+        reply.failed = Some(message.as_bytes().to_vec());
         Ok(RF_OK)
     })
 }

@@ -5,8 +5,8 @@ use crate::process::{CallError, Panic, Registration, catch, named};
 use crate::segment::Segment;
 use crate::sys::nap::Deadline;
 
-use super::wire::{Outcome, ResultKind, Task, TaskKind, push_outcome, push_part, take_part, write_part};
-use super::worker::{Desk, Reply};
+use super::wire::{Outcome, ResultKind, Task, TaskKind, push_part};
+use super::worker::{Desk, FEWER_CALLS, Failure, Reply, calls};
 
 /// A function and the encoded arguments that it is called with before the first task: name, signature, arguments.
 pub(super) type Initializer = (String, String, Vec<u8>);
@@ -65,44 +65,19 @@ impl Functions {
                     Some(())
                 }
             },
-            TaskKind::Calls => calls(function, task.calls, payload, reply.payload()),
+            TaskKind::Calls => calls(task.calls, payload, reply.payload(), |arguments, result| {
+                function.call_into(arguments, result).map_err(failure)
+            }),
         });
         match ran {
             Ok(Some(())) => {}
-            Ok(None) => reply.set(Outcome::BadArguments, b"the task has fewer calls than it says"),
+            Ok(None) => reply.set(Outcome::BadArguments, FEWER_CALLS),
             Err(panic) => reply.set(Outcome::Panicked, &parts(&panic)),
         }
     }
 }
 
-/// All calls of a chunk, one after another, whatever becomes of each.
-fn calls(function: &Registration, count: u32, mut payload: &[u8], results: &mut Vec<u8>) -> Option<()> {
-    for _ in 0..count {
-        let arguments = take_part(&mut payload)?;
-        // No value is encoded in no bytes.
-        if arguments.is_empty() {
-            push_outcome(results, Outcome::BadArguments, b"they could not be encoded")?;
-            continue;
-        }
-        let start = results.len();
-        results.push(Outcome::Done as u8);
-        let written = write_part(results, |results| function.call_into(arguments, results));
-        if !matches!(written, Ok(Some(()))) {
-            results.truncate(start);
-        }
-        match written {
-            Ok(Some(())) => {}
-            Ok(None) => push_outcome(results, Outcome::NotEncodable, b"it takes more than 4 GiB")?,
-            Err(error) => {
-                let (outcome, reason) = failure(error);
-                push_outcome(results, outcome, &reason)?;
-            }
-        }
-    }
-    Some(())
-}
-
-fn failure(error: CallError) -> (Outcome, Vec<u8>) {
+fn failure(error: CallError) -> Failure {
     match error {
         CallError::Arguments(error) => (Outcome::BadArguments, error.to_string().into_bytes()),
         CallError::Result(error) => (Outcome::NotEncodable, error.to_string().into_bytes()),

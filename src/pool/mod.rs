@@ -43,7 +43,7 @@ mod options;
 #[cfg(feature = "capi")]
 pub(crate) use {
     wire::{Outcome, TaskKind},
-    worker::{Desk, Reply, Served},
+    worker::{Desk, FEWER_CALLS, Failure, Served, calls},
 };
 
 #[cfg(feature = "process")]

@@ -253,7 +253,6 @@ pub fn take_part<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// Appends what became of one call of several.
-#[cfg(feature = "process")]
 pub fn push_outcome(message: &mut Vec<u8>, outcome: Outcome, part: &[u8]) -> Option<()> {
     u32::try_from(part.len()).ok()?;
     message.push(outcome as u8);
@@ -261,7 +260,6 @@ pub fn push_outcome(message: &mut Vec<u8>, outcome: Outcome, part: &[u8]) -> Opt
 }
 
 /// Appends a part that `write` appends, and its length before it; nothing if `write` fails. `None` if it is longer than 4 GiB.
-#[cfg(feature = "process")]
 pub fn write_part<E>(
     message: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,

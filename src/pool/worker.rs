@@ -12,7 +12,7 @@
 //!   seen the answer yet, and gets a second one, which it passes over.
 
 use super::table::{Begin, RESULTS, TASKS, Table};
-use super::wire::{Elsewhere, Outcome, ResultHead, ResultKind, Task};
+use super::wire::{Elsewhere, Outcome, ResultHead, ResultKind, Task, push_outcome, take_part, write_part};
 use crate::error::Error;
 use crate::queue::{Channel, SendError, TakeError, WorkQueue};
 use crate::segment::Segment;
@@ -61,12 +61,6 @@ impl Reply {
         Self { message, outcome: head.outcome }
     }
 
-    /// What was said so far.
-    #[cfg(feature = "capi")]
-    pub fn outcome(&self) -> Outcome {
-        self.outcome
-    }
-
     /// The bytes of the payload, to append to.
     pub fn payload(&mut self) -> &mut Vec<u8> {
         &mut self.message
@@ -78,6 +72,42 @@ impl Reply {
         self.message.extend_from_slice(payload);
         self.outcome = outcome;
     }
+}
+
+/// Why a call has no result: the outcome, and its payload.
+pub type Failure = (Outcome, Vec<u8>);
+
+/// What is said of a chunk with fewer calls than it says.
+pub const FEWER_CALLS: &[u8] = b"the task has fewer calls than it says";
+
+/// All calls of a chunk, one after another, whatever becomes of each. `call` is given the encoded arguments, and appends the
+/// encoded result. `None`: the chunk has fewer calls than it says.
+pub fn calls(
+    count: u32,
+    mut payload: &[u8],
+    results: &mut Vec<u8>,
+    mut call: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), Failure>,
+) -> Option<()> {
+    for _ in 0..count {
+        let arguments = take_part(&mut payload)?;
+        // No value is encoded in no bytes.
+        if arguments.is_empty() {
+            push_outcome(results, Outcome::BadArguments, b"they could not be encoded")?;
+            continue;
+        }
+        let start = results.len();
+        results.push(Outcome::Done as u8);
+        let written = write_part(results, |results| call(arguments, results));
+        if !matches!(written, Ok(Some(()))) {
+            results.truncate(start);
+        }
+        match written {
+            Ok(Some(())) => {}
+            Ok(None) => push_outcome(results, Outcome::NotEncodable, b"it takes more than 4 GiB")?,
+            Err((outcome, reason)) => push_outcome(results, outcome, &reason)?,
+        }
+    }
+    Some(())
 }
 
 impl Desk {
