@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::backtrace::Backtrace;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
@@ -25,9 +25,15 @@ impl fmt::Display for Panic {
     }
 }
 
+/// Whether a call of [`catch`] runs on a thread: the hook notes its panic.
+const WATCHED: u8 = 1;
+/// Whether the hook has noted one.
+const NOTED: u8 = 2;
+
 thread_local! {
-    /// Set while a call of [`catch`] runs on this thread; what its panic was.
-    static CAUGHT: RefCell<Option<Option<Panic>>> = const { RefCell::new(None) };
+    // Without a destructor, so that a call that does not panic costs two stores.
+    static STATE: Cell<u8> = const { Cell::new(0) };
+    static PANIC: RefCell<Option<Panic>> = const { RefCell::new(None) };
 }
 
 /// Runs `call`. The panic hook in place still prints what it prints.
@@ -42,9 +48,14 @@ pub fn catch<R>(call: impl FnOnce() -> R) -> Result<R, Panic> {
             before(info);
         }));
     });
-    let outer = CAUGHT.replace(Some(None));
+    let outer = STATE.replace(WATCHED);
+    // What the call that this one is in may still need.
+    let kept = if outer & NOTED == 0 { None } else { PANIC.take() };
     let outcome = panic::catch_unwind(AssertUnwindSafe(call));
-    let noted = CAUGHT.replace(outer).flatten();
+    let noted = if STATE.replace(outer) & NOTED == 0 { None } else { PANIC.take() };
+    if kept.is_some() {
+        PANIC.set(kept);
+    }
     outcome.map_err(|payload| {
         // A hook that somebody set later may have hidden the panic from ours.
         noted.unwrap_or_else(|| Panic {
@@ -57,15 +68,17 @@ pub fn catch<R>(call: impl FnOnce() -> R) -> Result<R, Panic> {
 
 fn note(info: &PanicHookInfo<'_>) {
     // Only for a thread that waits for it: a backtrace costs milliseconds.
-    let _ = CAUGHT.try_with(|caught| {
-        let Ok(mut caught) = caught.try_borrow_mut() else { return };
-        if let Some(noted) = &mut *caught {
-            *noted = Some(Panic {
-                message: message(info.payload()),
-                location: info.location().map_or_else(String::new, ToString::to_string),
-                backtrace: Backtrace::force_capture().to_string(),
-            });
-        }
+    if STATE.get() & WATCHED == 0 {
+        return;
+    }
+    let _ = PANIC.try_with(|noted| {
+        let Ok(mut noted) = noted.try_borrow_mut() else { return };
+        *noted = Some(Panic {
+            message: message(info.payload()),
+            location: info.location().map_or_else(String::new, ToString::to_string),
+            backtrace: Backtrace::force_capture().to_string(),
+        });
+        STATE.set(WATCHED | NOTED);
     });
 }
 
@@ -98,5 +111,15 @@ mod tests {
             panic::resume_unwind(Box::new("outer"));
         });
         assert_eq!(outer.map_err(|panic| panic.message), Err::<(), _>("outer".to_owned()));
+        // One that was caught by somebody else belongs to the call that it was in, and to none inside or behind.
+        let outer = catch(|| {
+            let _ = panic::catch_unwind(|| panic!("somebody else's"));
+            let inner = catch(|| panic::resume_unwind(Box::new("inner")));
+            assert_eq!(inner.map_err(|panic| panic.message), Err::<(), _>("inner".to_owned()));
+            panic::resume_unwind(Box::new("outer"));
+        });
+        assert_eq!(outer.map_err(|panic| panic.message), Err::<(), _>("somebody else's".to_owned()));
+        let behind = catch(|| panic::resume_unwind(Box::new("behind")));
+        assert_eq!(behind.map_err(|panic| panic.message), Err::<(), _>("behind".to_owned()));
     }
 }
