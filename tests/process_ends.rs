@@ -11,6 +11,7 @@ use std::time::Duration;
 use common::chance::Chance;
 use common::{PATIENCE, reap, state_of, until};
 use ringfence::Portable;
+use ringfence::pool::{Broken, Pool, PoolOptions, TaskError};
 use ringfence::process::{self, Process, ProcessError, Stdio};
 
 #[test]
@@ -167,6 +168,94 @@ fn killed_at_random() {
             Err(error) => panic!("{error}"),
         }
         chance.checked += 1;
+    }
+}
+
+/// A value whose own code panics: as `how` says, while it is encoded, behind a part that was, or when it is dropped.
+#[derive(Debug, serde::Deserialize)]
+struct Brittle {
+    how: String,
+}
+
+impl serde::Serialize for Brittle {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("Brittle", 1)?;
+        fields.serialize_field("how", &self.how)?;
+        assert!(self.how != "encoded", "not to be encoded");
+        fields.end()
+    }
+}
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        assert!(self.how != "dropped", "not to be dropped");
+    }
+}
+
+/// A value that can be sent and not received.
+#[derive(serde::Serialize)]
+struct Undecodable;
+
+impl<'de> serde::Deserialize<'de> for Undecodable {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("not to be decoded");
+    }
+}
+
+fn brittle(how: String) -> Brittle {
+    Brittle { how }
+}
+
+fn takes(_: Undecodable) -> Brittle {
+    brittle(String::new())
+}
+
+ringfence::register!(brittle);
+ringfence::register!(takes);
+
+// semantics 174
+#[test]
+fn a_panic_around_a_function_is_one_of_the_function() {
+    init();
+    let children = ["encoded", "dropped"].map(|how| (how, Process::new(brittle, (how.to_owned(),))));
+    for (how, child) in children.into_iter().chain([("decoded", Process::new(takes, (Undecodable,)))]) {
+        let mut child = started(child);
+        child.join().unwrap();
+        assert_eq!(child.exit_code().unwrap(), Some(1), "{how}");
+        match child.result() {
+            Err(ProcessError::Panicked(panic)) => {
+                assert_eq!(panic.message, format!("not to be {how}"));
+                assert!(panic.location.starts_with(file!()) && panic.backtrace.contains("process_ends"), "{panic:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+// semantics 51
+#[test]
+fn a_panic_around_a_task_is_one_of_the_task() {
+    init();
+    let pool = Pool::new(1).unwrap();
+    let said = |result: Result<Brittle, TaskError>| match result {
+        Ok(brittle) => brittle.how.clone(),
+        Err(TaskError::Panicked(panic)) => panic.message,
+        Err(other) => panic!("{other:?}"),
+    };
+    // In one chunk: what was encoded before the panic is not taken for the next one's.
+    let how = ["whole", "encoded", "dropped", "also whole"].map(str::to_owned);
+    let results: Vec<_> = pool.imap_chunked(brittle, how, 4).unwrap().map(said).collect();
+    assert_eq!(results, ["whole", "not to be encoded", "not to be dropped", "also whole"]);
+    assert_eq!(said(pool.apply(takes, (Undecodable,))), "not to be decoded");
+    assert_eq!(pool.tally().unwrap().deaths, 0);
+    // An initializer is called in the same way.
+    let pool = PoolOptions::new().workers(1).initializer(takes, (Undecodable,)).create().unwrap();
+    match pool.apply(long, ()) {
+        Err(TaskError::Broken(Broken::Initializer { error, .. })) => {
+            assert_eq!(said(Err(*error)), "not to be decoded");
+        }
+        other => panic!("{other:?}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What runs in a worker of the pool's own: functions of this program, by their names.
 
 use crate::error::Error;
-use crate::process::{CallError, Panic, Registration, catch, named};
+use crate::process::{CallError, Panic, Registration, named};
 use crate::segment::Segment;
 use crate::sys::nap::Deadline;
 
@@ -20,11 +20,10 @@ pub(super) fn serve(
 ) -> Result<(), Error> {
     let desk = Desk::open(segment)?.numbered(number);
     if let Some((name, signature, arguments)) = initializer {
-        let failure = match catch(|| named(&name, &signature).map(|function| function.call(&arguments))) {
-            Ok(Ok(Ok(_))) => None,
-            Ok(Ok(Err(error))) => Some(failure(error)),
-            Ok(Err(error)) => Some((Outcome::NoFunction, error.to_string().into_bytes())),
-            Err(panic) => Some((Outcome::Panicked, parts(&panic))),
+        let failure = match named(&name, &signature).map(|function| function.call(&arguments)) {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(failure(error)),
+            Err(error) => Some((Outcome::NoFunction, error.to_string().into_bytes())),
         };
         if let Some((outcome, payload)) = failure {
             return desk.tell(ResultKind::NotReady, outcome, &payload);
@@ -55,24 +54,21 @@ impl Functions {
                 Err(error) => return reply.set(Outcome::NoFunction, error.to_string().as_bytes()),
             },
         };
-        // The function's own panics are caught where it is called; an argument's decoder may panic too.
-        let ran = catch(|| match task.kind {
-            TaskKind::Bytes => match function.call_into(payload, reply.payload()) {
-                Ok(()) => Some(()),
-                Err(error) => {
+        match task.kind {
+            TaskKind::Bytes => {
+                if let Err(error) = function.call_into(payload, reply.payload()) {
                     let (outcome, payload) = failure(error);
                     reply.set(outcome, &payload);
-                    Some(())
                 }
-            },
-            TaskKind::Calls => calls(task.calls, payload, reply.payload(), |arguments, result| {
-                function.call_into(arguments, result).map_err(failure)
-            }),
-        });
-        match ran {
-            Ok(Some(())) => {}
-            Ok(None) => reply.set(Outcome::BadArguments, FEWER_CALLS),
-            Err(panic) => reply.set(Outcome::Panicked, &parts(&panic)),
+            }
+            TaskKind::Calls => {
+                let all = calls(task.calls, payload, reply.payload(), |arguments, result| {
+                    function.call_into(arguments, result).map_err(failure)
+                });
+                if all.is_none() {
+                    reply.set(Outcome::BadArguments, FEWER_CALLS);
+                }
+            }
         }
     }
 }

@@ -58,11 +58,16 @@ pub fn catch<R>(call: impl FnOnce() -> R) -> Result<R, Panic> {
     }
     outcome.map_err(|payload| {
         // A hook that somebody set later may have hidden the panic from ours.
-        noted.unwrap_or_else(|| Panic {
+        let caught = noted.unwrap_or_else(|| Panic {
             message: message(&*payload),
             location: String::new(),
             backtrace: String::new(),
-        })
+        });
+        // What it panicked with may be a value that panics when it is dropped.
+        if let Err(again) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(again);
+        }
+        caught
     })
 }
 

@@ -31,7 +31,6 @@ mod mailbox;
 mod registry;
 
 pub use catch::Panic;
-pub(crate) use catch::catch;
 pub use child::{
     ParentProcess, ProcessInfo, active_children, cpu_count, current_process, init, init_test, parent_process,
 };

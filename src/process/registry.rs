@@ -55,15 +55,24 @@ impl Registration {
         Self { name, place, item: TypeId::of::<F>, signature: || BYTES, call }
     }
 
-    /// Decodes, calls, encodes.
+    /// Decodes, calls, encodes. All of that is the user's code, whose panics are caught; then nothing is appended.
     pub fn typed<F: Function<Args>, Args: Portable>(
         function: F,
         arguments: &[u8],
         result: &mut Vec<u8>,
     ) -> Result<(), CallError> {
-        let arguments = codec::decode_slice(arguments).map_err(CallError::Arguments)?;
-        let value = catch(|| function.call(arguments)).map_err(CallError::Panicked)?;
-        codec::encode_into(&value, result).map_err(CallError::Result)
+        let start = result.len();
+        let called = catch(|| {
+            let arguments = codec::decode_slice(arguments).map_err(CallError::Arguments)?;
+            let value = function.call(arguments);
+            codec::encode_into(&value, result).map_err(CallError::Result)
+        });
+        let called = called.unwrap_or_else(|panic| Err(CallError::Panicked(panic)));
+        if called.is_err() {
+            // Of a value that panics, or fails, in the middle of its encoding.
+            result.truncate(start);
+        }
+        called
     }
 
     /// Calls.
