@@ -7,9 +7,16 @@
 use std::cmp::Reverse;
 use std::error::Error;
 use std::fs;
+use std::io::IsTerminal;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use ringfence::pool::Pool;
 use ringfence::process;
+
+#[path = "common/bar.rs"]
+mod bar;
 
 const STOP_WORDS: [&str; 20] = [
     "a", "an", "and", "are", "as", "be", "by", "for", "if", "in", "is", "it", "of", "or", "py", "rst", "that", "the",
@@ -33,6 +40,28 @@ fn count(word: String, ones: Vec<u64>) -> (String, u64) {
 ringfence::register!(words_of as "map_reduce.words_of");
 ringfence::register!(count as "map_reduce.count");
 
+/// Does `work` with a pool, and shows meanwhile how far that is. Not where the workers print what they read: they would write over it.
+fn with_a_bar<R>(pool: &Pool, work: impl FnOnce() -> R) -> R {
+    if std::io::stdout().is_terminal() {
+        return work();
+    }
+    let (working, over) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut bar = bar::Bar::new();
+            while over.recv_timeout(Duration::from_millis(50)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let Ok(progress) = pool.progress() else { break };
+                let busy: Vec<_> = progress.workers.iter().map(|w| format!("{} {}", w.name, w.done)).collect();
+                bar.draw(progress.done, progress.total, &busy.join(", "));
+            }
+            bar.clear();
+        });
+        let result = work();
+        drop(working);
+        result
+    })
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     process::init();
     let mut files: Vec<String> = std::env::args().skip(1).collect();
@@ -43,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         files.sort();
     }
     let pool = Pool::new(2)?;
-    let mut counts = pool.map_reduce(files, words_of, count)?;
+    let mut counts = with_a_bar(&pool, || pool.map_reduce(files, words_of, count))?;
     // Of equally frequent ones the first by its bytes.
     counts.sort_by(|(word, count), (other, others)| (Reverse(count), word).cmp(&(Reverse(others), other)));
     counts.truncate(20);

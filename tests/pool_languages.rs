@@ -89,6 +89,31 @@ fn workers_in_c_and_python_serve_a_pool() {
     assert!(output.status.success() && common::listed(&name).is_empty());
 }
 
+// semantics 208
+#[test]
+fn what_a_worker_in_c_has_done_is_counted() {
+    if !has("cc") {
+        return;
+    }
+    let library = library(std::env::current_exe().unwrap().ancestors().nth(2).unwrap());
+    let folder = Folder::new("pool-counted");
+    let program = compile(&folder.0, &library);
+    let name = common::Name::new("pool-counted");
+    let pool = PoolOptions::new().workers(0).segment_name(&name.0).create().unwrap();
+    let mut worker = Command::new(program).arg(&name.0).spawn().unwrap();
+    for round in 1..4 {
+        assert_eq!(pool.apply_bytes("shout", b"abc"), Ok(b"ABC".to_vec()));
+        assert!(pool.apply_bytes("refuse", b"").is_err());
+        let progress = pool.progress().unwrap();
+        let [by] = &progress.workers[..] else { panic!("{progress:?}") };
+        assert_eq!((by.name.as_str(), by.pid, by.alive, by.done), ("#1", None, true, 2 * round));
+        assert_eq!((progress.done, progress.total, progress.done_by_others), (2 * round, 2 * round, 0));
+    }
+    pool.close().unwrap();
+    pool.join().unwrap();
+    assert!(worker.wait().unwrap().success());
+}
+
 #[test]
 fn role_entry() {
     if let Some((_, arguments)) = common::role() {
@@ -118,7 +143,7 @@ fn child_entry() {
     process::init_test("child_entry");
 }
 
-// semantics 206
+// semantics 208
 #[test]
 fn a_typed_call_that_a_worker_in_c_does_not_understand_fails_alone() {
     if !has("cc") {

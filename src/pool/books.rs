@@ -19,6 +19,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 use super::answer::{Chunk, Sink, lock};
 use super::errors::{Broken, TaskError};
+use super::progress::Counts;
 use super::table::Table;
 use super::wire::{Elsewhere, Outcome, ResultHead, ResultKind, Task, TaskKind};
 use crate::error::Error;
@@ -135,6 +136,7 @@ pub(super) struct Entries {
     buffers: Vec<Buffer>,
     scratch: Vec<u8>,
     pub(super) tally: Tally,
+    pub(super) counts: Counts,
 }
 
 /// How far the tasks of a pool are.
@@ -182,6 +184,7 @@ impl Books {
             buffers: Vec::new(),
             scratch: Vec::new(),
             tally: Tally::default(),
+            counts: Counts::default(),
         };
         let (entries, over) = (Mutex::new(entries), Condvar::new());
         Ok(Self { segment, tasks, results, table, control: EventFd::new()?, initializer, entries, over })
@@ -383,6 +386,7 @@ impl Books {
                     }
                     self.answer(entries, head.slot, last, Err(TaskError::WorkerDied { signal: None }), answers);
                 } else {
+                    entries.counts.answered(head.worker);
                     self.answer(entries, head.slot, Some(head.worker), Ok(message), answers);
                 }
             }
@@ -428,6 +432,7 @@ impl Books {
     /// What the worker sent is received: whatever it has begun and not answered died with it.
     fn judge(&self, entries: &mut Entries, death: Death, answers: &mut Answers) {
         let Some(own) = entries.own.remove(&death.worker) else { return };
+        entries.counts.ended(death.worker);
         // It was ended by the pool, and its task is told so.
         if entries.phase.is_final() {
             return;
@@ -493,18 +498,21 @@ const HOPELESS: u32 = 16 * SUSPICIOUS;
 
 impl Entries {
     /// A worker of the pool's own is about to be started.
-    pub(super) fn hire(&mut self, worker: u32) {
+    pub(super) fn hire(&mut self, worker: u32, name: String) {
+        self.counts.hire(worker, name);
         self.own.insert(worker, Own { ready: false });
     }
 
     /// It was not started after all.
     pub(super) fn dismiss(&mut self, worker: u32) {
+        self.counts.dismiss(worker);
         self.own.remove(&worker);
     }
 
     /// A worker has ended; the turn for the knock.
     pub(super) fn died(&mut self, worker: u32, signal: Option<i32>, expected: bool) -> u64 {
         self.tally.deaths += u64::from(!expected);
+        self.counts.died(worker);
         self.turn += 1;
         self.deaths.push_back(Death { turn: self.turn, worker, signal });
         self.turn

@@ -175,9 +175,14 @@ impl Crew {
         }
         while self.workers.len() < wanted {
             let number = self.books.table.number_worker();
-            self.books.entries().hire(number);
-            match self.start(number) {
-                Ok(process) => self.workers.push(Worker { number, process }),
+            let name = format!("{}-{}", self.plan.name, self.started + 1);
+            self.books.entries().hire(number, name.clone());
+            match self.start(number, name) {
+                Ok(process) => {
+                    self.started += 1;
+                    self.books.entries().counts.started(number, process.pid());
+                    self.workers.push(Worker { number, process });
+                }
                 Err(error) => {
                     self.books.entries().dismiss(number);
                     self.list();
@@ -189,14 +194,12 @@ impl Crew {
         Ok(())
     }
 
-    fn start(&mut self, number: u32) -> Result<Process<()>, ProcessError> {
+    fn start(&self, number: u32, name: String) -> Result<Process<()>, ProcessError> {
         let fd = self.books.segment.try_clone_fd()?;
         let arguments = (fd.as_raw_fd(), number, self.plan.most, self.plan.initializer.clone());
         let mut process = Process::new(work, arguments)?;
-        let name = format!("{}-{}", self.plan.name, self.started + 1);
         process.set_name(name)?.set_daemon(true)?.pass_descriptor(fd)?;
         process.start()?;
-        self.started += 1;
         Ok(process)
     }
 

@@ -13,6 +13,7 @@ use super::collector;
 use super::crew::{Crew, Plan, WorkerInfo};
 use super::errors::{PoolError, TaskError};
 use super::options::PoolOptions;
+use super::progress::Progress;
 use super::table::{RESULTS, TASKS, Table};
 use super::wire::{TaskKind, push_part, write_part};
 use crate::process::{BYTES, Function, Registration, registered};
@@ -458,7 +459,17 @@ impl Pool {
         Ok(lock(&self.minding()?.roster).clone())
     }
 
-    /// How far its tasks are.
+    /// How far it is: tasks done, and given to it, and done by each worker. It takes a moment of the lock under which answers are
+    /// booked; ten times a second for a progress bar is nothing.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub fn progress(&self) -> Result<Progress, PoolError> {
+        let entries = self.minding()?.books.entries();
+        Ok(entries.counts.report(entries.tally.answered, entries.tally.submitted))
+    }
+
+    /// What has happened to its tasks.
     ///
     /// # Errors
     /// As [`close`](Self::close).

@@ -8,6 +8,7 @@
 //! | `child` | the worker's side in this program: functions by name |
 //! | `books` | the pool's side: tasks under way, the outbox, whose an answer is |
 //! | `collector`, `crew` | its two threads: results, and processes |
+//! | `progress` | what each worker has done |
 //! | `answer`, `callbacks`, `imap` | what callers wait for |
 //! | `handle`, `map_reduce`, `options`, `errors` | what they call |
 //!
@@ -39,6 +40,8 @@ mod imap;
 mod map_reduce;
 #[cfg(feature = "process")]
 mod options;
+#[cfg(feature = "process")]
+mod progress;
 
 #[cfg(feature = "capi")]
 pub(crate) use {
@@ -56,4 +59,5 @@ pub use {
     handle::Pool,
     imap::Imap,
     options::PoolOptions,
+    progress::{Progress, WorkerProgress},
 };
