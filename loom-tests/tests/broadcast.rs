@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use loom::sync::Arc;
 use loom::thread;
-use mortals::{FOREVER, Mortals, NOW, at_every_step, explore, must_fail, owner};
+use mortals::{FOREVER, Mortals, NOW, at_every_step, bound, explore, must_fail, owner};
 use ringfence::layout::broadcast::{BroadcastHeader, Cursor, Geometry};
 use ringfence::layout::queue::Line;
 use ringfence::primitive::{AtomicU64, Ordering};
@@ -154,8 +154,8 @@ fn with_back_pressure_nothing_is_lost() {
     all_is_read(1, [2, 3]);
 }
 
-fn all_is_read<const READERS: usize>(bound: usize, readers: [ParticipantId; READERS]) {
-    explore(bound, move || {
+fn all_is_read<const READERS: usize>(preemptions: usize, readers: [ParticipantId; READERS]) {
+    explore(preemptions, move || {
         let world = World::new(1, READERS as u32);
         let readers = readers.map(|me| {
             let (world, mut reader) = (world.clone(), world.reader(me));
@@ -296,7 +296,7 @@ fn a_dead_writers_last_record_takes_no_other_along() {
 #[test]
 fn what_is_sent_before_the_end_is_read_before_the_end() {
     for readers in [0, 1] {
-        explore(3, move || {
+        explore(bound(2, 3), move || {
             let world = World::new(1, readers);
             let mut reader = world.reader(3);
             let sending = thread::spawn({

@@ -93,6 +93,11 @@ pub fn explore(bound: usize, model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
+/// How many preemptions: `quick`, or `deep` if `RINGFENCE_LOOM_DEEP` is set, where that takes minutes.
+pub fn bound(quick: usize, deep: usize) -> usize {
+    if std::env::var_os("RINGFENCE_LOOM_DEEP").is_some() { deep } else { quick }
+}
+
 /// Explores `model(step)` for every step at which its victim can die. The model returns, through the counter it is
 /// handed, how often the victim was killed; the first step that kills nobody ends the loop.
 pub fn at_every_step(bound: usize, model: impl Fn(usize, &Count) + Send + Sync + 'static) {
