@@ -24,13 +24,13 @@ fn the_repository_counts_itself() {
         assert!(said.contains(line), "{said}");
     }
     if has_compiler() {
-        assert!(said.contains("0 (C) "), "{said}");
+        assert!(said.contains("workers: C "), "{said}");
     }
-    // Killed in the middle: when half was done.
+    // Killed in the middle: when half was done, but for what was in somebody's hands.
     let (_, behind) = said.split_once("SIGKILL, after ").unwrap();
     let mut numbers = behind.split_whitespace().filter_map(|word| word.parse::<u32>().ok());
     let (done, all) = (numbers.next().unwrap(), numbers.next().unwrap());
-    assert!(done >= all / 2 && done < all, "{said}");
+    assert!(done + 20 >= all / 2 && done < all, "{said}");
 }
 
 #[test]
@@ -38,11 +38,14 @@ fn every_worker_takes_part_and_one_dies_however_small_the_input() {
     for text in [&b"Hello"[..], b"a b c d e f g"] {
         let folder = Folder::new(&format!("tiny-{}", text.len()));
         let file = folder.file("tiny", text);
-        let said = counts_to(wordcount(&["--task-bytes", "2", "--workers", "2"]).arg(file), &[text]);
+        let said = counts_to(wordcount(&["--task-bytes", "2", "--workers", "2", "--no-c"]).arg(&file), &[text]);
+        assert!(said.contains("with SIGKILL") && said.contains("in the middle of another"), "{said}");
+        // Beside a worker in C, which may be the one that takes the only task.
+        let said = counts_to(wordcount(&["--task-bytes", "2", "--workers", "2"]).arg(&file), &[text]);
         assert!(said.contains("with SIGKILL"), "{said}");
-        assert!(said.contains("task done by worker"), "{said}");
         if text.len() > 5 {
-            assert!(!said.contains(") 0 tasks"), "{said}");
+            assert!(said.contains("in the middle of another"), "{said}");
+            assert!(!has_compiler() || said.contains("workers: C "), "{said}");
         }
     }
 }
@@ -114,17 +117,7 @@ fn what_cannot_be_read_is_said() {
 }
 
 #[test]
-fn results_in_many_small_messages_that_come_twice_count_once() {
-    let folder = Folder::new("twice");
-    let prose = prose(3000);
-    let file = folder.file("prose", &prose);
-    let said = counts_to(wordcount(&["--task-bytes", "500", "--part-bytes", "40", "--twice"]).arg(&file), &[&prose]);
-    let twice = said.lines().find(|line| line.starts_with("thrown away")).unwrap();
-    assert!(!twice.contains(", 0 that came twice"), "{said}");
-}
-
-#[test]
-fn a_word_longer_than_a_task_and_a_message_is_one_word() {
+fn a_word_longer_than_a_task_is_one_word() {
     let folder = Folder::new("long");
     let mut long = vec![0xe4; 3_000_000];
     long[0] = b'X';
@@ -139,12 +132,8 @@ fn one_rust_worker_is_enough_even_when_it_is_the_one_to_die() {
     let prose = prose(20_000);
     let file = folder.file("prose", &prose);
     let said = counts_to(wordcount(&["--workers", "1", "--no-c"]).arg(&file), &[&prose]);
-    assert!(said.contains("with SIGKILL"), "{said}");
-    // And the C worker carries on alone.
-    let said = counts_to(wordcount(&["--workers", "1"]).arg(&file), &[&prose]);
-    if has_compiler() {
-        assert!(said.contains("0 (C)") && said.contains("task done by worker 0"), "{said}");
-    }
+    assert!(said.contains("killed: worker Rust-1 ") && said.contains("in the middle of another"), "{said}");
+    assert!(said.contains("; Rust-2 ") || said.contains("workers: Rust-2 "), "{said}");
 }
 
 #[test]
@@ -206,8 +195,10 @@ fn a_difference_is_exit_code_1() {
 #[test]
 fn progress_is_drawn_on_a_terminal_only() {
     let folder = Folder::new("terminal");
-    let file = folder.file("file", &prose(200_000));
-    let output = wordcount(&[]).arg(&file).output().unwrap();
+    // Nothing, and much of it: what is over in a moment needs no bar.
+    let file = folder.file("file", b"");
+    File::options().write(true).open(&file).unwrap().set_len(200 << 20).unwrap();
+    let output = wordcount(&["--no-check"]).arg(&file).output().unwrap();
     assert!(!stderr(&output).contains('\r'), "{}", stderr(&output));
 
     let (mut master, mut slave) = (0, 0);
@@ -216,7 +207,8 @@ fn progress_is_drawn_on_a_terminal_only() {
     assert_eq!(unsafe { libc::openpty(&mut master, &mut slave, null, null.cast(), null.cast()) }, 0);
     // SAFETY: openpty has just made both, and nobody else knows them.
     let (master, slave) = unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
-    let mut child = wordcount(&[]).arg(&file).stdout(Stdio::null()).stderr(Stdio::from(slave)).spawn().unwrap();
+    let mut child =
+        wordcount(&["--no-check"]).arg(&file).stdout(Stdio::null()).stderr(Stdio::from(slave)).spawn().unwrap();
     let mut drawn = Vec::new();
     // The terminal ends with EIO when nobody has its other side any more.
     let _ = File::from(master).read_to_end(&mut drawn);

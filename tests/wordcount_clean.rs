@@ -17,7 +17,7 @@ fn a_c_worker_takes_part_in_the_first_run_of_all() {
     let target = Target(std::env::temp_dir().join(format!("ringfence-test-clean-{}", std::process::id())));
     let output = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["run", "--locked", "--quiet", "--release", "--example", "wordcount"])
+        .args(["run", "--locked", "--quiet", "--release", "--features", "process", "--example", "wordcount"])
         .env("CARGO_TARGET_DIR", &target.0)
         .output()
         .unwrap();
@@ -30,7 +30,7 @@ fn a_c_worker_takes_part_in_the_first_run_of_all() {
     let chosen = std::env::var("CC").unwrap_or_default();
     let mut compilers = [chosen.as_str(), "cc", "gcc", "clang"].into_iter().filter(|name| !name.is_empty());
     if compilers.any(|name| Command::new(name).arg("--version").output().is_ok()) {
-        assert!(said.contains("workers: 0 (C) ") && !said.contains("0 (C) 0 tasks"), "{said}{errors}");
+        assert!(said.contains("workers: C "), "{said}{errors}");
     } else {
         assert!(errors.contains("going on without a C worker: no C compiler found"), "{said}{errors}");
     }

@@ -1,43 +1,36 @@
-//! The parts of the word count example that need no processes: the word rule, cutting, messages, the books.
+//! The parts of the word count example that need no processes: the word rule, cutting, what the workers do.
 
 #![allow(dead_code)] // each part is used by the example as a whole
 
 #[path = "../examples/wordcount/check.rs"]
 mod check;
+#[path = "../examples/wordcount/count.rs"]
+mod count;
 #[path = "../examples/wordcount/files.rs"]
 mod files;
-#[path = "../examples/wordcount/ledger.rs"]
-mod ledger;
 #[path = "../examples/wordcount/text.rs"]
 mod text;
-#[path = "../examples/wordcount/wire.rs"]
-mod wire;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use ledger::{Arrival, Ledger};
-use text::{Counter, Counts};
-use wire::{HEADER, Malformed, Part};
+use serde_bytes::ByteBuf;
+use text::Counter;
 
 fn counted(chunks: &[&[u8]]) -> (BTreeMap<Vec<u8>, u64>, u64) {
-    let mut counter = Counter::new();
+    let mut counter = Counter::default();
     for chunk in chunks {
         counter.add(&mut chunk.to_vec());
     }
-    let (counts, words) = counter.finish();
-    (plain(&counts), words)
+    drained(&mut counter)
 }
 
-fn plain(counts: &Counts) -> BTreeMap<Vec<u8>, u64> {
-    counts.iter().map(|(word, times)| (word.to_vec(), *times)).collect()
-}
-
-fn counts_of(text: &[u8]) -> Counts {
-    let mut counter = Counter::new();
-    counter.add(&mut text.to_vec());
-    counter.finish().0
+fn drained(counter: &mut Counter) -> (BTreeMap<Vec<u8>, u64>, u64) {
+    let mut counts = BTreeMap::new();
+    counter.drain(|word, times| assert_eq!(counts.insert(word.to_vec(), times), None));
+    let words = counts.values().sum();
+    (counts, words)
 }
 
 /// A file without a name.
@@ -82,13 +75,13 @@ fn chunks_may_end_anywhere() {
 }
 
 #[test]
-fn the_top_is_by_count_and_then_by_bytes() {
-    let counts = counts_of(b"b b a a c \xff \xff \xff");
-    assert_eq!(text::top(&counts, 3), [(&b"\xff"[..], 3), (b"a", 2), (b"b", 2)]);
-    assert_eq!(
-        text::sorted(&counts).iter().map(|(word, _)| *word).collect::<Vec<_>>(),
-        [&b"a"[..], b"b", b"c", b"\xff"]
-    );
+fn a_counter_that_is_used_again_counts_the_next_text_alone() {
+    let mut counter = Counter::default();
+    counter.add(&mut b"one two two".to_vec());
+    assert_eq!(drained(&mut counter), counted(&[b"one two two"]));
+    counter.add(&mut [&b"two "[..], &[b'x'; 1000]].concat());
+    assert_eq!(drained(&mut counter), counted(&[b"two ", &[b'x'; 1000]]));
+    assert_eq!(drained(&mut counter), counted(&[]));
 }
 
 #[test]
@@ -155,150 +148,70 @@ fn a_file_that_has_shrunk_is_cut_to_an_end() {
     assert_eq!(seen, b"abc");
 }
 
-/// All messages of a result.
-fn messages(task: u64, worker: u32, text: &[u8], size: usize, last: u32) -> Vec<Vec<u8>> {
-    let counts = counts_of(text);
-    let head = Part { task, words: counts.values().sum(), worker, part: 0, last, errno: 0 };
-    let mut sent = Vec::new();
-    wire::send_parts(head, &wire::encode(&counts), size, |message| {
-        assert!(message.len() <= size);
-        sent.push(message.to_vec());
-        Ok::<(), ()>(())
-    })
-    .unwrap();
-    sent
-}
-
-fn feed(ledger: &mut Ledger, message: &[u8]) -> Result<Arrival, Malformed> {
-    let (part, body) = Part::read(message).unwrap();
-    ledger.arrived(&part, body)
-}
-
-fn books(tasks: usize) -> Ledger {
-    let mut ledger = Ledger::new(tasks);
-    while ledger.next().is_some() {
-        ledger.given_out();
+fn unpacked(packed: &[u8]) -> Vec<(String, u64)> {
+    let mut rest = packed;
+    let mut counts = Vec::new();
+    while !rest.is_empty() {
+        let (word, times) = count::take(&mut rest).unwrap();
+        counts.push((String::from_utf8_lossy(word).into_owned(), times));
     }
-    ledger
+    counts
+}
+
+/// A task of a file in a folder, here.
+fn task(path: &std::path::Path, from: u64, to: u64) -> Vec<(u32, ByteBuf)> {
+    use std::os::unix::ffi::OsStrExt;
+    count::count((ByteBuf::from(path.as_os_str().as_bytes()), from, to, 7, true))
 }
 
 #[test]
-fn a_result_survives_being_cut_into_messages_of_any_size() {
-    let long = [b'q'; 300];
-    let text = [b"one two two \xff ".as_slice(), &long].concat();
-    for size in HEADER + 1..HEADER + 400 {
-        let mut ledger = books(1);
-        let sent = messages(0, 3, &text, size, 1);
-        let (last, rest) = sent.split_last().unwrap();
-        for message in rest {
-            assert_eq!(feed(&mut ledger, message), Ok(Arrival::Part));
+fn counts_of_tasks_are_summed_by_part() {
+    let long = "q".repeat(300);
+    let path = std::env::temp_dir().join(format!("ringfence-test-parts-{}", std::process::id()));
+    let text = format!("b a b \u{e4} {long} B {}", "many ".repeat(1000));
+    std::fs::write(&path, &text).unwrap();
+    let border = text.len() as u64 - 500;
+    let tasks = [task(&path, 0, border), task(&path, border, text.len() as u64)];
+    std::fs::remove_file(&path).unwrap();
+    let mut parts: BTreeMap<u32, Vec<ByteBuf>> = BTreeMap::new();
+    tasks.into_iter().flatten().for_each(|(part, packed)| parts.entry(part).or_default().push(packed));
+    let mut sums = BTreeMap::new();
+    for (part, packed) in parts {
+        let (same, packed) = count::sum(part, packed).unwrap();
+        assert_eq!(same, part);
+        let counts = unpacked(&packed);
+        assert!(counts.is_sorted());
+        if part == count::PARTS {
+            let me = ringfence::process::current_process().name;
+            assert_eq!(counts, [(format!("bytes {me}"), text.len() as u64), (format!("tasks {me}"), 2)]);
+        } else {
+            sums.extend(counts);
         }
-        let Ok(Arrival::Whole(0, stream)) = feed(&mut ledger, last) else { panic!("size {size}") };
-        let decoded: BTreeMap<_, _> = wire::decode(&stream).map(|e| e.map(|(w, n)| (w.to_vec(), n)).unwrap()).collect();
-        assert_eq!(decoded, counted(&[&text]).0);
-        assert_eq!(ledger.left(), 0);
     }
+    let expected = [("a", 1), ("b", 3), ("many", 1000), (&long, 1), ("\u{e4}", 1)];
+    assert_eq!(sums, expected.map(|(word, times)| (word.to_owned(), times)).into());
 }
 
 #[test]
-fn a_task_without_words_is_one_message() {
-    let sent = messages(0, 0, b" 1 2 ", 100, 1);
-    assert_eq!(sent.len(), 1);
-    assert_eq!(feed(&mut books(1), &sent[0]), Ok(Arrival::Whole(0, Vec::new())));
+fn what_cannot_be_read_is_a_counter() {
+    let missing = task(std::path::Path::new("/no/such/file"), 0, 9);
+    let [(count::PARTS, counters)] = missing.as_slice() else { panic!("{missing:?}") };
+    assert!(unpacked(counters).contains(&(format!("unread 7 {}", libc::ENOENT), 1)));
 }
 
 #[test]
-fn a_result_that_arrives_twice_counts_once() {
-    let mut ledger = books(2);
-    let first = messages(1, 0, b"a b", 1000, 1);
-    assert!(matches!(feed(&mut ledger, &first[0]), Ok(Arrival::Whole(1, _))));
-    assert_eq!(feed(&mut ledger, &first[0]), Ok(Arrival::Twice(1)));
-    assert_eq!(feed(&mut ledger, &messages(1, 7, b"a b", 1000, 1)[0]), Ok(Arrival::Twice(1)));
-    assert_eq!((ledger.left(), ledger.twice), (1, 2));
-}
-
-#[test]
-fn a_torso_counts_nothing_and_another_result_does() {
-    let mut ledger = books(1);
-    let torso = messages(0, 0, b"a b c d", HEADER + 4, 0);
-    for message in &torso {
-        assert_eq!(feed(&mut ledger, message), Ok(Arrival::Part));
+fn what_is_no_count_is_refused_whole() {
+    for bytes in [&[1, 2, b'a'][..], &[1], &[0x80; 12], &[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]] {
+        assert_eq!(count::sum(0, vec![ByteBuf::from(bytes)]), None, "{bytes:?}");
     }
-    assert_eq!((ledger.left(), ledger.torsos()), (1, 1));
-    // The same again, from its beginning: another torso. What lacks a beginning is nothing.
-    assert_eq!(feed(&mut ledger, &torso[0]), Ok(Arrival::Part));
-    assert_eq!(ledger.torsos(), 2);
-    let whole = messages(0, 0, b"a b c d", HEADER + 4, 1);
-    assert_eq!(feed(&mut ledger, whole.last().unwrap()), Ok(Arrival::Stray));
-    assert_eq!(ledger.left(), 1);
-    assert!(matches!(feed(&mut ledger, &messages(0, 1, b"a b c d", 1000, 2)[0]), Ok(Arrival::Whole(0, _))));
-    assert_eq!((ledger.left(), ledger.again, ledger.torsos()), (0, 1, 2));
-}
-
-#[test]
-fn a_result_whose_worker_died_before_it_said_so_counts_and_the_next_one_does_not() {
-    let mut ledger = books(1);
-    let first = messages(0, 0, b"a b c d", HEADER + 4, 1);
-    let second = messages(0, 1, b"a b c d", HEADER + 4, 2);
-    assert_eq!(first.len(), second.len());
-    let (last, rest) = first.split_last().unwrap();
-    for (first, second) in rest.iter().zip(&second) {
-        assert_eq!(feed(&mut ledger, first), Ok(Arrival::Part));
-        assert_eq!(feed(&mut ledger, second), Ok(Arrival::Part));
-    }
-    assert!(matches!(feed(&mut ledger, last), Ok(Arrival::Whole(0, _))));
-    assert_eq!(feed(&mut ledger, second.last().unwrap()), Ok(Arrival::Twice(0)));
-    assert_eq!((ledger.left(), ledger.twice, ledger.again, ledger.torsos()), (0, 1, 0, 0));
-}
-
-#[test]
-fn results_of_two_workers_may_mix() {
-    let mut ledger = books(2);
-    let a = messages(0, 0, b"a b c", HEADER + 2, 1);
-    let b = messages(1, 1, b"d e f", HEADER + 2, 1);
-    assert_eq!(a.len(), b.len());
-    for (a, b) in a.iter().zip(&b) {
-        feed(&mut ledger, a).unwrap();
-        feed(&mut ledger, b).unwrap();
-    }
-    assert_eq!(ledger.left(), 0);
-}
-
-#[test]
-fn tasks_are_given_out_in_order_and_once() {
-    let mut ledger = Ledger::new(2);
-    assert_eq!((ledger.next(), ledger.next()), (Some(0), Some(0)));
-    ledger.given_out();
-    assert_eq!(ledger.next(), Some(1));
-    ledger.given_out();
-    assert_eq!((ledger.next(), ledger.left()), (None, 2));
-}
-
-#[test]
-fn what_is_no_result_is_refused_whole() {
-    let good = messages(0, 0, b"word", 1000, 1).remove(0);
-    assert_eq!(Part::read(&good[..HEADER - 1]), None);
-    let mut short = good.clone();
-    short.pop();
-    assert_eq!(feed(&mut books(1), &short), Err(Malformed));
-    let mut unknown = good.clone();
-    unknown[0] = 9;
-    assert_eq!(feed(&mut books(1), &unknown), Err(Malformed));
-    let mut wrong_sum = good.clone();
-    wrong_sum[8] = 9;
-    assert_eq!(feed(&mut books(1), &wrong_sum), Err(Malformed));
-    for stream in
-        [&[0, 1, b'a'][..], &[1, 0], &[1], &[0x80; 12], &[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]]
-    {
-        assert_eq!(wire::check(stream, 1), Err(Malformed), "{stream:?}");
-    }
+    assert_eq!(count::sum(3, vec![ByteBuf::new()]), Some((3, ByteBuf::new())));
 }
 
 #[test]
 fn differences_are_found_both_ways() {
-    let shared = counts_of(b"a a b d");
+    let shared = [("a", 2), ("b", 1), ("d", 1)].map(|(word, times)| (word.as_bytes().to_vec(), times));
     let single = [("a", 1), ("c", 1), ("d", 1)].map(|(word, times)| (word.as_bytes().to_vec(), times)).into();
-    let found = check::differences(&shared, &single);
+    let found = check::differences(&shared, single);
     let found: Vec<_> = found.iter().map(|d| (d.word.as_slice(), d.shared, d.single)).collect();
     assert_eq!(found, [(&b"a"[..], 2, 1), (b"b", 1, 0), (b"c", 0, 1)]);
 }

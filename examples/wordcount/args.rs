@@ -9,18 +9,16 @@ pub const HELP: &str = "\
 Counts the words of files with several processes in two languages over shared memory, kills one of them on the way,
 and checks the result against a count by a single process.
 
-usage: cargo run --release --example wordcount [-- [OPTION]... [PATH]...]
+usage: cargo run --release --features process --example wordcount [-- [OPTION]... [PATH]...]
 
 PATH...          files and folders, of any size; default: this repository's own text. Symbolic links inside folders
                  are not followed.
 --all            print every word and its count, separated by a tab, sorted bytewise, and nothing else on stdout
 --workers N      Rust workers (default: one per processor, 2 to 8); a C worker joins them if there is a C compiler
 --task-bytes N   cut files into tasks of about N bytes
---part-bytes N   send results in messages of at most N bytes
 --no-kill        kill nobody
 --no-c           no C worker
 --no-check       do not count again to compare
---twice          workers send each result twice; it counts once
 
 Exit status: 0 counted, and the check agrees; 1 the check differs; 2 something that was named could not be read, or the
 count could not be done.";
@@ -32,11 +30,9 @@ pub struct Args {
     pub all: bool,
     pub workers: usize,
     pub task_bytes: Option<u64>,
-    pub part_bytes: usize,
     pub kill: bool,
     pub c: bool,
     pub check: bool,
-    pub twice: bool,
 }
 
 /// A command.
@@ -44,35 +40,19 @@ pub struct Args {
 pub enum Command {
     Help,
     Count(Args),
-    /// This process is a worker: the segment, its number, the message size, and whether it sends everything twice.
-    Work {
-        segment: String,
-        number: u32,
-        part_bytes: usize,
-        twice: bool,
-    },
 }
-
-/// The first argument of a worker; a file of that name has to be called `./--worker`.
-pub const WORKER: &str = "--worker";
 
 /// Understands the command line without the program's name, or says what is wrong with it.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
-    let mut args = args.into_iter().peekable();
-    if args.peek().is_some_and(|arg| arg == WORKER) {
-        let rest: Vec<String> = args.skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
-        return worker(&rest).ok_or_else(|| format!("{WORKER} is how a worker is started; it is not for you"));
-    }
+    let mut args = args.into_iter();
     let mut parsed = Args {
         paths: Vec::new(),
         all: false,
         workers: std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8),
         task_bytes: None,
-        part_bytes: 32 << 10,
         kill: true,
         c: true,
         check: true,
-        twice: false,
     };
     while let Some(arg) = args.next() {
         let mut number = |least: u64, most: u64| {
@@ -83,11 +63,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
             b"--all" => parsed.all = true,
             b"--workers" => parsed.workers = number(1, 64)? as usize,
             b"--task-bytes" => parsed.task_bytes = Some(number(1, u64::MAX)?),
-            b"--part-bytes" => parsed.part_bytes = number(40, 128 << 10)? as usize,
             b"--no-kill" => parsed.kill = false,
             b"--no-c" => parsed.c = false,
             b"--no-check" => parsed.check = false,
-            b"--twice" => parsed.twice = true,
             b"--help" | b"-h" => return Ok(Command::Help),
             b"--" => {
                 parsed.paths.extend(args.by_ref().map(PathBuf::from));
@@ -99,14 +77,4 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
         }
     }
     Ok(Command::Count(parsed))
-}
-
-fn worker(args: &[String]) -> Option<Command> {
-    let [segment, number, part_bytes, twice] = args else { return None };
-    Some(Command::Work {
-        segment: segment.clone(),
-        number: number.parse().ok()?,
-        part_bytes: part_bytes.parse().ok()?,
-        twice: twice == "1",
-    })
 }

@@ -1,7 +1,7 @@
-/* A worker in C: joins by name, takes tasks, counts, sends the counts, until there are no more tasks.
+/* A worker in C: joins the pool by its name, and does what count.rs does, until the pool is closed.
  *
- * The same as worker.rs, written from the header alone. The word rule is that of text.rs, the messages are those of
- * wire.rs, the shared objects those of shared.rs. Started as: c_worker SEGMENT NUMBER PART_BYTES TWICE
+ * Written from the header alone. The word rule is that of text.rs, the packed counts and their parts are those of count.rs;
+ * arguments and results are MessagePack, of which only what is needed is here. Started as: c_worker NAME-OF-THE-POOL
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
@@ -10,25 +10,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ringfence.h"
 
-struct task {
-    uint64_t id, from, to;
-    uint32_t ambush, path_len;
-    char path[4096];
-};
-
-struct head {
-    uint64_t task, words;
-    uint32_t worker, part, last, error; /* last: in the last part, how often the task was delivered; else 0 */
-};
+enum { PARTS = 16 };
 
 struct bytes {
     unsigned char *at;
     size_t len, room;
+};
+
+/* What is still to be read; nothing, once something else was found than was looked for. */
+struct rest {
+    const unsigned char *at;
+    size_t len;
+    int bad;
 };
 
 struct entry {
@@ -40,10 +37,16 @@ struct entry {
 struct table {
     struct entry *entries;
     size_t room, used; /* room is a power of two */
-    uint64_t words;
 };
 
-/* Ends the worker: the queue gives its task to another. */
+/* Where all workers meet for the start. */
+struct meeting {
+    rf_value *here;
+    rf_event *start;
+    int came;
+};
+
+/* Ends the worker: the pool gives its task to another. */
 static void fail(const char *what, const char *why)
 {
     fprintf(stderr, "wordcount: C worker: %s: %s\n", what, why);
@@ -75,6 +78,90 @@ static void append(struct bytes *b, const void *from, size_t len)
     b->len += len;
 }
 
+/* ---- MessagePack, and packed counts ---- */
+
+/* The next `len` bytes, or NULL. */
+static const unsigned char *skip(struct rest *r, uint64_t len)
+{
+    const unsigned char *at = r->at;
+    if (r->bad || len > r->len) {
+        r->bad = 1;
+        r->len = 0;
+        return NULL;
+    }
+    r->at += len;
+    r->len -= (size_t)len;
+    return at;
+}
+
+static unsigned char next(struct rest *r)
+{
+    const unsigned char *at = skip(r, 1);
+    return at == NULL ? 0 : *at;
+}
+
+/* A number or length of so many bytes, the most significant one first. */
+static uint64_t big_endian(struct rest *r, unsigned width)
+{
+    uint64_t value = 0;
+    while (width-- > 0)
+        value = value << 8 | next(r);
+    return value;
+}
+
+static uint64_t read_number(struct rest *r)
+{
+    unsigned char marker = next(r);
+    if (marker < 0x80)
+        return marker;
+    if (marker >= 0xcc && marker <= 0xcf)
+        return big_endian(r, 1u << (marker - 0xcc));
+    r->bad = 1;
+    return 0;
+}
+
+static uint64_t read_array(struct rest *r)
+{
+    unsigned char marker = next(r);
+    if ((marker & 0xf0) == 0x90)
+        return marker & 0x0f;
+    if (marker == 0xdc || marker == 0xdd)
+        return big_endian(r, 2u << (marker - 0xdc));
+    r->bad = 1;
+    return 0;
+}
+
+static struct rest read_bytes(struct rest *r)
+{
+    unsigned char marker = next(r);
+    struct rest inside = {NULL, 0, 0};
+    if (marker < 0xc4 || marker > 0xc6) {
+        r->bad = 1;
+        return inside;
+    }
+    uint64_t len = big_endian(r, 1u << (marker - 0xc4));
+    inside.at = skip(r, len);
+    inside.len = inside.at == NULL ? 0 : (size_t)len;
+    return inside;
+}
+
+/* Writes the beginning of a value: a marker, and a length of 4 bytes. */
+static void reply_head(rf_reply *reply, unsigned char marker, size_t len)
+{
+    unsigned char head[5] = {marker, (unsigned char)(len >> 24), (unsigned char)(len >> 16), (unsigned char)(len >> 8),
+                             (unsigned char)len};
+    need(rf_reply_bytes(reply, head, sizeof head), "reply");
+}
+
+/* A pair: the number of a part, and bytes. */
+static void reply_part(rf_reply *reply, unsigned part, const struct bytes *packed)
+{
+    unsigned char head[2] = {0x92, (unsigned char)part};
+    need(rf_reply_bytes(reply, head, sizeof head), "reply");
+    reply_head(reply, 0xc6, packed->len);
+    need(rf_reply_bytes(reply, packed->at, packed->len), "reply");
+}
+
 static void append_varint(struct bytes *b, uint64_t value)
 {
     unsigned char byte;
@@ -84,6 +171,26 @@ static void append_varint(struct bytes *b, uint64_t value)
     }
     byte = (unsigned char)value;
     append(b, &byte, 1);
+}
+
+static uint64_t read_varint(struct rest *r)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        unsigned char byte = next(r);
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return value;
+    }
+    r->bad = 1;
+    return 0;
+}
+
+static void pack(struct bytes *b, const void *word, size_t len, uint64_t times)
+{
+    append_varint(b, times);
+    append_varint(b, len);
+    append(b, word, len);
 }
 
 /* ---- counting ---- */
@@ -100,7 +207,7 @@ static struct entry *find(struct table *t, uint64_t hash, const unsigned char *w
 
 static void grow(struct table *t)
 {
-    struct table bigger = {NULL, t->room ? 2 * t->room : 1024, t->used, t->words};
+    struct table bigger = {NULL, t->room ? 2 * t->room : 1024, t->used};
     bigger.entries = memory(NULL, bigger.room * sizeof *bigger.entries);
     memset(bigger.entries, 0, bigger.room * sizeof *bigger.entries);
     for (size_t i = 0; i < t->room; i++) {
@@ -112,43 +219,54 @@ static void grow(struct table *t)
     *t = bigger;
 }
 
-static void count_word(struct table *t, const struct bytes *word)
+static void count_word(struct table *t, const unsigned char *word, size_t len, uint64_t times)
 {
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
     struct entry *e;
-    if (word->len == 0)
-        return;
-    for (size_t i = 0; i < word->len; i++)
-        hash = (hash ^ word->at[i]) * 0x100000001b3u;
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ word[i]) * 0x100000001b3u;
     if (4 * t->used >= 3 * t->room)
         grow(t);
-    e = find(t, hash, word->at, word->len);
+    e = find(t, hash, word, len);
     if (e->word == NULL) {
         e->hash = hash;
-        e->word = memory(NULL, word->len);
-        memcpy(e->word, word->at, word->len);
-        e->len = word->len;
+        e->word = memory(NULL, len + 1);
+        memcpy(e->word, word, len);
+        e->len = len;
         t->used++;
     }
-    e->times++;
-    t->words++;
+    e->times += times;
 }
 
-/* Counts the task's range; 0 or errno. */
-static int count_range(struct table *t, const struct task *task)
+/* Packs what the table has, each word into its part, or all into the first; and empties it. */
+static void deal_out(struct table *t, struct bytes *parts, unsigned number)
+{
+    for (size_t i = 0; i < t->room; i++) {
+        struct entry *e = &t->entries[i];
+        unsigned sum = 0;
+        if (e->word == NULL)
+            continue;
+        for (size_t j = 0; j < e->len; j++)
+            sum += e->word[j];
+        pack(&parts[sum % number], e->word, e->len, e->times);
+        free(e->word);
+    }
+    free(t->entries);
+}
+
+/* Counts a range of a file; 0 or errno. */
+static int count_range(struct table *t, const char *path, uint64_t from, uint64_t to)
 {
     static unsigned char buffer[128 * 1024];
-    static struct bytes word;
-    uint64_t at = task->from;
+    struct bytes word = {NULL, 0, 0};
     int error = 0, fd;
 
-    fd = open(task->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return errno;
-    word.len = 0;
-    while (at < task->to) {
-        size_t room = task->to - at < sizeof buffer ? (size_t)(task->to - at) : sizeof buffer;
-        ssize_t n = pread(fd, buffer, room, (off_t)at);
+    while (from < to) {
+        size_t room = to - from < sizeof buffer ? (size_t)(to - from) : sizeof buffer;
+        ssize_t n = pread(fd, buffer, room, (off_t)from);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -161,158 +279,112 @@ static int count_range(struct table *t, const struct task *task)
                 c += 'a' - 'A';
             if (c >= 0x80 || (c >= 'a' && c <= 'z')) {
                 append(&word, &c, 1);
-            } else {
-                count_word(t, &word);
+            } else if (word.len > 0) {
+                count_word(t, word.at, word.len, 1);
                 word.len = 0;
             }
         }
-        at += (uint64_t)n;
+        from += (uint64_t)n;
     }
-    count_word(t, &word);
+    if (word.len > 0)
+        count_word(t, word.at, word.len, 1);
+    free(word.at);
     close(fd);
     return error;
 }
 
-/* ---- sending ---- */
+/* ---- the two functions ---- */
 
-/* Writes the table as a stream, and empties it. */
-static void encode(struct table *t, struct bytes *stream)
+/* [[path, from, to, file, ambush]] -> [[part, counts], ..] */
+static void count(void *context, const void *argument, size_t len, rf_reply *reply)
 {
-    stream->len = 0;
-    for (size_t i = 0; i < t->room; i++) {
-        struct entry *e = &t->entries[i];
-        if (e->word == NULL)
-            continue;
-        append_varint(stream, e->times);
-        append_varint(stream, e->len);
-        append(stream, e->word, e->len);
-        free(e->word);
+    struct meeting *meeting = context;
+    struct rest r = {argument, len, 0};
+    struct table table = {NULL, 0, 0};
+    struct bytes parts[PARTS + 1] = {{NULL, 0, 0}}, path = {NULL, 0, 0};
+    char counter[64];
+
+    if (read_array(&r) != 1 || read_array(&r) != 5)
+        r.bad = 1;
+    struct rest name = read_bytes(&r);
+    uint64_t from = read_number(&r), to = read_number(&r), file = read_number(&r);
+    next(&r); /* the ambush is for workers that the pool replaces */
+    if (r.bad || r.len != 0) {
+        rf_reply_fail(reply, "no arguments of a count");
+        return;
     }
-    free(t->entries);
-    memset(t, 0, sizeof *t);
+    append(&path, name.at, name.len);
+    append(&path, "", 1);
+    if (!meeting->came) {
+        /* Wait, with the first task in hand, until every worker has one. Not for ever, should somebody not come. */
+        meeting->came = 1;
+        need(rf_value_fetch_add(meeting->here, 1, NULL), "here");
+        rf_event_wait(meeting->start, 10000000000);
+    }
+    int error = count_range(&table, (const char *)path.at, from, to);
+    deal_out(&table, parts, PARTS);
+    pack(&parts[PARTS], "tasks C", 7, 1);
+    pack(&parts[PARTS], "bytes C", 7, to - from);
+    if (error != 0) {
+        snprintf(counter, sizeof counter, "unread %llu %d", (unsigned long long)file, error);
+        pack(&parts[PARTS], counter, strlen(counter), 1);
+    }
+    reply_head(reply, 0xdd, PARTS + 1);
+    for (unsigned part = 0; part <= PARTS; part++) {
+        reply_part(reply, part, &parts[part]);
+        free(parts[part].at);
+    }
+    free(path.at);
 }
 
-/* Sends the stream in as many messages as it takes; 0 when nobody wants it any more. */
-static int send_stream(rf_channel *counts, struct head head, const struct bytes *stream, size_t part_bytes)
+/* [part, [counts, ..]] -> [part, counts], or nil if they are none; in any order */
+static void sum(void *context, const void *argument, size_t len, rf_reply *reply)
 {
-    static struct bytes message;
-    size_t room = part_bytes - sizeof head, at = 0;
-    uint32_t deliveries = head.last;
-    do {
-        size_t len = stream->len - at < room ? stream->len - at : room;
-        int status;
-        head.last = at + len == stream->len ? deliveries : 0;
-        message.len = 0;
-        append(&message, &head, sizeof head);
-        append(&message, stream->at + at, len);
-        status = rf_channel_send(counts, message.at, message.len, RF_FOREVER);
-        if (status == RF_E_CLOSED)
-            return 0;
-        need(status, "send");
-        head.part++;
-        at += len;
-    } while (at < stream->len);
-    return 1;
-}
+    struct rest r = {argument, len, 0};
+    struct table table = {NULL, 0, 0};
+    struct bytes packed = {NULL, 0, 0};
 
-/* Takes a task that is for us; the status of the take. One that a worker in Rust is to be killed at is given back, for one
- * of those to take, until that has happened. */
-static int take(rf_work_queue *tasks, rf_once_value *victim, rf_lease *lease, struct task *task)
-{
-    for (;;) {
-        const struct timespec pause = {0, 1000000};
-        uint64_t number;
-        rf_lease other;
-        size_t len;
-        int status = rf_work_queue_take(tasks, lease, RF_FOREVER);
-        if (status != RF_OK)
-            return status;
-        need(rf_work_queue_read(tasks, lease, task, sizeof *task, &len), "read");
-        if (!task->ambush || rf_once_value_get(victim, &number) == RF_OK)
-            break;
-        /* What comes back goes first: take the next one before, if there is one. */
-        status = rf_work_queue_take(tasks, &other, 0);
-        need(rf_work_queue_fail(tasks, lease), "hand on");
-        if (status == RF_OK) {
-            *lease = other;
-            need(rf_work_queue_read(tasks, lease, task, sizeof *task, &len), "read");
-            break;
+    (void)context;
+    if (read_array(&r) != 2)
+        r.bad = 1;
+    uint64_t part = read_number(&r);
+    for (uint64_t left = read_array(&r); left > 0 && !r.bad; left--) {
+        struct rest counts = read_bytes(&r);
+        while (counts.len > 0) {
+            uint64_t times = read_varint(&counts), word_len = read_varint(&counts);
+            const unsigned char *word = skip(&counts, word_len);
+            if (!counts.bad)
+                count_word(&table, word, (size_t)word_len, times);
         }
-        nanosleep(&pause, NULL);
+        r.bad |= counts.bad;
     }
-    task->path[sizeof task->path - 1] = '\0';
-    if (task->path_len < sizeof task->path)
-        task->path[task->path_len] = '\0';
-    return RF_OK;
+    deal_out(&table, &packed, 1);
+    if (r.bad || r.len != 0 || part > PARTS)
+        need(rf_reply_bytes(reply, "\xc0", 1), "reply");
+    else
+        reply_part(reply, (unsigned)part, &packed);
+    free(packed.at);
 }
 
 int main(int argc, char **argv)
 {
     rf_segment *segment;
-    rf_work_queue *tasks;
-    rf_once_value *victim;
-    rf_queue *gate;
-    rf_lease lease;
-    rf_channel *counts;
-    rf_array *held;
-    rf_value *progress;
-    struct task task;
-    struct table table = {NULL, 0, 0, 0};
-    struct bytes stream = {NULL, 0, 0};
-    uint64_t number, nothing = 0, ignored;
-    size_t part_bytes;
-    int twice, status, started = 0, wanted = 1;
+    rf_worker *worker;
+    struct meeting meeting = {NULL, NULL, 0};
 
-    if (argc != 5)
-        fail("usage", "c_worker SEGMENT NUMBER PART_BYTES TWICE");
-    number = strtoull(argv[2], NULL, 10);
-    part_bytes = strtoull(argv[3], NULL, 10);
-    twice = strcmp(argv[4], "1") == 0;
-    if (part_bytes <= sizeof(struct head))
-        fail("usage", "PART_BYTES leaves no room");
-
+    if (argc != 2)
+        fail("usage", "c_worker NAME-OF-THE-POOL");
     need(rf_segment_open(argv[1], 0, 0, NULL, &segment), "segment");
-    need(rf_work_queue_open(segment, "tasks", 0, 0, 0, 0, &tasks), "tasks");
-    need(rf_queue_open(segment, "gate", 0, sizeof ignored, _Alignof(uint64_t), NULL, 0, &gate), "gate");
-    need(rf_channel_open(segment, "counts", 0, 0, &counts), "counts");
-    need(rf_array_open(segment, "held", 0, RF_U64, 8, 8, NULL, 0, &held), "held");
-    need(rf_once_value_open(segment, "victim", 0, RF_U64, 8, 8, NULL, &victim), "victim");
-    need(rf_value_open(segment, "progress", 0, RF_U64, 8, 8, NULL, NULL, &progress), "progress");
-
-    while ((status = take(tasks, victim, &lease, &task)) == RF_OK) {
-        struct head head = {task.id, 0, (uint32_t)number, 0, lease.deliveries, 0};
-        uint64_t holding = task.id + 1;
-        need(rf_array_set(held, number, &holding), "held");
-        if (!started) {
-            /* Wait, with the first task in hand, until every worker has one. */
-            status = rf_queue_pop(gate, &ignored, RF_FOREVER);
-            if (status != RF_OK && status != RF_E_CLOSED)
-                fail("gate", rf_last_error());
-            started = 1;
-        }
-        head.error = (uint32_t)count_range(&table, &task);
-        head.words = table.words;
-        encode(&table, &stream);
-        for (int i = 0; i <= twice && wanted; i++)
-            wanted = send_stream(counts, head, &stream, part_bytes);
-        if (!wanted) {
-            status = RF_E_CLOSED;
-            break;
-        }
-        /* Only now: the result is in the channel, whole. Killed before, the queue gives the task to another. */
-        need(rf_work_queue_done(tasks, &lease), "done");
-        need(rf_value_fetch_add(progress, (int64_t)(task.to - task.from), NULL), "progress");
-        need(rf_array_set(held, number, &nothing), "held");
-    }
-    if (status != RF_E_CLOSED)
-        fail("tasks", rf_last_error());
-    free(stream.at);
-    rf_value_close(progress);
-    rf_array_close(held);
-    rf_channel_close(counts);
-    rf_queue_close(gate);
-    rf_once_value_close(victim);
-    rf_work_queue_close(tasks);
+    need(rf_value_open(segment, "here", 0, RF_U64, 8, 8, NULL, NULL, &meeting.here), "here");
+    need(rf_event_open(segment, "start", 0, RF_MANUAL_RESET, &meeting.start), "start");
+    need(rf_worker_open(argv[1], 0, &worker), "worker");
+    need(rf_worker_register(worker, "wordcount.count", count, &meeting), "count");
+    need(rf_worker_register(worker, "wordcount.sum", sum, NULL), "sum");
+    int served = rf_worker_serve(worker, 0, RF_FOREVER);
+    need(served == RF_E_ALONE ? RF_OK : served, "serve"); /* without its parent it just ends */
+    rf_worker_close(worker);
+    rf_event_close(meeting.start);
+    rf_value_close(meeting.here);
     need(rf_segment_close(segment), "leave");
     return 0;
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::io;
 
 use crate::files::{self, Source};
-use crate::text::Counts;
 
 /// Counts the words of all files. `go_on` is asked now and then; `Ok(None)` if it said no.
 pub fn count(sources: &[Source], mut go_on: impl FnMut() -> bool) -> io::Result<Option<HashMap<Vec<u8>, u64>>> {
@@ -58,19 +57,15 @@ pub struct Difference {
 }
 
 /// All differences, in bytewise order.
-pub fn differences(shared: &Counts, single: &HashMap<Vec<u8>, u64>) -> Vec<Difference> {
+pub fn differences(shared: &[(Vec<u8>, u64)], mut single: HashMap<Vec<u8>, u64>) -> Vec<Difference> {
     let mut found = Vec::new();
-    for (word, &times) in shared {
-        let other = single.get(&**word).copied().unwrap_or(0);
-        if times != other {
-            found.push(Difference { word: word.to_vec(), shared: times, single: other });
+    for (word, times) in shared {
+        let other = single.remove(word).unwrap_or(0);
+        if *times != other {
+            found.push(Difference { word: word.clone(), shared: *times, single: other });
         }
     }
-    for (word, &times) in single {
-        if !shared.contains_key(word.as_slice()) {
-            found.push(Difference { word: word.clone(), shared: 0, single: times });
-        }
-    }
+    found.extend(single.into_iter().map(|(word, times)| Difference { word, shared: 0, single: times }));
     found.sort_unstable_by(|a, b| a.word.cmp(&b.word));
     found
 }

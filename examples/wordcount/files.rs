@@ -15,6 +15,14 @@ pub struct Source {
     pub len: u64,
 }
 
+/// A range of one of the sources.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    pub file: usize,
+    pub from: u64,
+    pub to: u64,
+}
+
 /// What a walk came back with.
 #[derive(Default, Debug)]
 pub struct Found {
@@ -195,4 +203,21 @@ pub fn read_range(file: &File, from: u64, to: u64, mut each: impl FnMut(&mut [u8
         at += n as u64;
     }
     Ok(())
+}
+
+/// Cuts all files into tasks; a file that cannot be read joins the skipped.
+pub fn cut_all(found: &mut Found, size: u64) -> Vec<Range> {
+    let mut ranges = Vec::new();
+    let mut kept = Vec::new();
+    for source in found.sources.drain(..) {
+        match open(&source.path).and_then(|file| cut(&file, source.len, size)) {
+            Ok(cuts) => {
+                ranges.extend(cuts.into_iter().map(|(from, to)| Range { file: kept.len(), from, to }));
+                kept.push(source);
+            }
+            Err(e) => found.skipped.push((source.path, e.to_string())),
+        }
+    }
+    found.sources = kept;
+    ranges
 }

@@ -1,29 +1,26 @@
-//! Word count over shared memory, by processes in two languages, one of which is killed with SIGKILL on the way.
+//! Word count by a pool of processes in two languages, one of which is killed with SIGKILL on the way.
 //!
 //! ```text
-//!             WorkQueue                Channel
-//! parent ==== tasks ====> worker 0 (C)    ==== counts ====> parent
-//!        \               worker 1 (Rust) /
-//!         `---- held: Array<u64>, what each worker is at; progress: Value<u64>
+//!                 count: a range of a file         sum: all counts of a part
+//! files, cut ===> Rust-1, Rust-2, .. and C ======> Rust-1, Rust-2, .. and C ===> sorted
+//!     between words                     Pool::map_reduce
 //! ```
 //!
-//! `cargo run --release --example wordcount -- --help` says what it can do; `parent.rs` and `worker.rs` are the heart,
-//! `ledger.rs` has the rules that make every task count once.
+//! `cargo run --release --features process --example wordcount -- --help` says what it can do; `count.rs` is what the workers
+//! do, `job.rs` the pool and the kill, and the rest is files, the C compiler, and what is printed.
 
 mod args;
+#[path = "../common/bar.rs"]
+mod bar;
 mod check;
 mod compile;
-mod crew;
+mod count;
 mod files;
-mod ledger;
+mod job;
 mod parent;
-mod progress;
 mod report;
 mod scratch;
-mod shared;
 mod text;
-mod wire;
-mod worker;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -33,20 +30,18 @@ use std::time::Instant;
 
 use args::{Args, Command};
 use files::{Found, Taste};
-use parent::{Range, Stop, Stopped};
+use parent::{Stop, Stopped};
 
 const DIFFERENT: u8 = 1;
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
+    ringfence::process::init();
     let result = match args::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => {
             say(&mut io::stdout(), &format!("{}\n", args::HELP)).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
-        Ok(Command::Work { segment, number, part_bytes, twice }) => {
-            worker::run(&segment, number, part_bytes, twice).map(|()| ExitCode::SUCCESS)
-        }
-        Ok(Command::Count(args)) => count(args),
+        Ok(Command::Count(args)) => run(args),
         Err(usage) => Err(usage.into()),
     };
     result.unwrap_or_else(|error| {
@@ -59,12 +54,13 @@ fn main() -> ExitCode {
     })
 }
 
-fn count(args: Args) -> Result<ExitCode, Box<dyn Error>> {
+fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
     // What runs left behind whose every process was killed. Nothing depends on it.
     let _ = ringfence::Segment::sweep();
     scratch::sweep();
     let mut found = find(&args);
-    let ranges = cut(&args, &mut found);
+    let total = found.sources.iter().map(|source| source.len).sum();
+    let ranges = files::cut_all(&mut found, args.task_bytes.unwrap_or_else(|| job::task_bytes(total, args.workers)));
     report::skipped(&found);
     let mut stop = Stop::new()?;
     let outcome =
@@ -96,9 +92,8 @@ fn count(args: Args) -> Result<ExitCode, Box<dyn Error>> {
             stopped.is_ok()
         })?;
         stopped?;
-        let differences = check::differences(&outcome.counts, &single.unwrap_or_default());
-        let bytes = ranges.iter().map(Range::len).sum();
-        say(&mut out, &report::check(&differences, bytes, start.elapsed()))?;
+        let differences = check::differences(&outcome.counts, single.unwrap_or_default());
+        say(&mut out, &report::check(&differences, total, start.elapsed()))?;
         if !differences.is_empty() {
             return Ok(ExitCode::from(DIFFERENT));
         }
@@ -121,23 +116,4 @@ fn find(args: &Args) -> Found {
     }
     let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
     files::walk(&[here], Taste::Repository)
-}
-
-/// Cuts all files into tasks; a file that cannot be read joins the skipped.
-fn cut(args: &Args, found: &mut Found) -> Vec<Range> {
-    let total: u64 = found.sources.iter().map(|source| source.len).sum();
-    let size = args.task_bytes.unwrap_or_else(|| (total / (16 * args.workers as u64)).clamp(4 << 10, 4 << 20));
-    let mut ranges = Vec::new();
-    let mut kept = Vec::new();
-    for source in found.sources.drain(..) {
-        match files::open(&source.path).and_then(|file| files::cut(&file, source.len, size)) {
-            Ok(cuts) => {
-                ranges.extend(cuts.into_iter().map(|bytes| Range { file: kept.len(), bytes }));
-                kept.push(source);
-            }
-            Err(e) => found.skipped.push((source.path, e.to_string())),
-        }
-    }
-    found.sources = kept;
-    ranges
 }

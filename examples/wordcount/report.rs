@@ -5,15 +5,13 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::check::Difference;
-use crate::crew::Language;
-use crate::files::{Found, Source};
-use crate::parent::{Kill, Outcome, Range};
-use crate::text::{self, Counts};
+use crate::files::{Found, Range, Source};
+use crate::job::{Kill, Outcome};
 
 /// Every word and its count, bytes as they are. A reader that has had enough is no error.
-pub fn all(counts: &Counts, out: &mut impl Write) -> io::Result<()> {
+pub fn all(counts: &[(Vec<u8>, u64)], out: &mut impl Write) -> io::Result<()> {
     let mut write = || {
-        for (word, times) in text::sorted(counts) {
+        for (word, times) in counts {
             out.write_all(word)?;
             writeln!(out, "\t{times}")?;
         }
@@ -25,10 +23,12 @@ pub fn all(counts: &Counts, out: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// The twenty most frequent words.
-pub fn top(counts: &Counts) -> String {
+/// The twenty most frequent words; equally frequent ones in bytewise order.
+pub fn top(counts: &[(Vec<u8>, u64)]) -> String {
+    let mut words: Vec<_> = counts.iter().collect();
+    words.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
     let mut text = String::from("     count  word\n");
-    for (word, times) in text::top(counts, 20) {
+    for (word, times) in words.into_iter().take(20) {
         let _ = writeln!(text, "{times:>10}  {}", printable(word));
     }
     text
@@ -60,54 +60,26 @@ pub fn skipped(found: &Found) {
 
 /// How it went.
 pub fn summary(sources: &[Source], ranges: &[Range], outcome: &Outcome) -> String {
-    let bytes: u64 = ranges.iter().map(Range::len).sum();
+    let bytes: u64 = ranges.iter().map(|range| range.to - range.from).sum();
+    let words: u64 = outcome.counts.iter().map(|(_, times)| times).sum();
     let mut text = format!(
-        "input: {} files, {}, {} tasks; {} words, {} different ones\n",
+        "input: {} files, {}, {} tasks; {words} words, {} different ones\n",
         sources.len(),
         size(bytes),
         ranges.len(),
-        outcome.words,
         outcome.counts.len()
     );
-    let team: Vec<String> = (outcome.workers.iter())
-        .map(|w| {
-            let language = if w.language == Language::C { "C" } else { "Rust" };
-            format!("{} ({language}) {} tasks, {}", w.number, w.tasks, size(w.bytes))
-        })
-        .collect();
+    let shares = outcome.workers.iter();
+    let team: Vec<_> = shares.map(|w| format!("{} {} tasks, {}", w.name, w.tasks, size(w.bytes))).collect();
     let _ = writeln!(text, "workers: {}", team.join("; "));
     let _ =
         writeln!(text, "throughput: {}, {} in {}", rate(bytes, outcome.elapsed), size(bytes), time(outcome.elapsed));
-    match &outcome.kill {
-        Some(kill) => text.push_str(&obituary(kill, ranges)),
-        None => text.push_str("killed: nobody\n"),
+    if let Some(Kill { worker, pid, done, in_a_task }) = &outcome.kill {
+        let at = if *in_a_task { "in the middle of another, which was done again" } else { "while it had none" };
+        let tasks = ranges.len();
+        let _ =
+            writeln!(text, "killed: worker {worker} (process {pid}) with SIGKILL, after {done} of {tasks} tasks, {at}");
     }
-    if outcome.again > 0 || outcome.twice > 0 {
-        let _ = writeln!(
-            text,
-            "thrown away: {} unfinished results, {} that came twice; {} tasks delivered again",
-            outcome.torsos, outcome.twice, outcome.again
-        );
-    }
-    text
-}
-
-fn obituary(kill: &Kill, ranges: &[Range]) -> String {
-    let mut text = format!(
-        "killed: worker {} (process {}) with SIGKILL, after {} of {} tasks, in the middle of task {}",
-        kill.worker,
-        kill.pid,
-        kill.done,
-        ranges.len(),
-        kill.task
-    );
-    if let Some(noticed) = kill.noticed {
-        let _ = write!(text, "; noticed after {}", time(noticed));
-    }
-    if let Some((redone, worker)) = kill.redone {
-        let _ = write!(text, ", task done by worker {worker} after {}", time(redone));
-    }
-    let _ = writeln!(text, "; cost: {} read again, a worker less from then on", size(ranges[kill.task].len() / 2));
     text
 }
 

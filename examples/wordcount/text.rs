@@ -35,17 +35,11 @@ const GAP: u8 = 0;
 #[derive(Default)]
 pub struct Counter {
     counts: Counts,
-    words: u64,
     /// The beginning of a word that the next chunk may go on with.
     open: Vec<u8>,
 }
 
 impl Counter {
-    /// A counter that has seen nothing.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Counts the next chunk, folding it in place.
     pub fn add(&mut self, chunk: &mut [u8]) {
         for byte in &mut *chunk {
@@ -59,36 +53,41 @@ impl Counter {
             self.close();
             rest = after;
         }
-        loop {
-            let (word, after) = split_at_gap(rest);
-            let Some(after) = after else {
-                self.open.extend_from_slice(word);
-                return;
-            };
+        while let (word, Some(after)) = split_at_gap(rest) {
             if !word.is_empty() {
                 count(&mut self.counts, word, 1);
-                self.words += 1;
             }
             rest = after;
         }
+        self.open.extend_from_slice(rest);
     }
 
-    /// Ends the text; what was counted, and the number of words it had.
-    pub fn finish(mut self) -> (Counts, u64) {
+    /// Ends the text, and gives out what was counted. The words stay for the next text, which has most of them again: to
+    /// find one is quicker than to take it in.
+    pub fn drain(&mut self, mut each: impl FnMut(&[u8], u64)) {
         self.close();
-        (self.counts, self.words)
+        let few = self.counts.len() <= MOST_KEPT;
+        self.counts.retain(|word, times| {
+            if *times > 0 {
+                each(word, std::mem::take(times));
+            }
+            few && word.len() <= LONGEST_KEPT
+        });
     }
 
     fn close(&mut self) {
         if !self.open.is_empty() {
             count(&mut self.counts, &self.open, 1);
-            self.words += 1;
             self.open.clear();
         }
     }
 }
 
-/// The bytes before the first gap, and those behind it if there is one.
+/// Words that are kept for the next text: so many, and no longer ones.
+const MOST_KEPT: usize = 1 << 18;
+const LONGEST_KEPT: usize = 64;
+
+/// The bytes before the first gap, and those behind it; without one all of them.
 fn split_at_gap(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     match text.iter().position(|byte| *byte == GAP) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
@@ -104,21 +103,6 @@ pub fn count(counts: &mut Counts, word: &[u8], times: u64) {
             counts.insert(word.into(), times);
         }
     }
-}
-
-/// The words in bytewise order.
-pub fn sorted(counts: &Counts) -> Vec<(&[u8], u64)> {
-    let mut words: Vec<_> = counts.iter().map(|(word, times)| (&**word, *times)).collect();
-    words.sort_unstable();
-    words
-}
-
-/// The `n` most frequent words; equally frequent ones in bytewise order.
-pub fn top(counts: &Counts, n: usize) -> Vec<(&[u8], u64)> {
-    let mut words = sorted(counts);
-    words.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
-    words.truncate(n);
-    words
 }
 
 /// A quick hash for short words: eight bytes a step, multiplied and rotated. Not meant to withstand words that were

@@ -1,31 +1,29 @@
 //! The C and C++ programs under valgrind, without a finding. Slow, and valgrind may be absent: run with `--ignored`.
 
-// The parts of the word count that its parent is made of.
+// What the word count's worker in C does, in Rust.
 #[allow(dead_code)]
-#[path = "../../examples/wordcount/ledger.rs"]
-mod ledger;
+#[path = "../../examples/wordcount/count.rs"]
+mod count;
 #[allow(dead_code)]
-#[path = "../../examples/wordcount/shared.rs"]
-mod shared;
+#[path = "../../examples/wordcount/files.rs"]
+mod files;
 #[allow(dead_code)]
 #[path = "../../examples/wordcount/text.rs"]
 mod text;
-#[allow(dead_code)]
-#[path = "../../examples/wordcount/wire.rs"]
-mod wire;
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use ringfence::pool::PoolOptions;
 use ringfence_ffi_tests::lab::{self, Lab, Linking, run};
+use serde_bytes::ByteBuf;
 
-use ledger::{Arrival, Ledger};
-use shared::{Holding, Shared, Task};
-use wire::Part;
+use count::Meeting;
 
-/// How long the worker under valgrind may take for one step.
+/// How long the worker under valgrind may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn has_valgrind() -> bool {
@@ -99,107 +97,75 @@ fn valgrind_finds_nothing() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// However a test goes, the worker goes home.
-struct Home<'a>(&'a Shared);
-
-impl Drop for Home<'_> {
-    fn drop(&mut self) {
-        let _ = (self.0.gate.shutdown(), self.0.tasks.shutdown(), self.0.counts.shutdown());
+/// All counts, in one map.
+fn unpacked<'a>(packed: impl IntoIterator<Item = &'a ByteBuf>) -> BTreeMap<Vec<u8>, u64> {
+    let mut counts = BTreeMap::new();
+    for mut rest in packed.into_iter().map(|packed| packed.as_slice()) {
+        while !rest.is_empty() {
+            let (word, times) = count::take(&mut rest).expect("counts");
+            *counts.entry(word.to_vec()).or_default() += times;
+        }
     }
-}
-
-/// The word count's worker in C, as its number 0, while `parent` does what its parent would.
-fn with_worker(what: &str, parent: impl FnOnce(&Lab, &Shared)) {
-    if !has_valgrind() {
-        return;
-    }
-    let lab = Lab::new(what);
-    let worker = lab.compile("../examples/wordcount/c_worker.c", Linking::Plain);
-    let shared = Shared::create(lab.segment(), 1).expect("a segment");
-    let output = std::thread::scope(|scope| {
-        let _home = Home(&shared);
-        // Messages of 50 bytes, everything twice.
-        let worker = scope.spawn(|| run(valgrind(&worker).args([lab.segment(), "0", "50", "1"])));
-        parent(&lab, &shared);
-        worker.join().expect("the worker ends")
-    });
-    if let Some(text) = findings(&output) {
-        panic!("{text}");
-    }
-}
-
-fn until(what: &str, mut happened: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !happened() {
-        assert!(start.elapsed() < PATIENCE, "waited too long: {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-fn counted(bytes: &[u8]) -> BTreeMap<Vec<u8>, u64> {
-    let mut counter = text::Counter::new();
-    counter.add(&mut bytes.to_vec());
-    counter.finish().0.iter().map(|(word, times)| (word.to_vec(), *times)).collect()
+    counts
 }
 
 #[test]
 #[ignore = "slow: part of the long run"]
 fn valgrind_finds_nothing_in_the_worker_in_c() {
-    // A table that grows; words across the ends of reads, and of messages; a gap; nothing.
+    if !has_valgrind() {
+        return;
+    }
+    let lab = Lab::new("valgrind-worker");
+    let worker = lab.compile("../examples/wordcount/c_worker.c", Linking::Plain);
+    // A table that grows; words across the ends of reads; a gap; nothing; no file.
     let mut many = Vec::new();
     (0..3000_u32).for_each(|n| many.extend(format!("W{}\u{e4} ", char::from_u32(0x4e00 + n).unwrap()).bytes()));
     let long = [&b"Short "[..], &vec![b'x'; 300_000], b" short"].concat();
     let files: [(&str, &[u8]); 4] = [("many", &many), ("long", &long), ("gap", b"1 2 3\0"), ("empty", b"")];
-    with_worker("valgrind-worker", |lab, shared| {
-        let task = |id: usize, ambush| {
-            let (name, bytes) = files.get(id).copied().unwrap_or(("missing", b"nothing"));
-            if id < files.len() {
-                std::fs::write(lab.folder().join(name), bytes).unwrap();
-            }
-            Task::new(id, &lab.folder().join(name), (0, bytes.len() as u64), ambush).unwrap()
-        };
-        // What is meant for another is handed on.
-        shared.tasks.push(task(9, true).message()).unwrap();
-        let mut handed_on = None;
-        until("the task is handed on", || {
-            handed_on = shared.tasks.try_take().ok().filter(|lease| lease.deliveries() > 1);
-            handed_on.is_some()
-        });
-        let handed_on = handed_on.unwrap();
-        assert_eq!(Task::read(&handed_on.read().unwrap()).unwrap().id, 9);
-        shared.tasks.push(task(0, false).message()).unwrap();
-        until("it has a task", || shared.held.get(0) == Some(Holding::Task(0).to_word()));
-        handed_on.done().unwrap();
-        shared.gate.shutdown().unwrap();
-        (1..=files.len()).for_each(|id| shared.tasks.push_timeout(task(id, false).message(), PATIENCE).unwrap());
-        let mut ledger = Ledger::new(files.len() + 1);
-        while ledger.left() > 0 || ledger.twice <= files.len() as u64 {
-            let message = shared.counts.recv_timeout(PATIENCE).unwrap();
-            let (part, body) = Part::read(&message).unwrap();
-            if let Arrival::Whole(id, stream) = ledger.arrived(&part, body).unwrap() {
-                let words = wire::decode(&stream).map(|entry| entry.unwrap());
-                let words: BTreeMap<_, _> = words.map(|(word, times)| (word.to_vec(), times)).collect();
-                assert_eq!(part.errno, if id == files.len() { libc::ENOENT as u32 } else { 0 });
-                assert_eq!(words, counted(files.get(id).map_or(b"", |(_, bytes)| bytes)), "task {id}");
-            }
-        }
-        until("it has nothing", || shared.held.get(0) == Some(Holding::Nothing.to_word()));
-        let total: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
-        assert_eq!(shared.progress.get(), (total + b"nothing".len()) as u64);
-        shared.tasks.shutdown().unwrap();
-    });
-}
+    for (name, bytes) in files {
+        std::fs::write(lab.folder().join(name), bytes).unwrap();
+    }
+    let tasks: Vec<count::Task> = files
+        .iter()
+        .chain([&("missing", &b"nothing"[..])])
+        .map(|(name, bytes)| {
+            let path = ByteBuf::from(lab.folder().join(name).as_os_str().as_bytes());
+            (path, 0, bytes.len() as u64, 5, true)
+        })
+        .collect();
 
-/// A task was given out twice, and all is done: nobody waits for the result.
-#[test]
-#[ignore = "slow: part of the long run"]
-fn valgrind_finds_nothing_in_a_worker_in_c_whose_result_nobody_wants() {
-    with_worker("valgrind-unwanted", |lab, shared| {
-        let path = lab.folder().join("file");
-        std::fs::write(&path, b"some words").unwrap();
-        shared.counts.shutdown().unwrap();
-        shared.gate.shutdown().unwrap();
-        shared.tasks.push(Task::new(0, &path, (0, 10), false).unwrap().message()).unwrap();
-        until("it has the task", || shared.tasks.is_empty());
+    let pool = PoolOptions::new().workers(0).segment_name(lab.segment()).create().expect("a pool");
+    Meeting::open(lab.segment()).and_then(|meeting| meeting.start.set().map_err(|_| ringfence::Error::Busy)).unwrap();
+    let (output, counted, summed, refused) = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| run(valgrind(&worker).arg(lab.segment())));
+        let counted = pool.map_async(count::count, tasks.clone()).unwrap().get_timeout(PATIENCE);
+        let mut parts: BTreeMap<u32, Vec<ByteBuf>> = BTreeMap::new();
+        for (part, packed) in counted.iter().flatten().flatten() {
+            parts.entry(*part).or_default().push(packed.clone());
+        }
+        let summed = pool.starmap_async(count::sum, parts).unwrap().get_timeout(PATIENCE);
+        let garbage = (1, vec![ByteBuf::from([1, 2, b'a'])]);
+        let refused = pool.apply_async(count::sum, garbage).unwrap().get_timeout(PATIENCE);
+        // However it went, the worker goes home.
+        let closed = if refused.is_ok() { pool.close() } else { pool.terminate() };
+        closed.expect("a pool of this process");
+        (worker.join().expect("the worker ends"), counted, summed, refused)
     });
+    if let Some(text) = findings(&output) {
+        panic!("{text}");
+    }
+    assert_eq!(refused, Ok(None));
+    for (theirs, task) in counted.unwrap().into_iter().zip(tasks) {
+        let words = |parts: Vec<(u32, ByteBuf)>| {
+            unpacked(parts.iter().filter(|(part, _)| *part < count::PARTS).map(|(_, packed)| packed))
+        };
+        assert_eq!(words(theirs), words(count::count(task)));
+    }
+    let summed: Vec<_> = summed.unwrap().into_iter().map(|part| part.expect("counts")).collect();
+    let counters = summed.iter().filter(|(part, _)| *part == count::PARTS).map(|(_, packed)| packed);
+    let total = files.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>() + 7;
+    let expected = [("tasks C", 5), ("bytes C", total), (&format!("unread 5 {}", libc::ENOENT), 1)];
+    assert_eq!(unpacked(counters), expected.map(|(name, times)| (name.as_bytes().to_vec(), times)).into());
+    let sums = unpacked(summed.iter().filter(|(part, _)| *part < count::PARTS).map(|(_, packed)| packed));
+    assert_eq!((sums.len(), sums[&b"short"[..]], sums.values().sum::<u64>()), (3002, 2, 3003));
 }

@@ -17,7 +17,7 @@ pub fn program() -> &'static Path {
         if let Some(path) = std::env::var_os("RINGFENCE_WORDCOUNT") {
             return path.into();
         }
-        super::example("wordcount", &[])
+        super::example("wordcount", &["process"])
     })
 }
 
@@ -174,8 +174,10 @@ impl Drop for Run {
 }
 
 pub fn children(pid: i32) -> Vec<i32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    // Of all threads: a pool's workers are children of one of its own.
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    lists.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()).collect()
 }
 
 /// The processor time of a process and its children, to tell whether it does anything.
