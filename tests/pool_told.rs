@@ -1,8 +1,10 @@
-//! What a pool tells of itself: how far it is, and who has done what.
+//! What a pool tells of itself: how far it is, who has done what, and in the log what happens to workers and tasks.
 
 mod common;
 
-use common::until;
+use std::process::{Command, Stdio};
+
+use common::{role, until};
 use ringfence::pool::{Pool, PoolError, PoolOptions, Progress, TaskError};
 use ringfence::{Array, Event, Reset, Segment, SegmentOptions, process};
 
@@ -23,6 +25,14 @@ fn fails(x: u64) -> u64 {
     panic!("no {x}");
 }
 
+fn kills_itself() {
+    common::kill(std::process::id() as i32);
+}
+
+fn bad_start() {
+    panic!("no start");
+}
+
 /// Says that it is here, and waits until it may go on.
 fn gate(segment: String) -> u32 {
     let segment = Segment::open(&segment).unwrap();
@@ -34,6 +44,8 @@ fn gate(segment: String) -> u32 {
 ringfence::register!(square);
 ringfence::register!(fails);
 ringfence::register!(gate);
+ringfence::register!(kills_itself);
+ringfence::register!(bad_start);
 
 /// A segment with what `gate` uses.
 struct Gate {
@@ -125,4 +137,70 @@ fn only_so_many_workers_that_have_ended_are_listed() {
     let progress = pool.progress().unwrap();
     assert_eq!(figures(&progress), (80, 80, 80));
     assert!(progress.workers.len() <= 64 + 2 && progress.done_by_others >= 80 - 66, "{progress:?}");
+}
+
+/// A pool whose workers die in a task and without one, and one that cannot start.
+#[test]
+fn role_entry() {
+    if role().is_none() {
+        return;
+    }
+    init();
+    let pool = PoolOptions::new().workers(1).retries(1).create().unwrap();
+    assert_eq!(pool.apply(square, (3,)), Ok(9));
+    assert_eq!(pool.apply(kills_itself, ()), Err(TaskError::WorkerDied { signal: Some(9) }));
+    assert_eq!(pool.apply(square, (3,)), Ok(9));
+    let idle = pool.workers().unwrap()[0].pid;
+    common::kill(idle as i32);
+    until("a successor", || pool.workers().unwrap().iter().any(|worker| worker.pid != idle));
+    assert_eq!(pool.apply(square, (3,)), Ok(9));
+    pool.close().unwrap();
+    pool.join().unwrap();
+    let pool = PoolOptions::new().workers(1).initializer(bad_start, ()).worker_name("Other").create().unwrap();
+    assert!(matches!(pool.apply(square, (3,)), Err(TaskError::Broken(_))));
+}
+
+/// The lines of the log of that process which are the pools'.
+fn told(level: &str) -> Vec<String> {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "role_entry", "--nocapture", "--test-threads=1"])
+        .env("RINGFENCE_TEST_ROLE", "parent")
+        .env("RINGFENCE_LOG", level)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stderr).unwrap();
+    let of_pools = ["task", "takes the place", "given up"];
+    let lines = lines.lines().filter(|line| line.starts_with('[') && of_pools.iter().any(|text| line.contains(text)));
+    // What the queue tells of its messages is another matter, and before the second pool gives up it may try others.
+    lines.filter(|line| !line.contains("pool.tasks") && !line.contains("Other-")).map(str::to_owned).collect()
+}
+
+// semantics 208
+#[test]
+fn deaths_and_what_is_done_about_them_are_told() {
+    let errors = [
+        "[ERROR/MainProcess] task 2 has failed: PoolWorker-2 was ended by SIGKILL (9) in it",
+        "[ERROR/MainProcess] the pool has given up: the pool has no workers: the initializer \"bad_start\" failed: the task panicked at ",
+    ];
+    let warnings = [
+        "[WARNING/PoolWorker-2] begins task 2 again: attempt 2 of 2",
+        "[WARNING/MainProcess] PoolWorker-2 was ended by SIGKILL (9) in task 2",
+        "[WARNING/MainProcess] PoolWorker-3 was ended by SIGKILL (9); no task waits for it",
+    ];
+    let replaced = |n: u32| format!("[INFO/MainProcess] PoolWorker-{n} takes the place of a worker that has ended");
+    // The task may be begun again before its first worker's death is judged; then nothing waits for that one.
+    let first = "[WARNING/MainProcess] PoolWorker-1 was ended by SIGKILL (9)";
+    let either = [" in task 2, which is tried again", "; no task waits for it"];
+
+    let log = told("info");
+    for expected in errors.iter().chain(&warnings).map(|line| (*line).to_owned()).chain((2..5).map(replaced)) {
+        assert_eq!(log.iter().filter(|line| line.starts_with(&expected)).count(), 1, "{expected} in {log:#?}");
+    }
+    assert!(log.iter().any(|line| either.iter().any(|end| *line == format!("{first}{end}"))), "{log:#?}");
+    assert_eq!(log.len(), 9, "{log:#?}");
+    let log = told("error");
+    assert!(log.len() == 2 && log.iter().zip(errors).all(|(line, error)| line.starts_with(error)), "{log:#?}");
+    assert_eq!(told("off"), Vec::<String>::new());
 }

@@ -19,6 +19,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 use super::answer::{Chunk, Sink, lock};
 use super::errors::{Broken, TaskError};
+use super::events;
 use super::progress::Counts;
 use super::table::Table;
 use super::wire::{Elsewhere, Outcome, ResultHead, ResultKind, Task, TaskKind};
@@ -111,6 +112,8 @@ struct Death {
     turn: u64,
     worker: u32,
     signal: Option<i32>,
+    /// It was to end.
+    expected: bool,
 }
 
 /// What is under the lock.
@@ -384,6 +387,7 @@ impl Books {
                     if last.is_some_and(|worker| entries.own.contains_key(&worker)) {
                         return;
                     }
+                    events::failed(head.id, "a worker", None);
                     self.answer(entries, head.slot, last, Err(TaskError::WorkerDied { signal: None }), answers);
                 } else {
                     entries.counts.answered(head.worker);
@@ -432,16 +436,28 @@ impl Books {
     /// What the worker sent is received: whatever it has begun and not answered died with it.
     fn judge(&self, entries: &mut Entries, death: Death, answers: &mut Answers) {
         let Some(own) = entries.own.remove(&death.worker) else { return };
-        entries.counts.ended(death.worker);
+        let name = entries.counts.ended(death.worker);
         // It was ended by the pool, and its task is told so.
         if entries.phase.is_final() {
             return;
         }
+        let mut idle = true;
         for slot in 0..entries.slots.len() as u32 {
-            if entries.slots[slot as usize].is_some() && self.table.last(slot) == Some((death.worker, false)) {
+            let Some(id) = entries.slots[slot as usize].as_ref().map(|flying| flying.id) else { continue };
+            let Some((worker, again)) = self.table.last(slot) else { continue };
+            if worker != death.worker {
+                continue;
+            }
+            idle = false;
+            events::died_in_task(&name, death.signal, id, again);
+            if !again {
+                events::failed(id, &name, death.signal);
                 let died = TaskError::WorkerDied { signal: death.signal };
                 self.answer(entries, slot, Some(death.worker), Err(died), answers);
             }
+        }
+        if idle && !death.expected {
+            events::died_idle(&name, death.signal);
         }
         if own.ready {
             return;
@@ -456,6 +472,7 @@ impl Books {
     /// The pool is over: nothing is begun any more, and the minder ends the workers.
     pub(super) fn give_up(&self, entries: &mut Entries, broken: Broken) {
         if !entries.phase.is_final() {
+            events::broken(&broken);
             self.end(entries, Phase::Broken(broken));
         }
     }
@@ -514,7 +531,7 @@ impl Entries {
         self.tally.deaths += u64::from(!expected);
         self.counts.died(worker);
         self.turn += 1;
-        self.deaths.push_back(Death { turn: self.turn, worker, signal });
+        self.deaths.push_back(Death { turn: self.turn, worker, signal, expected });
         self.turn
     }
 

@@ -12,6 +12,7 @@ use super::answer::lock;
 use super::books::{Books, Phase};
 use super::child::{self, Initializer};
 use super::errors::Broken;
+use super::events;
 use crate::process::{Process, ProcessError};
 use crate::segment::Segment;
 use crate::sys::bridge;
@@ -180,6 +181,9 @@ impl Crew {
             match self.start(number, name) {
                 Ok(process) => {
                     self.started += 1;
+                    if self.started > self.plan.workers as u64 {
+                        events::replaces(process.name());
+                    }
                     self.books.entries().counts.started(number, process.pid());
                     self.workers.push(Worker { number, process });
                 }

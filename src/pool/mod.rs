@@ -8,7 +8,7 @@
 //! | `child` | the worker's side in this program: functions by name |
 //! | `books` | the pool's side: tasks under way, the outbox, whose an answer is |
 //! | `collector`, `crew` | its two threads: results, and processes |
-//! | `progress` | what each worker has done |
+//! | `progress`, `events` | what each worker has done, and what is told in the log |
 //! | `answer`, `callbacks`, `imap` | what callers wait for |
 //! | `handle`, `map_reduce`, `options`, `errors` | what they call |
 //!
@@ -32,6 +32,8 @@ mod collector;
 mod crew;
 #[cfg(feature = "process")]
 mod errors;
+#[cfg(feature = "process")]
+mod events;
 #[cfg(feature = "process")]
 mod handle;
 #[cfg(feature = "process")]

@@ -94,15 +94,17 @@ impl Counts {
         }
     }
 
-    /// It has ended, and all that it had sent is received.
-    pub(super) fn ended(&mut self, number: u32) {
-        let Some(worker) = self.workers.remove(&number) else { return };
+    /// It has ended, and all that it had sent is received; its name.
+    pub(super) fn ended(&mut self, number: u32) -> String {
+        let Some(worker) = self.workers.remove(&number) else { return format!("#{number}") };
+        let name = worker.name.clone();
         self.ended.push_back(worker);
         if self.ended.len() > ENDED
             && let Some(first) = self.ended.pop_front()
         {
             self.folded += first.done;
         }
+        name
     }
 
     /// A task was answered by the worker of that number.

@@ -78,8 +78,11 @@ impl Word {
 /// Whether a worker may begin a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// It has begun it.
-    Run,
+    /// It has begun it: the first time, or again.
+    Run {
+        /// Which time that is.
+        attempt: u32,
+    },
     /// It is answered already.
     Answered,
     /// It was begun as often as it may be.
@@ -137,6 +140,11 @@ impl Table {
         }
     }
 
+    /// How often a task may be begun.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// That the pool's process is gone.
     pub fn parent_gone(&self, segment: &Segment) -> Waitable<'static> {
         let parent = self.words.get(PARENT_AT).unwrap_or(0);
@@ -186,7 +194,7 @@ impl Table {
             }
             let begun = Word { begun: word.begun + 1, worker, ..word };
             match self.words.compare_exchange(at, seen, begun.pack()) {
-                Ok(Ok(_)) => return Begin::Run,
+                Ok(Ok(_)) => return Begin::Run { attempt: begun.begun },
                 Ok(Err(now)) => seen = now,
                 Err(_) => return Begin::Answered,
             }

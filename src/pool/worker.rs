@@ -18,6 +18,7 @@ use crate::queue::{Channel, SendError, TakeError, WorkQueue};
 use crate::segment::Segment;
 use crate::sync::{WaitAny, WaitError};
 use crate::sys::loan::Borrowed;
+use crate::sys::log::{self, LogLevel};
 use crate::sys::nap::Deadline;
 
 /// Memory of the pool's that a worker keeps mapped.
@@ -200,7 +201,10 @@ impl Desk {
                     answer.set(Outcome::Exhausted, b"");
                     self.send(&mut answer)?
                 }
-                Begin::Run => {
+                Begin::Run { attempt } => {
+                    if attempt > 1 {
+                        again(task.id, attempt, self.table.attempts());
+                    }
                     done += 1;
                     match loans.payload(&task) {
                         Ok(payload) => run(&task, payload, &mut answer),
@@ -230,6 +234,12 @@ impl Desk {
         }
         Served::ParentGone
     }
+}
+
+/// Tells that another worker has died in this task.
+#[cold]
+fn again(task: u64, attempt: u32, of: u32) {
+    log::tell(LogLevel::Warning, format_args!("begins task {task} again: attempt {attempt} of {of}"));
 }
 
 /// What the pool's process lends.

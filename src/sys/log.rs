@@ -62,7 +62,8 @@ impl fmt::Display for LogLevel {
 /// `[LEVEL/process-name] text`.
 ///
 /// What is printed: processes that start and end, participants that were found dead and what was done about it, messages that are
-/// delivered again. The texts are for people, and may change.
+/// delivered again; of a pool workers that end or are replaced, tasks that are begun again or fail with their worker, and that it
+/// gives up. The texts are for people, and may change.
 ///
 /// The variable `RINGFENCE_LOG`, one of `off`, `error`, `warning`, `info` and `debug`, does the same for a program that does not
 /// call this, in any language; children inherit it. A call has precedence, in the process that makes it.
