@@ -80,17 +80,17 @@ struct Stage {
     name: common::Name,
     pids: Array<u64>,
     begun: Array<u64>,
-    _never: Event,
+    never: Event,
 }
 
 impl Stage {
     fn new(items: usize) -> Self {
         let name = common::Name::new("stage");
         let segment = name.create(&SegmentOptions::new().size((64 << 10) + 16 * items).objects(8).participants(200));
-        let _never = Event::create(&segment, "never", Reset::Manual).unwrap();
+        let never = Event::create(&segment, "never", Reset::Manual).unwrap();
         let (pids, begun) =
             (Array::create(&segment, "pids", items).unwrap(), Array::create(&segment, "begun", items).unwrap());
-        Self { name, pids, begun, _never }
+        Self { name, pids, begun, never }
     }
 
     fn name(&self) -> String {
@@ -340,6 +340,9 @@ fn random_kills_fail_no_task_that_may_be_tried_again() {
 
 /// A pool whose process is killed: its workers end, and its name goes.
 fn parent(name: String) {
+    // For Ctrl-C: a group of its own, which the test can signal.
+    // SAFETY: touches no memory.
+    assert_eq!(unsafe { libc::setpgid(0, 0) }, 0);
     let stage = Stage::new(2);
     let pool = PoolOptions::new().workers(2).segment_name(name).create().unwrap();
     // One works, the other is idle.
@@ -355,8 +358,12 @@ fn parent(name: String) {
 fn role_entry() {
     process::init_test("worker_entry");
     if let Some((role, arguments)) = role() {
-        assert_eq!(role, "parent");
-        parent(arguments[0].clone());
+        match role.as_str() {
+            "parent" => parent(arguments[0].clone()),
+            "starting" => starting(&arguments[0]),
+            "handles" => handles(),
+            other => panic!("{other}"),
+        }
     }
 }
 
@@ -374,10 +381,90 @@ fn the_workers_of_a_killed_process_end_and_leave_nothing() {
     for worker in workers {
         until("the worker ends", || common::state_of(worker).is_none_or(|state| state == 'Z'));
     }
-    // The last one to leave takes the name away; if they were killed before they could, a sweep does. (A zombie's other threads
-    // may have the segment for a moment more.)
-    until("the name goes", || Segment::sweep().is_ok() && common::listed(&name.0).is_empty());
+    // They have taken the name away before they ended.
+    assert!(common::listed(&name.0).is_empty());
     drop(stage);
+}
+
+fn interrupt(group: i32) {
+    // SAFETY: the group of a child of ours that has not been reaped, or our own.
+    assert_eq!(unsafe { libc::kill(-group, libc::SIGINT) }, 0);
+}
+
+/// A pool whose workers are being started.
+fn starting(name: &str) {
+    // SAFETY: touches no memory.
+    assert_eq!(unsafe { libc::setpgid(0, 0) }, 0);
+    let pool = PoolOptions::new().workers(3).segment_name(name).create().unwrap();
+    common::say(&format!("workers {}", pids(&pool).iter().map(u32::to_string).collect::<Vec<_>>().join(" ")));
+    common::sleep_for_ever();
+}
+
+/// Nobody sweeps here.
+fn ends_by_ctrl_c(role: &str, name: &str) {
+    use std::os::unix::process::ExitStatusExt;
+    let mut parent = Role::start(role, &[name]);
+    let stage = (role == "parent").then(|| common::Name(parent.said("stage ")));
+    let workers: Vec<u32> = parent.said("workers ").split(' ').map(|pid| pid.parse().unwrap()).collect();
+    interrupt(parent.pid());
+    assert_eq!(parent.child.wait().unwrap().signal(), Some(libc::SIGINT));
+    for worker in workers {
+        until("the worker ends", || common::state_of(worker).is_none_or(|state| state == 'Z'));
+    }
+    assert!(common::listed(name).is_empty());
+    drop(stage);
+}
+
+// semantics 209
+#[test]
+fn ctrl_c_ends_a_pool_and_leaves_nothing() {
+    init();
+    let name = common::Name::new("pool-interrupted");
+    // One worker in a task, one idle; and such as have not come so far.
+    for role in ["parent", "starting", "starting", "starting"] {
+        ends_by_ctrl_c(role, &name.0);
+    }
+}
+
+/// How SIGINT does to a program that a task starts.
+fn starts_a_program() -> Option<i32> {
+    use std::os::unix::process::ExitStatusExt;
+    std::process::Command::new("sh").args(["-c", "kill -INT $$; exit 3"]).status().unwrap().signal()
+}
+
+ringfence::register!(starts_a_program);
+
+extern "C" fn nothing(_: libc::c_int) {}
+
+/// A process that handles Ctrl-C itself goes on with its pool.
+fn handles() {
+    init();
+    // SAFETY: touches no memory; the handler does nothing.
+    unsafe {
+        assert_eq!(libc::setpgid(0, 0), 0);
+        libc::signal(libc::SIGINT, nothing as extern "C" fn(libc::c_int) as usize);
+    }
+    let stage = Stage::new(1);
+    let pool = Pool::new(2).unwrap();
+    interrupt(std::process::id() as i32); // while they start
+    assert_eq!(pool.apply(starts_a_program, ()), Ok(Some(libc::SIGINT)));
+    let busy = pool.apply_async(dies, (stage.name(), 0, 1)).unwrap();
+    until("one works", || stage.pids.get(0) != Some(0));
+    for _ in 0..10 {
+        interrupt(std::process::id() as i32);
+        assert_eq!(pool.map(square, 0..20), Ok((0..20).map(square).collect()));
+    }
+    assert_eq!(busy.get_timeout(Duration::ZERO), Err(TaskError::TimedOut));
+    stage.never.set().unwrap();
+    assert_eq!(busy.get_timeout(PATIENCE), Ok(0));
+    assert_eq!(pool.tally().unwrap().deaths, 0);
+}
+
+// semantics 209
+#[test]
+fn who_handles_ctrl_c_goes_on_with_the_pool() {
+    let mut parent = Role::start("handles", &[]);
+    assert!(parent.child.wait().unwrap().success());
 }
 
 /// A stopped worker is no dead one: its task waits for it, and others go on.

@@ -143,7 +143,7 @@ fn child_entry() {
     process::init_test("child_entry");
 }
 
-// semantics 209
+// semantics 210
 #[test]
 fn a_typed_call_that_a_worker_in_c_does_not_understand_fails_alone() {
     if !has("cc") {

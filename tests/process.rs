@@ -213,7 +213,7 @@ impl Letter {
     fn new(function: &str, signature: &str, arguments: &[u8]) -> Self {
         // SAFETY: the name ends with NUL; a descriptor of our own that children get.
         let file = unsafe { File::from_raw_fd(libc::memfd_create(c"letter".as_ptr(), 0)) };
-        let about = (Some((function, signature)), "forged", "", false, "MainProcess", identity("self"));
+        let about = (Some((function, signature)), "forged", "", (false, false), "MainProcess", identity("self"));
         let about = rmp_serde::to_vec_named(&about).unwrap();
         let lengths = [0, about.len() as u64, arguments.len() as u64].map(u64::to_le_bytes).concat();
         let bytes = [b"rfchild\x01".as_slice(), &lengths, &about, arguments].concat();

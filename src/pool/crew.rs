@@ -13,7 +13,7 @@ use super::books::{Books, Phase};
 use super::child::{self, Initializer};
 use super::errors::Broken;
 use super::events;
-use crate::process::{Process, ProcessError};
+use crate::process::{Process, ProcessError, outlive, parent_process};
 use crate::segment::Segment;
 use crate::sys::bridge;
 use crate::sys::nap::Deadline;
@@ -39,6 +39,7 @@ pub(super) struct Plan {
     pub(super) name: String,
     pub(super) most: Option<u64>,
     pub(super) initializer: Option<Initializer>,
+    pub(super) segment_name: Option<String>,
 }
 
 /// A worker that runs.
@@ -57,12 +58,24 @@ pub(super) struct Crew {
     started: u64,
 }
 
-/// What a worker's process runs. The segment comes as a descriptor that it inherits.
-fn work(fd: i32, number: u32, most: Option<u64>, initializer: Option<Initializer>) {
+/// What a worker's process runs. The segment comes as a descriptor that it inherits; its name, if it has one, is known by the parent
+/// alone otherwise, and whoever sees the end of that takes it away.
+fn work(fd: i32, name: Option<String>, number: u32, most: Option<u64>, initializer: Option<Initializer>) {
     // SAFETY: it was passed on to this process, which nothing else in it knows.
-    let segment = Segment::from_fd(unsafe { OwnedFd::from_raw_fd(fd) });
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let kept = fd.try_clone().ok().map(Arc::new);
+    let nameless = move || {
+        if let (Some(name), Some(fd)) = (&name, &kept) {
+            let _ = Segment::unlink_if(name, fd);
+        }
+    };
+    let last_will = nameless.clone();
     // Who cannot serve ends; the pool sees that.
-    let served = segment.and_then(|segment| child::serve(segment, number, most, initializer));
+    let served = outlive(last_will).and_then(|()| Segment::from_fd(fd));
+    let served = served.and_then(|segment| child::serve(segment, number, most, initializer));
+    if parent_process().is_some_and(|parent| !parent.is_alive()) {
+        nameless();
+    }
     if served.is_err() {
         std::process::exit(1);
     }
@@ -200,9 +213,10 @@ impl Crew {
 
     fn start(&self, number: u32, name: String) -> Result<Process<()>, ProcessError> {
         let fd = self.books.segment.try_clone_fd()?;
-        let arguments = (fd.as_raw_fd(), number, self.plan.most, self.plan.initializer.clone());
+        let Plan { most, initializer, segment_name, .. } = &self.plan;
+        let arguments = (fd.as_raw_fd(), segment_name.clone(), number, *most, initializer.clone());
         let mut process = Process::new(work, arguments)?;
-        process.set_name(name)?.set_daemon(true)?.pass_descriptor(fd)?;
+        process.set_name(name)?.set_daemon(true)?.set_worker()?.pass_descriptor(fd)?;
         process.start()?;
         Ok(process)
     }

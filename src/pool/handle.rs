@@ -37,9 +37,16 @@ use crate::typed::{Portable, codec};
 /// else goes on. A worker that was about to begin a task, or had sent its result, costs nothing. Workers are daemons: they end
 /// when this process is killed.
 ///
+/// **Ctrl-C** goes to this process and to its workers alike. It does not end workers: a handler that does nothing has the signal
+/// there, unless the program ignores it, and a program that a task starts hears it again. A process that handles it goes on with its pool;
+/// one that does not is ended by it, its workers see that and end too, and take the name of a named pool away. A system call of a
+/// task may return early for it, as for any signal that is handled.
+///
 /// **fork**: in a forked child every call is an error, and dropping it touches nothing of the parent's.
 ///
-/// Dropping a pool [terminates](Self::terminate) it and waits for the end, as Python's `with` does.
+/// Dropping a pool [terminates](Self::terminate) it and waits for the end, as Python's `with` does. There is no call like
+/// `std::thread::scope`, since there is nothing for it to guard: tasks borrow nothing of their caller's, who gives them values or bytes
+/// that are copied, and workers do not outlive the pool.
 ///
 /// ```no_run
 /// use ringfence::pool::Pool;
@@ -107,7 +114,8 @@ impl Pool {
         let books = Arc::new(Books::new(segment, tasks, results, table, slots, name)?);
 
         let roster = Arc::default();
-        let plan = Plan { workers, name: options.worker_name, most: options.most, initializer };
+        let segment_name = options.segment_name.clone();
+        let plan = Plan { workers, name: options.worker_name, most: options.most, initializer, segment_name };
         let crew = Crew::new(books.clone(), plan, Arc::clone(&roster));
         let pool = Self {
             inner: ManuallyDrop::new(Inner {

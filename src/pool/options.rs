@@ -93,7 +93,7 @@ impl PoolOptions {
     }
 
     /// Makes the pool's segment one with this name, so that workers in other languages find it. The name is gone when the pool
-    /// ends; if this process is killed, when the last worker leaves, or by [`Segment::sweep`](crate::Segment::sweep).
+    /// ends; if this process is killed, by a worker that sees it, or, if those were killed too, by [`Segment::sweep`](crate::Segment::sweep).
     pub fn segment_name(mut self, name: impl Into<String>) -> Self {
         self.segment_name = Some(name.into());
         self

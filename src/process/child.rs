@@ -128,7 +128,8 @@ fn begin(mailbox: &Mailbox) {
         let _ = fs::write("/proc/self/comm", program);
     }
     if about.daemon
-        && let Err(error) = end_with(Identity(about.parent))
+        && !about.worker
+        && let Err(error) = end_with(Identity(about.parent), || ())
     {
         fail(Failure::System(error));
     }
@@ -164,7 +165,7 @@ fn fail(failure: Failure) -> ! {
 ///
 /// Not by `PR_SET_PDEATHSIG`: that is sent when the *thread* ends that started the child, and a parent may well start a process
 /// from a thread that it does not keep.
-fn end_with(parent: Identity) -> Result<(), Error> {
+fn end_with(parent: Identity, last_will: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let pidfd = match spawn::pidfd(parent.pid()) {
         Ok(pidfd) => Some(pidfd),
         // ESRCH: it is dead and reaped already.
@@ -177,11 +178,22 @@ fn end_with(parent: Identity) -> Result<(), Error> {
         if let Some(pidfd) = pidfd {
             wait_for(&pidfd);
         }
+        last_will();
         spawn::terminate_self();
         std::thread::sleep(GRACE);
         spawn::kill_self();
     };
     bridge::spawn("ringfence-parent", watch).map(drop)
+}
+
+/// For a worker of a pool, first thing: SIGINT does not end it, but the end of its parent does, and before that `last_will` is done.
+///
+/// Ctrl-C is sent to parent and workers alike. If it ended them all at once, nobody would be left to take away what has a name.
+pub(crate) fn outlive(last_will: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    if let Some(about) = TOLD.get() {
+        end_with(Identity(about.parent), last_will)?;
+    }
+    spawn::outlive_interrupts()
 }
 
 fn wait_for(pidfd: &OwnedFd) {

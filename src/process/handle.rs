@@ -96,6 +96,7 @@ pub struct Process<R = ()> {
     name: String,
     number: String,
     daemon: bool,
+    worker: bool,
     environment: Vec<(OsString, OsString)>,
     streams: [Stdio; 3],
     descriptors: Vec<OwnedFd>,
@@ -207,6 +208,7 @@ impl<R> Process<R> {
             name: format!("Process-{number}"),
             number,
             daemon: false,
+            worker: false,
             environment: Vec::new(),
             streams: [Stdio::Inherit, Stdio::Inherit, Stdio::Inherit],
             descriptors: Vec::new(),
@@ -271,6 +273,13 @@ impl<R> Process<R> {
     pub fn set_daemon(&mut self, daemon: bool) -> Result<&mut Self, ProcessError> {
         self.initial()?;
         self.daemon = daemon;
+        Ok(self)
+    }
+
+    /// For a pool: the function calls [`outlive`](super::outlive), and until then SIGINT is kept from it.
+    pub(crate) fn set_worker(&mut self) -> Result<&mut Self, ProcessError> {
+        self.initial()?;
+        self.worker = true;
         Ok(self)
     }
 
@@ -366,6 +375,7 @@ impl<R> Process<R> {
             name: self.name.clone(),
             number: self.number.clone(),
             daemon: self.daemon,
+            worker: self.worker,
             parent_name: me.name,
             parent: book.identity.0,
         };
@@ -380,7 +390,7 @@ impl<R> Process<R> {
             }
         }
         actions.extend(self.descriptors.iter().map(|fd| Action::Keep(fd.as_fd())));
-        let spawned = spawn::spawn(&c_string(path.as_bytes())?, &arguments, &environment, &actions)?;
+        let spawned = spawn::spawn(&c_string(path.as_bytes())?, &arguments, &environment, &actions, self.worker)?;
         log::tell(LogLevel::Info, format_args!("{} is started: process {}", self.name, spawned.pid));
         self.state = State::Started(book.add(spawned, self.name.clone(), self.daemon));
         if let Some(Task::Function { .. }) = self.task.take() {

@@ -44,6 +44,8 @@ pub(super) struct About {
     /// Its number, behind those of the processes it descends from: `1:2`. Part of the default names of its children.
     pub number: String,
     pub daemon: bool,
+    /// It sees to the end of its parent and to SIGINT itself: [`super::child::outlive`].
+    pub worker: bool,
     pub parent_name: String,
     /// An [`Identity`].
     pub parent: u64,
@@ -111,13 +113,13 @@ pub(super) struct Mailbox {
     arguments: u64,
 }
 
-type AboutParts = (Option<(String, String)>, String, String, bool, String, u64);
+type AboutParts = (Option<(String, String)>, String, String, (bool, bool), String, u64);
 
 impl Mailbox {
     /// One for a child that is not there yet.
     pub fn new(about: About, arguments: &[u8]) -> Result<Self, Failure> {
-        let About { function, name, number, daemon, parent_name, parent } = about;
-        let parts: AboutParts = (function, name, number, daemon, parent_name, parent);
+        let About { function, name, number, daemon, worker, parent_name, parent } = about;
+        let parts: AboutParts = (function, name, number, (daemon, worker), parent_name, parent);
         let about = codec::encode(&parts).map_err(|_| Failure::Corrupted("the names cannot be encoded"))?;
         let file = spawn::memory_file("ringfence-process")?;
         let (about_len, arguments_len) = (about.len() as u64, arguments.len() as u64);
@@ -186,8 +188,8 @@ impl Mailbox {
     /// For the child: what it is told.
     pub fn about(&self) -> Result<About, Failure> {
         let parts: AboutParts = codec::decode(self.read(HEADER, self.about)?)?;
-        let (function, name, number, daemon, parent_name, parent) = parts;
-        Ok(About { function, name, number, daemon, parent_name, parent })
+        let (function, name, number, (daemon, worker), parent_name, parent) = parts;
+        Ok(About { function, name, number, daemon, worker, parent_name, parent })
     }
 
     /// For the child: the encoded arguments.
@@ -260,6 +262,7 @@ mod tests {
             name: "Process-1".to_owned(),
             number: "1".to_owned(),
             daemon: true,
+            worker: false,
             parent_name: "MainProcess".to_owned(),
             parent: 7,
         };

@@ -31,6 +31,7 @@ mod mailbox;
 mod registry;
 
 pub use catch::Panic;
+pub(crate) use child::outlive;
 pub use child::{
     ParentProcess, ProcessInfo, active_children, cpu_count, current_process, init, init_test, parent_process,
 };

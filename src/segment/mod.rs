@@ -157,6 +157,13 @@ impl Segment {
         named::from_descriptor(fd).map(Self::from)
     }
 
+    /// Takes the name away if it is that of the segment behind this descriptor. Whether it was.
+    #[cfg(feature = "process")]
+    pub(crate) fn unlink_if(name: &str, fd: &OwnedFd) -> Result<bool, Error> {
+        let inode = crate::sys::shm::stat(std::os::fd::AsFd::as_fd(fd))?.inode;
+        named::unlink_if(&named::path_of(name)?, inode)
+    }
+
     /// A descriptor of the segment, to be passed to another process.
     ///
     /// # Errors

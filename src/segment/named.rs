@@ -251,6 +251,21 @@ pub fn unlink(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
     }
 }
 
+/// Takes the name away from the segment that is this file, whoever has it open. Whether that had it.
+#[cfg(feature = "process")]
+pub fn unlink_if(path: &Path, inode: shm::Inode) -> Result<bool, Error> {
+    // Opened anew: a lock of the door's belongs to the description, and an inherited one has several owners.
+    let fd = match shm::open_same(path, inode) {
+        Ok(fd) => fd,
+        Err(Error::Missing) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let stat = shm::stat(fd.as_fd())?;
+    let fd = Door::take(fd, Mode::Exclusive)?;
+    let peek = Peek::new(fd.as_fd(), stat.size)?;
+    retire(fd.as_fd(), &peek, path)
+}
+
 /// What [`Segment::list`](super::Segment::list) tells of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -93,14 +93,18 @@ impl Orders {
 
     /// The signals of a child, as std's `Command` sets them: none is blocked, whatever the calling thread blocks, and SIGPIPE
     /// does what it does, which Rust's runtime ignores again if the child is of Rust. What else is ignored stays so, since
-    /// `nohup` and shells without job control rest on it; and handlers do not survive exec.
-    fn signals(&mut self) -> Result<(), Error> {
+    /// `nohup` and shells without job control rest on it; and handlers do not survive exec. With `deaf` SIGINT is blocked, for who
+    /// calls [`outlive_interrupts`].
+    fn signals(&mut self, deaf: bool) -> Result<(), Error> {
         // SAFETY: plain C structs for which zero is valid, filled in by the calls; `attributes` was initialised in `new`.
         unsafe {
             let (mut none, mut pipe): (libc::sigset_t, libc::sigset_t) = (mem::zeroed(), mem::zeroed());
             libc::sigemptyset(&raw mut none);
             libc::sigemptyset(&raw mut pipe);
             libc::sigaddset(&raw mut pipe, libc::SIGPIPE);
+            if deaf {
+                libc::sigaddset(&raw mut none, libc::SIGINT);
+            }
             check(libc::posix_spawnattr_setsigmask(&raw mut self.attributes, &raw const none))?;
             check(libc::posix_spawnattr_setsigdefault(&raw mut self.attributes, &raw const pipe))?;
             let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
@@ -123,16 +127,17 @@ fn pointers(strings: &[CString]) -> Vec<*mut libc::c_char> {
     strings.iter().map(|string| string.as_ptr().cast_mut()).chain([core::ptr::null_mut()]).collect()
 }
 
-/// Starts `program`, looked up in `PATH` if it has no slash. If it fails there is no child.
+/// Starts `program`, looked up in `PATH` if it has no slash, `deaf` to SIGINT at first or not. If it fails there is no child.
 pub fn spawn(
     program: &CStr,
     arguments: &[CString],
     environment: &[CString],
     actions: &[Action<'_>],
+    deaf: bool,
 ) -> Result<Spawned, Error> {
     let mut orders = Orders::new()?;
     actions.iter().try_for_each(|action| orders.add(*action))?;
-    orders.signals()?;
+    orders.signals(deaf)?;
     let (arguments, environment) = (pointers(arguments), pointers(environment));
     let mut pid = 0;
     // SAFETY: all strings end with NUL and all lists with a null pointer, and they outlive the call; it changes none of them.
@@ -220,6 +225,30 @@ pub fn terminate_self() {
 /// Ends the calling process, and nothing can keep it.
 pub fn kill_self() {
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
+}
+
+/// From here on SIGINT does nothing to this process, if it would have ended it; and the calling thread does not block it.
+///
+/// By a handler that does nothing, and not by ignoring it: what is ignored stays so over exec, and a program that this process
+/// starts would not hear Ctrl-C. System calls that the signal comes into are restarted, as far as the kernel restarts any.
+pub fn outlive_interrupts() -> Result<(), Error> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: plain C structs for which zero is valid, filled in or read by the calls; the handler does nothing.
+    unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        let result = libc::sigaction(libc::SIGINT, core::ptr::null(), &raw mut action);
+        if result == 0 && action.sa_sigaction == libc::SIG_DFL {
+            action = mem::zeroed();
+            action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigemptyset(&raw mut action.sa_mask);
+            libc::sigaction(libc::SIGINT, &raw const action, core::ptr::null_mut());
+        }
+        let mut interrupt: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&raw mut interrupt);
+        libc::sigaddset(&raw mut interrupt, libc::SIGINT);
+        check(libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const interrupt, core::ptr::null_mut()))
+    }
 }
 
 /// A pidfd of another process.
