@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::chance::Chance;
 use common::{PATIENCE, Role, role, until, until_it_stands_still};
 use ringfence::pool::{Callbacks, Pool, PoolOptions, TaskError};
-use ringfence::{Array, Event, Reset, Segment, SegmentOptions, process};
+use ringfence::{Array, Channel, Event, Reset, Segment, SegmentOptions, WorkQueue, process};
 
 #[test]
 fn worker_entry() {
@@ -384,6 +384,84 @@ fn the_workers_of_a_killed_process_end_and_leave_nothing() {
     // They have taken the name away before they ended.
     assert!(common::listed(&name.0).is_empty());
     drop(stage);
+}
+
+/// Looks at its argument, which has the name of a stage in front of one byte over and over, waits, and looks again. It says who it is in
+/// `pids`, and counts in `begun`: lookers, those that have seen the same again, and those that have not.
+fn looks_twice(bytes: &[u8]) -> Vec<u8> {
+    let name = std::str::from_utf8(&bytes[..64]).unwrap().trim_end().to_owned();
+    let segment = Segment::open(&name).unwrap();
+    let fill = bytes[64];
+    let whole = || bytes[64..].iter().all(|byte| *byte == fill);
+    assert!(whole());
+    let begun = Array::<u64>::open(&segment, "begun").unwrap();
+    let nth = begun.fetch_add(0, 1).unwrap();
+    let pids = Array::<u64>::open(&segment, "pids").unwrap();
+    pids.set(nth as usize, std::process::id().into()).unwrap();
+    Event::open(&segment, "never").unwrap().wait().unwrap();
+    begun.fetch_add(if whole() { 1 } else { 2 }, 1).unwrap();
+    Vec::new()
+}
+
+fn last_byte(bytes: &[u8]) -> Vec<u8> {
+    vec![bytes[bytes.len() - 1]]
+}
+
+ringfence::register_bytes!(looks_twice);
+ringfence::register_bytes!(last_byte);
+
+/// The number and the inode of what a pool of this process lends; no other test here has one that does.
+fn lent() -> (u32, u64) {
+    use std::os::unix::fs::MetadataExt;
+    let numbers = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
+    let loan = |path: &std::path::Path| {
+        std::fs::read_link(path).is_ok_and(|target| target.to_string_lossy().contains("ringfence-loan"))
+    };
+    let path = numbers.into_iter().find(|path| loan(path)).expect("something lent");
+    (path.file_name().unwrap().to_str().unwrap().parse().unwrap(), path.metadata().unwrap().ino())
+}
+
+/// A worker is stopped while it reads what was lent. Then its task is answered: by what another had sent that died before it could
+/// report the task done, or by another to which it was delivered meanwhile. The messages of those are made here, by docs/layout.md, 12.
+// semantics 194
+#[test]
+fn memory_that_a_worker_may_still_read_is_not_written_again() {
+    init();
+    for begun_twice in [false, true] {
+        let (stage, name) = (Stage::new(3), common::Name::new("lent"));
+        let pool = PoolOptions::new().workers(2).retries(1).queue(1, 256).segment_name(&name.0).create().unwrap();
+        let segment = Segment::open(&name.0).unwrap();
+        let argument = |byte: char| format!("{:<64}{}", stage.name(), byte.to_string().repeat(1 << 20)).into_bytes();
+        let first = pool.apply_bytes_async("looks_twice", &argument('a')).unwrap();
+        until("a worker looks", || stage.pids.get(0) != Some(0));
+        let reader = stage.pids.get(0).unwrap() as i32;
+        // SAFETY: touches no memory.
+        unsafe { libc::kill(reader, libc::SIGSTOP) };
+        until("it stands", || common::state_of(reader) == Some('T'));
+        if begun_twice {
+            let (number, inode) = lent();
+            let mut task = b"\x01\0\x02\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\x0b\0\x05\0".to_vec();
+            task.extend((64 + (1_u64 << 20)).to_le_bytes());
+            task.extend(number.to_le_bytes());
+            task.extend(0_u32.to_le_bytes());
+            task.extend(inode.to_le_bytes());
+            task.extend(b"looks_twicebytes");
+            WorkQueue::open(&segment, "pool.tasks").unwrap().try_push(&task).unwrap();
+            until("the other looks", || stage.pids.get(1) != Some(0));
+            stage.never.set().unwrap();
+        } else {
+            let answer = b"\x01\0\x01\0\0\0\0\0\x01\0\0\0\0\0\0\0\xff\xff\x0f\0\0\0\0\0\0\0\0\0\0\0\0\0";
+            Channel::open(&segment, "pool.results").unwrap().send(answer).unwrap();
+            stage.never.set().unwrap();
+        }
+        assert_eq!(first.get_timeout(PATIENCE), Ok(Vec::new()));
+        assert_eq!(pool.apply_bytes("last_byte", &argument('b')), Ok(b"b".to_vec()));
+        // SAFETY: touches no memory.
+        unsafe { libc::kill(reader, libc::SIGCONT) };
+        let readers = 1 + u64::from(begun_twice);
+        until("it has looked again", || stage.begun.get(1).unwrap() + stage.begun.get(2).unwrap() == readers);
+        assert_eq!(stage.begun.get(2), Some(0), "what it read has changed, begun twice: {begun_twice}");
+    }
 }
 
 fn interrupt(group: i32) {

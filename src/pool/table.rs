@@ -211,7 +211,7 @@ impl Table {
         let _ = self.words.set(HEAD + slot as usize, word.pack());
     }
 
-    /// The task is answered, and not begun any more. Whether nobody but `by` can be at it.
+    /// The task is answered, and not begun any more. Whether nobody but `by` has begun it, so that nobody else can be at it.
     pub fn answer(&self, slot: u32, by: Option<u32>) -> bool {
         let at = HEAD + slot as usize;
         let mut seen = self.words.get(at).unwrap_or(0);
@@ -219,7 +219,8 @@ impl Table {
             seen = now;
         }
         let word = Word::unpack(seen);
-        word.begun == 0 || Some(word.worker) == by
+        // One that had begun it before is dead, or it would not have been delivered again; the word cannot tell.
+        word.begun == 0 || word.begun == 1 && Some(word.worker) == by
     }
 
     /// Who has begun the task in this slot last, and whether it may be begun again.
