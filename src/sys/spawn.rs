@@ -10,7 +10,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
@@ -33,7 +33,7 @@ pub enum Action<'a> {
 pub struct Spawned {
     /// Its pid. It is the child's until that is reaped.
     pub pid: u32,
-    /// Polls readable from its end on.
+    /// Polls readable from its end on. A pidfd, or, for a child that was gone before one could be had, what stands in for it.
     pub pidfd: OwnedFd,
 }
 
@@ -152,8 +152,12 @@ pub fn spawn(
         )
     })?;
     let child = Pid::from_raw(pid).ok_or(Error::Os(libc::ESRCH))?;
-    // Nobody has reaped it, so the number is still its own.
-    match rustix::process::pidfd_open(child, PidfdFlags::empty()) {
+    let opened = match rustix::process::pidfd_open(child, PidfdFlags::empty()) {
+        // It has ended, and somebody else has reaped it: the kernel, where SIGCHLD is ignored.
+        Err(Errno::SRCH) => rustix::event::eventfd(1, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK),
+        opened => opened,
+    };
+    match opened {
         Ok(pidfd) => Ok(Spawned { pid: pid as u32, pidfd }),
         Err(errno) => {
             // A child that could not be asked for would be left behind.
@@ -212,7 +216,8 @@ pub fn kill(pidfd: BorrowedFd<'_>) -> Result<(), Error> {
 
 fn signal(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Error> {
     match rustix::process::pidfd_send_signal(pidfd, signal) {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        // EBADF: a stand-in.
+        Ok(()) | Err(Errno::SRCH | Errno::BADF) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
 }
