@@ -90,7 +90,7 @@ fn ranges_cover_the_file_and_no_word_crosses_a_border() {
     let file = file_of(text);
     let whole = counted(&[text]);
     for size in 1..text.len() as u64 + 2 {
-        let ranges = files::cut(&file, text.len() as u64, size).unwrap();
+        let ranges = files::cut(&file, text.len() as u64, size, u64::MAX).unwrap();
         let mut sum = BTreeMap::new();
         let mut at = 0;
         for (from, to) in ranges {
@@ -111,11 +111,11 @@ fn a_word_longer_than_a_task_is_not_cut() {
     let mut text = vec![0x80; 100_000];
     text.push(b' ');
     text.extend([b'x'; 10]);
-    let ranges = files::cut(&file_of(&text), text.len() as u64, 64).unwrap();
+    let ranges = files::cut(&file_of(&text), text.len() as u64, 64, u64::MAX).unwrap();
     assert_eq!(ranges, [(0, 100_000), (100_000, 100_011)]);
     text.truncate(100_000);
-    assert_eq!(files::cut(&file_of(&text), 100_000, 64).unwrap(), [(0, 100_000)]);
-    assert_eq!(files::cut(&file_of(b""), 0, 64).unwrap(), []);
+    assert_eq!(files::cut(&file_of(&text), 100_000, 64, u64::MAX).unwrap(), [(0, 100_000)]);
+    assert_eq!(files::cut(&file_of(b""), 0, 64, u64::MAX).unwrap(), []);
 }
 
 /// What this thread has read so far, of which the kernel keeps count; 0 where it does not.
@@ -132,7 +132,7 @@ fn gigabytes_are_cut_without_being_read() {
     let border = 4 << 20;
     file.write_all_at(b"straddling", border - 5).unwrap();
     let before = bytes_read();
-    let ranges = files::cut(&file, size, border).unwrap();
+    let ranges = files::cut(&file, size, border, u64::MAX).unwrap();
     assert!(bytes_read() - before < 8 << 20);
     assert_eq!(ranges[0], (0, border + 5));
     assert_eq!(ranges.last().unwrap().1, size);
@@ -140,9 +140,17 @@ fn gigabytes_are_cut_without_being_read() {
 }
 
 #[test]
+fn the_last_quarter_is_cut_finer() {
+    let file = file_of(b"");
+    file.set_len(80).unwrap();
+    let sizes: Vec<_> = files::cut(&file, 80, 20, 60).unwrap().iter().map(|(from, to)| to - from).collect();
+    assert_eq!(sizes, [20, 20, 20, 5, 5, 5, 5]);
+}
+
+#[test]
 fn a_file_that_has_shrunk_is_cut_to_an_end() {
     let file = file_of(b"abc");
-    assert_eq!(files::cut(&file, 1000, 100).unwrap(), [(0, 1000)]);
+    assert_eq!(files::cut(&file, 1000, 100, u64::MAX).unwrap(), [(0, 1000)]);
     let mut seen = Vec::new();
     files::read_range(&file, 0, 1000, |chunk| seen.extend_from_slice(chunk)).unwrap();
     assert_eq!(seen, b"abc");

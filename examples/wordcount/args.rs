@@ -15,7 +15,7 @@ PATH...          files and folders, of any size; default: this repository's own 
                  are not followed.
 --all            print every word and its count, separated by a tab, sorted bytewise, and nothing else on stdout
 --workers N      Rust workers (default: one per processor, 2 to 8); a C worker joins them if there is a C compiler
---task-bytes N   cut files into tasks of about N bytes
+--task-bytes N   cut files into tasks of about N bytes, the last ones smaller
 --no-kill        kill nobody
 --no-c           no C worker
 --no-check       do not count again to compare

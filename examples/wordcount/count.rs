@@ -68,7 +68,10 @@ pub fn count((path, from, to, file, ambush): Task) -> Vec<(u32, ByteBuf)> {
 
 /// Sums what was counted of a part, in bytewise order. `None` if that is not counts.
 pub fn sum(part: u32, packed: Vec<ByteBuf>) -> Option<(u32, ByteBuf)> {
-    let mut sums: HashMap<&[u8], u64, BuildHasherDefault<WordHasher>> = HashMap::default();
+    let longest = packed.iter().map(|packed| packed.len()).max().unwrap_or(0);
+    // A count takes about eight bytes, and most words are in each.
+    let mut sums: HashMap<&[u8], u64, BuildHasherDefault<WordHasher>> =
+        HashMap::with_capacity_and_hasher(longest / 8, BuildHasherDefault::default());
     for mut rest in packed.iter().map(|packed| packed.as_slice()) {
         while !rest.is_empty() {
             let (word, times) = take(&mut rest)?;

@@ -147,13 +147,13 @@ fn reason(error: &io::Error) -> String {
 /// Cuts the first `len` bytes of a file into ranges of about `size` bytes, each border between two words.
 ///
 /// Reads a few bytes around each border and nothing else, so gigabytes cost as little as they should. A word longer
-/// than `size` makes its range longer.
-pub fn cut(file: &File, len: u64, size: u64) -> io::Result<Vec<(u64, u64)>> {
-    let size = size.max(1);
+/// than `size` makes its range longer. From `fine` on the ranges are a quarter as long.
+pub fn cut(file: &File, len: u64, size: u64, fine: u64) -> io::Result<Vec<(u64, u64)>> {
     let mut ranges = Vec::new();
     let mut from = 0;
     while from < len {
-        let target = from.saturating_add(size);
+        let size = if from < fine { size } else { size / 4 };
+        let target = from.saturating_add(size.max(1));
         let to = if target >= len { len } else { first_gap(file, target, len)? };
         ranges.push((from, to));
         from = to;
@@ -205,12 +205,16 @@ pub fn read_range(file: &File, from: u64, to: u64, mut each: impl FnMut(&mut [u8
     Ok(())
 }
 
-/// Cuts all files into tasks; a file that cannot be read joins the skipped.
+/// Cuts all files into tasks, those of the last quarter smaller: so that the workers end at about the same time, whatever one
+/// of them has met with. A file that cannot be read joins the skipped.
 pub fn cut_all(found: &mut Found, size: u64) -> Vec<Range> {
     let mut ranges = Vec::new();
     let mut kept = Vec::new();
+    let mut coarse = found.sources.iter().map(|source| source.len).sum::<u64>() / 4 * 3;
     for source in found.sources.drain(..) {
-        match open(&source.path).and_then(|file| cut(&file, source.len, size)) {
+        let fine = coarse;
+        coarse = coarse.saturating_sub(source.len);
+        match open(&source.path).and_then(|file| cut(&file, source.len, size, fine)) {
             Ok(cuts) => {
                 ranges.extend(cuts.into_iter().map(|(from, to)| Range { file: kept.len(), from, to }));
                 kept.push(source);

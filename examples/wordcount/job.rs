@@ -29,6 +29,8 @@ pub struct Outcome {
     pub counts: Vec<(Vec<u8>, u64)>,
     /// From the common start to the last result.
     pub elapsed: Duration,
+    /// The same from the making of the pool.
+    pub whole: Duration,
     pub workers: Vec<Share>,
     pub kill: Option<Kill>,
     /// Files that could not be read to the end, and errno.
@@ -69,9 +71,10 @@ impl Drop for Guest {
     }
 }
 
-/// How many bytes a task has, unless somebody knows better: a dozen for each worker, neither tiny nor endless.
+/// How many bytes a task has, unless somebody knows better: half a dozen for each worker, and as many small ones in the
+/// end; neither tiny nor endless.
 pub fn task_bytes(total: u64, workers: usize) -> u64 {
-    total.div_ceil(12 * workers as u64).clamp(4 << 10, 16 << 20)
+    total.div_ceil(6 * workers as u64).clamp(4 << 10, 32 << 20)
 }
 
 /// Counts. `invite` may start one more worker, at the pool of that name; `turn` is called again and again with the tasks that
@@ -81,6 +84,7 @@ pub fn run(
     invite: impl FnOnce(&str) -> Option<Guest>,
     mut turn: impl FnMut(u64) -> bool + Send,
 ) -> Result<Outcome, Box<dyn Error>> {
+    let beginning = Instant::now();
     let (name, pool) = create(job.workers)?;
     let meeting = Meeting::open(&name)?;
     let mut guest = invite(&name);
@@ -110,7 +114,7 @@ pub fn run(
     let started = watch.started.unwrap_or_else(Instant::now);
     let mut outcome = Outcome { kill: watch.kill.take(), ..Outcome::default() };
     unpack(result, &mut outcome).ok_or("a worker sent something that is no count")?;
-    outcome.elapsed = started.elapsed();
+    (outcome.elapsed, outcome.whole) = (started.elapsed(), beginning.elapsed());
     if job.kill && outcome.kill.is_none() {
         // No worker of the pool's own has met the ambush.
         outcome.kill = pool.workers()?.first().and_then(|worker| kill(&pool, worker.pid, false));
