@@ -2,8 +2,24 @@
 //! slows down both does not count.
 //!
 //! ```sh
-//! cargo run --release -p ringfence-benchmarks --features pool --bin pool [-- --quick]
+//! cargo run --release -p ringfence-benchmarks --features pool --bin pool [-- [--quick] [words]]
 //! ```
+
+// How the example counts words.
+#[allow(dead_code)]
+#[path = "../../../examples/wordcount/count.rs"]
+mod count;
+#[allow(dead_code)]
+#[path = "../../../examples/wordcount/files.rs"]
+mod files;
+#[allow(dead_code)]
+#[path = "../../../examples/wordcount/job.rs"]
+mod job;
+#[allow(dead_code)]
+#[path = "../../../examples/wordcount/text.rs"]
+mod text;
+#[path = "../word_count.rs"]
+mod word_count;
 
 use std::hint::black_box;
 use std::process::Command;
@@ -173,7 +189,11 @@ fn main() {
     process::init();
     #[cfg(feature = "procspawn")]
     procspawn::init();
-    let rounds = if std::env::args().any(|arg| arg == "--quick") { 3 } else { 9 };
+    let told = |what: &str| std::env::args().any(|arg| arg == what);
+    let rounds = if told("--quick") { 3 } else { 9 };
+    if told("words") {
+        return word_count::measure(told("--quick"));
+    }
     let pool = Pool::new(WORKERS).expect("a pool");
     let threads = rayon_core::ThreadPoolBuilder::new().num_threads(WORKERS).build().expect("threads");
     (0..3).for_each(|_| _ = (tasks(&pool), rayon(&threads)));
@@ -192,4 +212,6 @@ fn main() {
     (0..3).for_each(|_| _ = (argument(&pool, &bytes), copy(&bytes, &mut other)));
     let memcpy = || copy(&bytes, &mut other);
     race("64 MiB argument, memcpy", 1.0 / 1.5, 3 * rounds, || argument(&pool, &bytes), memcpy);
+    drop(pool);
+    word_count::measure(told("--quick"));
 }
