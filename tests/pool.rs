@@ -452,6 +452,10 @@ fn a_pool_belongs_to_its_process() {
     let child = fork(|| {
         let pool = common::unsafe_copy(&pool);
         assert_eq!(pool.apply(square, (2,)), Err(TaskError::OtherProcess));
+        assert_eq!(pool.map(square, 0..3), Err(TaskError::OtherProcess));
+        assert!(matches!(pool.imap(square, [1_u64]), Err(TaskError::OtherProcess)));
+        assert_eq!(pool.apply_bytes("reverse", b"ab"), Err(TaskError::OtherProcess));
+        assert_eq!(pool.tally(), Err(PoolError::OtherProcess));
         assert_eq!(pool.close(), Err(PoolError::OtherProcess));
         assert_eq!(pool.terminate(), Err(PoolError::OtherProcess));
         assert_eq!(pool.join(), Err(PoolError::OtherProcess));

@@ -223,9 +223,8 @@ fn workers_are_killed_while_they_answer() {
     assert_eq!(pool.apply(square, (4,)), Ok(16));
 }
 
-/// The work of a closed pool is done though its workers die.
-/// A verdict comes behind what the dead had sent, however late that is received.
-// semantics 190
+/// A verdict comes behind what the dead had sent, however late that is received: here a callback that takes long delays it.
+// semantics 190 and 195
 #[test]
 fn what_a_worker_had_answered_counts_though_it_died() {
     init();
@@ -251,6 +250,7 @@ fn what_a_worker_had_answered_counts_though_it_died() {
     assert_eq!(begun.get(), Err(TaskError::WorkerDied { signal: Some(libc::SIGKILL) }));
 }
 
+/// The work of a closed pool is done though its workers die.
 // semantics 192
 #[test]
 fn workers_of_a_closed_pool_are_replaced_while_there_is_work() {

@@ -7,7 +7,8 @@ use super::errors::TaskError;
 
 /// What is done with the result of a call when it is there, on the pool's collector.
 ///
-/// One of the two is called, once; a panic in it is printed, and nothing else.
+/// One of the two is called, once; a panic in it is printed, and nothing else. The collector is one thread, which receives all results: while
+/// a callback runs none comes, of no task.
 #[must_use]
 pub struct Callbacks<R> {
     success: Option<Box<dyn FnOnce(R) + Send>>,
