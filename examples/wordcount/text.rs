@@ -8,7 +8,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// How often each word occurs.
-pub type Counts = HashMap<Box<[u8]>, u64, BuildHasherDefault<WordHasher>>;
+type Counts<Word> = HashMap<Word, u64, BuildHasherDefault<WordHasher>>;
+
+/// A word of at most 16 bytes, with zeros behind it, which no word has.
+type Short = (u64, u64);
 
 /// Whether a byte belongs to a word.
 pub const fn is_word_byte(byte: u8) -> bool {
@@ -34,7 +37,9 @@ const GAP: u8 = 0;
 /// Counts the words of a text that arrives in chunks, cut anywhere.
 #[derive(Default)]
 pub struct Counter {
-    counts: Counts,
+    /// In the table itself, which then fits into the cache of a core: nearly all words.
+    short: Counts<Short>,
+    long: Counts<Box<[u8]>>,
     /// The beginning of a word that the next chunk may go on with.
     open: Vec<u8>,
 }
@@ -55,7 +60,7 @@ impl Counter {
         }
         while let (word, Some(after)) = split_at_gap(rest) {
             if !word.is_empty() {
-                count(&mut self.counts, word, 1);
+                self.count(word);
             }
             rest = after;
         }
@@ -66,8 +71,17 @@ impl Counter {
     /// find one is quicker than to take it in.
     pub fn drain(&mut self, mut each: impl FnMut(&[u8], u64)) {
         self.close();
-        let few = self.counts.len() <= MOST_KEPT;
-        self.counts.retain(|word, times| {
+        let few = self.short.len() + self.long.len() <= MOST_KEPT;
+        self.short.retain(|(one, two), times| {
+            if *times > 0 {
+                let mut padded = [0; 16];
+                padded[..8].copy_from_slice(&one.to_le_bytes());
+                padded[8..].copy_from_slice(&two.to_le_bytes());
+                each(split_at_gap(&padded).0, std::mem::take(times));
+            }
+            few
+        });
+        self.long.retain(|word, times| {
             if *times > 0 {
                 each(word, std::mem::take(times));
             }
@@ -77,8 +91,23 @@ impl Counter {
 
     fn close(&mut self) {
         if !self.open.is_empty() {
-            count(&mut self.counts, &self.open, 1);
+            let word = std::mem::take(&mut self.open);
+            self.count(&word);
+            self.open = word;
             self.open.clear();
+        }
+    }
+
+    fn count(&mut self, word: &[u8]) {
+        let mut padded = [0; 16];
+        if let Some(start) = padded.get_mut(..word.len()) {
+            start.copy_from_slice(word);
+            let half = |at: usize| u64::from_le_bytes(std::array::from_fn(|nth| padded[at + nth]));
+            *self.short.entry((half(0), half(8))).or_default() += 1;
+        } else if let Some(times) = self.long.get_mut(word) {
+            *times += 1;
+        } else {
+            self.long.insert(word.into(), 1);
         }
     }
 }
@@ -92,16 +121,6 @@ fn split_at_gap(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     match text.iter().position(|byte| *byte == GAP) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
-    }
-}
-
-/// Adds `times` to the count of `word`.
-pub fn count(counts: &mut Counts, word: &[u8], times: u64) {
-    match counts.get_mut(word) {
-        Some(seen) => *seen += times,
-        None => {
-            counts.insert(word.into(), times);
-        }
     }
 }
 
