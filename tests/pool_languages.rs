@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ringfence::pool::{PoolOptions, TaskError};
-use ringfence::{Segment, process};
+use ringfence::{Segment, SegmentOptions, process};
 
 /// Runs it, or says that it is missing.
 fn has(program: &str) -> bool {
@@ -192,4 +192,35 @@ fn a_worker_in_c_ends_when_the_process_of_its_pool_is_killed() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!((output.status.code(), said.as_str()), (Some(1), "worker: the pool's process is gone\n"));
     assert!(common::listed(&name.0).is_empty());
+}
+
+// semantics 197
+#[test]
+fn a_worker_in_c_leaves_the_name_to_a_segment_that_was_made_since() {
+    if !has("cc") {
+        return;
+    }
+    let library = library(std::env::current_exe().unwrap().ancestors().nth(2).unwrap());
+    let folder = Folder::new("pool-successor");
+    let program = compile(&folder.0, &library);
+    let name = common::Name::new("pool-successor");
+    let mut parent = common::Role::start("parent", &[&name.0]);
+    parent.expect("made");
+    let worker = Command::new(program).arg(&name.0).stderr(Stdio::piped()).spawn().unwrap();
+    let segment = Segment::open(&name.0).unwrap();
+    let joined = || segment.participants().iter().any(|info| info.pid == worker.id());
+    common::until("the worker comes", joined);
+    drop(segment);
+    let pid = worker.id() as i32;
+    // SAFETY: touches no memory; the worker is a child that was not waited for.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGSTOP) }, 0);
+    common::until("the worker stops", || common::state_of(pid) == Some('T'));
+    parent.kill();
+    Segment::unlink(&name.0).unwrap();
+    let successor = Segment::create(&name.0, &SegmentOptions::new()).unwrap();
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGCONT) }, 0);
+    assert_eq!(worker.wait_with_output().unwrap().status.code(), Some(1));
+    assert_eq!(common::listed(&name.0).len(), 1);
+    drop(successor);
 }

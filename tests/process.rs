@@ -29,7 +29,6 @@ fn role_entry() {
         Some("careless") => careless(),
         Some("forgetful") => forgetful(),
         Some("unlinked") => unlinked(),
-        Some("ignores-sigchld") => ignores_sigchld(),
         _ => {}
     }
 }
@@ -580,45 +579,6 @@ fn a_program_may_learn_its_name() {
     assert!(printed.lines().any(|line| line == format!("told of {}", std::process::id())), "{printed}");
     child.join().unwrap();
     assert_eq!(child.exit_code().unwrap(), Some(0));
-}
-
-/// This process and its children to be.
-fn on_one_processor() {
-    // SAFETY: a set of bits that lives as long as the calls; they change where this process runs.
-    unsafe {
-        let mut one: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(libc::sched_getcpu() as usize, &mut one);
-        libc::sched_setaffinity(0, size_of_val(&one), &raw const one);
-    }
-}
-
-fn ignores_sigchld() {
-    init();
-    // SAFETY: changes a disposition of this process, which does nothing else.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
-    let mut child = ended(Process::new(square, (7,)));
-    assert!(!child.is_alive().unwrap());
-    assert!(matches!(child.exit_code(), Err(ProcessError::Lost)));
-    child.kill().unwrap();
-    assert_eq!(child.result().unwrap(), 49);
-    let mut child = started(Process::new(hangs, ()));
-    child.kill().unwrap();
-    child.join().unwrap();
-    assert!(matches!(child.result(), Err(ProcessError::Lost)));
-    assert!(format!("{child:?}").ends_with(" stopped[unknown]>"));
-    // Gone before its parent has seen more of it than its number, many of them where both have one processor.
-    on_one_processor();
-    for _ in 0..200 {
-        let child = ended(Process::program("true"));
-        assert!(matches!(child.exit_code(), Err(ProcessError::Lost)));
-        child.terminate().unwrap();
-    }
-}
-
-// semantics 187
-#[test]
-fn somebody_else_reaps_it() {
-    Role::start("ignores-sigchld", &[]).finish();
 }
 
 #[test]

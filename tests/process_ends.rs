@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::chance::Chance;
-use common::{PATIENCE, reap, state_of, until};
+use common::{PATIENCE, Role, reap, role, state_of, until};
 use ringfence::Portable;
 use ringfence::pool::{Broken, Pool, PoolOptions, TaskError};
 use ringfence::process::{self, Process, ProcessError, Stdio};
@@ -21,6 +21,13 @@ fn child_entry() {
 
 fn init() {
     process::init_test("child_entry");
+}
+
+#[test]
+fn role_entry() {
+    if role().is_some_and(|(name, _)| name == "ignores-sigchld") {
+        ignores_sigchld();
+    }
 }
 
 fn started<R: Portable>(process: Result<Process<R>, ProcessError>) -> Process<R> {
@@ -495,4 +502,56 @@ fn ctrl_c_ends_parent_and_children() {
     let status = parent.wait().unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGINT));
     children.iter().for_each(|child| until("a child has ended", || gone(*child)));
+}
+
+fn answer() -> u64 {
+    42
+}
+
+ringfence::register!(answer);
+
+/// To its end, which comes by itself.
+fn ended<R: Portable>(process: Result<Process<R>, ProcessError>) -> Process<R> {
+    let process = started(process);
+    process.join_timeout(PATIENCE).unwrap();
+    process
+}
+
+/// This process and its children to be.
+fn on_one_processor() {
+    // SAFETY: a set of bits that lives as long as the calls; they change where this process runs.
+    unsafe {
+        let mut one: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(libc::sched_getcpu() as usize, &mut one);
+        libc::sched_setaffinity(0, size_of_val(&one), &raw const one);
+    }
+}
+
+fn ignores_sigchld() {
+    init();
+    // SAFETY: changes a disposition of this process, which does nothing else.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    let mut child = ended(Process::new(answer, ()));
+    assert!(!child.is_alive().unwrap());
+    assert!(matches!(child.exit_code(), Err(ProcessError::Lost)));
+    child.kill().unwrap();
+    assert_eq!(child.result().unwrap(), 42);
+    let mut child = started(Process::new(hangs, ()));
+    child.kill().unwrap();
+    child.join().unwrap();
+    assert!(matches!(child.result(), Err(ProcessError::Lost)));
+    assert!(format!("{child:?}").ends_with(" stopped[unknown]>"));
+    // Gone before its parent has seen more of it than its number, many of them where both have one processor.
+    on_one_processor();
+    for _ in 0..200 {
+        let child = ended(Process::program("true"));
+        assert!(matches!(child.exit_code(), Err(ProcessError::Lost)));
+        child.terminate().unwrap();
+    }
+}
+
+// semantics 187
+#[test]
+fn somebody_else_reaps_it() {
+    Role::start("ignores-sigchld", &[]).finish();
 }

@@ -229,8 +229,9 @@ impl Desk {
     /// The pool's process is gone, and nobody else takes the name away.
     #[cold]
     fn alone(&self) -> Served {
-        if let Some(name) = self.segment.name() {
-            let _ = Segment::unlink(name);
+        if let (Some(name), Ok(fd)) = (self.segment.name(), self.segment.try_clone_fd()) {
+            // Not one that somebody has made since under this name.
+            let _ = Segment::unlink_if(name, &fd);
         }
         Served::ParentGone
     }

@@ -158,7 +158,7 @@ impl Segment {
     }
 
     /// Takes the name away if it is that of the segment behind this descriptor. Whether it was.
-    #[cfg(feature = "process")]
+    #[cfg_attr(not(any(feature = "process", feature = "capi")), allow(dead_code))]
     pub(crate) fn unlink_if(name: &str, fd: &OwnedFd) -> Result<bool, Error> {
         let inode = crate::sys::shm::stat(std::os::fd::AsFd::as_fd(fd))?.inode;
         named::unlink_if(&named::path_of(name)?, inode)

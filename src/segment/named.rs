@@ -252,7 +252,6 @@ pub fn unlink(path: &Path, options: &SegmentOptions) -> Result<(), Error> {
 }
 
 /// Takes the name away from the segment that is this file, whoever has it open. Whether that had it.
-#[cfg(feature = "process")]
 pub fn unlink_if(path: &Path, inode: shm::Inode) -> Result<bool, Error> {
     // Opened anew: a lock of the door's belongs to the description, and an inherited one has several owners.
     let fd = match shm::open_same(path, inode) {
