@@ -3,7 +3,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use ringfence::pool::{PoolOptions, TaskError};
 use ringfence::{Segment, SegmentOptions, process};
@@ -170,23 +170,28 @@ fn a_typed_call_that_a_worker_in_c_does_not_understand_fails_alone() {
     assert!(worker.wait().unwrap().success());
 }
 
-// semantics 197 and 198
-#[test]
-fn a_worker_in_c_ends_when_the_process_of_its_pool_is_killed() {
+/// A pool of another process, under a name, and a worker in C that has come to it.
+fn pool_with_a_worker_in_c(what: &str) -> Option<(common::Name, common::Role, Child)> {
     if !has("cc") {
-        return;
+        return None;
     }
     let library = library(std::env::current_exe().unwrap().ancestors().nth(2).unwrap());
-    let folder = Folder::new("pool-orphan");
+    let folder = Folder::new(what);
     let program = compile(&folder.0, &library);
-    let name = common::Name::new("pool-orphan");
+    let name = common::Name::new(what);
     let mut parent = common::Role::start("parent", &[&name.0]);
     parent.expect("made");
     let worker = Command::new(program).arg(&name.0).stderr(Stdio::piped()).spawn().unwrap();
     let segment = Segment::open(&name.0).unwrap();
     let joined = || segment.participants().iter().any(|info| info.pid == worker.id());
     common::until("the worker comes", joined);
-    drop(segment);
+    Some((name, parent, worker))
+}
+
+// semantics 197 and 198
+#[test]
+fn a_worker_in_c_ends_when_the_process_of_its_pool_is_killed() {
+    let Some((name, parent, worker)) = pool_with_a_worker_in_c("pool-orphan") else { return };
     parent.kill();
     let output = worker.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -197,20 +202,7 @@ fn a_worker_in_c_ends_when_the_process_of_its_pool_is_killed() {
 // semantics 197
 #[test]
 fn a_worker_in_c_leaves_the_name_to_a_segment_that_was_made_since() {
-    if !has("cc") {
-        return;
-    }
-    let library = library(std::env::current_exe().unwrap().ancestors().nth(2).unwrap());
-    let folder = Folder::new("pool-successor");
-    let program = compile(&folder.0, &library);
-    let name = common::Name::new("pool-successor");
-    let mut parent = common::Role::start("parent", &[&name.0]);
-    parent.expect("made");
-    let worker = Command::new(program).arg(&name.0).stderr(Stdio::piped()).spawn().unwrap();
-    let segment = Segment::open(&name.0).unwrap();
-    let joined = || segment.participants().iter().any(|info| info.pid == worker.id());
-    common::until("the worker comes", joined);
-    drop(segment);
+    let Some((name, parent, worker)) = pool_with_a_worker_in_c("pool-successor") else { return };
     let pid = worker.id() as i32;
     // SAFETY: touches no memory; the worker is a child that was not waited for.
     assert_eq!(unsafe { libc::kill(pid, libc::SIGSTOP) }, 0);
