@@ -71,10 +71,10 @@ impl Drop for Guest {
     }
 }
 
-/// How many bytes a task has, unless somebody knows better: half a dozen for each worker, and as many small ones in the
+/// How many bytes a task has, unless somebody knows better: three or four for each worker, and as many small ones in the
 /// end; neither tiny nor endless.
 pub fn task_bytes(total: u64, workers: usize) -> u64 {
-    total.div_ceil(6 * workers as u64).clamp(4 << 10, 32 << 20)
+    total.div_ceil(4 * workers as u64).clamp(4 << 10, 32 << 20)
 }
 
 /// Counts. `invite` may start one more worker, at the pool of that name; `turn` is called again and again with the tasks that
