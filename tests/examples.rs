@@ -5,7 +5,7 @@ mod common;
 use common::{examples, run_example};
 
 fn run(name: &str, judge: fn(&str)) {
-    run_example(name, &[], judge);
+    run_example(name, judge);
 }
 
 // semantics 1

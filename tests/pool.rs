@@ -588,6 +588,5 @@ fn an_answer_to_another_task_is_passed_over() {
 
 #[test]
 fn the_example() {
-    let features: &[_] = if cfg!(feature = "tracing") { &["process", "tracing"] } else { &["process"] };
-    common::run_example("pool", features, common::examples::pool);
+    common::run_example("pool", common::examples::pool);
 }

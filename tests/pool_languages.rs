@@ -61,8 +61,7 @@ fn workers_in_c_and_python_serve_a_pool() {
     if !has("cc") || !has("python3") {
         return;
     }
-    let features: &[_] = if cfg!(feature = "tracing") { &["process", "tracing"] } else { &["process"] };
-    let parent = common::example("pool_languages", features);
+    let parent = common::example("pool_languages");
     let library = library(parent.ancestors().nth(2).unwrap());
     let folder = Folder::new("pool-languages");
     let c = compile(&folder.0, &library);

@@ -583,6 +583,5 @@ fn a_program_may_learn_its_name() {
 
 #[test]
 fn the_example_sees_its_children() {
-    let features: &[_] = if cfg!(feature = "tracing") { &["process", "tracing"] } else { &["process"] };
-    common::run_example("process", features, common::examples::process);
+    common::run_example("process", common::examples::process);
 }

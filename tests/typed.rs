@@ -582,7 +582,5 @@ fn typed_objects_are_waited_for_beside_others() {
 
 #[test]
 fn the_example_prints_every_report() {
-    // What this test was built with is there already.
-    let features: &[_] = if cfg!(feature = "tracing") { &["serde", "tracing"] } else { &["serde"] };
-    common::run_example("typed", features, examples::typed);
+    common::run_example("typed", examples::typed);
 }

@@ -193,7 +193,7 @@ fn the_last_of_those_in_its_way_wakes_the_writer() {
 
 /// The writer dies anywhere in its second record; another one goes on.
 fn a_writer_dies(readers: u32) {
-    at_every_step(2, move |step, deaths| {
+    at_every_step(bound(1, 2), move |step, deaths| {
         let world = World::new(1, readers);
         let mut reader = world.reader(3);
         let mut writer = world.writer(1);

@@ -17,7 +17,7 @@ pub fn program() -> &'static Path {
         if let Some(path) = std::env::var_os("RINGFENCE_WORDCOUNT") {
             return path.into();
         }
-        super::example("wordcount", &["process"])
+        super::example("wordcount")
     })
 }
 
