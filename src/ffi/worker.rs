@@ -33,7 +33,7 @@ use std::collections::HashMap;
 use super::argument::{self, Out, exclusive, reference};
 use super::boundary::{Failure, boundary};
 use super::status::rf_status::*;
-use crate::pool::{self, Desk, FEWER_CALLS, Outcome, Served, TaskKind};
+use crate::pool::{self, Desk, Outcome, Served};
 use crate::segment::Segment;
 use crate::segment::directory::Mode;
 
@@ -147,18 +147,7 @@ pub unsafe extern "C" fn rf_worker_serve(worker: *const rf_worker, most: u64, ti
                 let text = format!("the worker has no handler for \"{}\"", task.name);
                 return reply.set(Outcome::NoFunction, text.as_bytes());
             };
-            let ran = match task.kind {
-                TaskKind::Bytes => handler.run(argument, reply.payload()),
-                TaskKind::Calls => {
-                    let all = pool::calls(task.calls, argument, reply.payload(), |arguments, result| {
-                        handler.run(arguments, result)
-                    });
-                    all.ok_or_else(|| (Outcome::BadArguments, FEWER_CALLS.to_vec()))
-                }
-            };
-            if let Err((outcome, reason)) = ran {
-                reply.set(outcome, &reason);
-            }
+            reply.run(task, argument, |argument, result| handler.run(argument, result));
         })?;
         match served {
             Served::Closed | Served::Enough => Ok(RF_OK),

@@ -5,8 +5,8 @@ use crate::process::{CallError, Panic, Registration, named};
 use crate::segment::Segment;
 use crate::sys::nap::Deadline;
 
-use super::wire::{Outcome, ResultKind, Task, TaskKind, push_part};
-use super::worker::{Desk, FEWER_CALLS, Failure, Reply, calls};
+use super::wire::{Outcome, ResultKind, Task, push_part};
+use super::worker::{Desk, Failure, Reply};
 
 /// A function and the encoded arguments that it is called with before the first task: name, signature, arguments.
 pub(super) type Initializer = (String, String, Vec<u8>);
@@ -54,22 +54,7 @@ impl Functions {
                 Err(error) => return reply.set(Outcome::NoFunction, error.to_string().as_bytes()),
             },
         };
-        match task.kind {
-            TaskKind::Bytes => {
-                if let Err(error) = function.call_into(payload, reply.payload()) {
-                    let (outcome, payload) = failure(error);
-                    reply.set(outcome, &payload);
-                }
-            }
-            TaskKind::Calls => {
-                let all = calls(task.calls, payload, reply.payload(), |arguments, result| {
-                    function.call_into(arguments, result).map_err(failure)
-                });
-                if all.is_none() {
-                    reply.set(Outcome::BadArguments, FEWER_CALLS);
-                }
-            }
-        }
+        reply.run(task, payload, |arguments, result| function.call_into(arguments, result).map_err(failure));
     }
 }
 

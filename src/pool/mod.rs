@@ -47,8 +47,8 @@ mod progress;
 
 #[cfg(feature = "capi")]
 pub(crate) use {
-    wire::{Outcome, TaskKind},
-    worker::{Desk, FEWER_CALLS, Failure, Served, calls},
+    wire::Outcome,
+    worker::{Desk, Failure, Served},
 };
 
 #[cfg(feature = "process")]

@@ -12,7 +12,7 @@
 //!   seen the answer yet, and gets a second one, which it passes over.
 
 use super::table::{Begin, RESULTS, TASKS, Table};
-use super::wire::{Elsewhere, Outcome, ResultHead, ResultKind, Task, push_outcome, take_part, write_part};
+use super::wire::{Elsewhere, Outcome, ResultHead, ResultKind, Task, TaskKind, push_outcome, take_part, write_part};
 use crate::error::Error;
 use crate::queue::{Channel, SendError, TakeError, WorkQueue};
 use crate::segment::Segment;
@@ -62,28 +62,39 @@ impl Reply {
         Self { message, outcome: head.outcome }
     }
 
-    /// The bytes of the payload, to append to.
-    pub fn payload(&mut self) -> &mut Vec<u8> {
-        &mut self.message
-    }
-
     /// Forgets what was appended, and makes the payload this.
     pub fn set(&mut self, outcome: Outcome, payload: &[u8]) {
         self.message.truncate(ResultHead::bytes());
         self.message.extend_from_slice(payload);
         self.outcome = outcome;
     }
+
+    /// What becomes of a task whose function is `call`: it is given an argument, encoded or of bytes, and appends the result.
+    pub fn run(
+        &mut self,
+        task: &Task<'_>,
+        payload: &[u8],
+        mut call: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), Failure>,
+    ) {
+        let ran = match task.kind {
+            TaskKind::Bytes => call(payload, &mut self.message),
+            TaskKind::Calls => {
+                let all = calls(task.calls, payload, &mut self.message, call);
+                all.ok_or_else(|| (Outcome::BadArguments, b"the task has fewer calls than it says".to_vec()))
+            }
+        };
+        if let Err((outcome, reason)) = ran {
+            self.set(outcome, &reason);
+        }
+    }
 }
 
 /// Why a call has no result: the outcome, and its payload.
 pub type Failure = (Outcome, Vec<u8>);
 
-/// What is said of a chunk with fewer calls than it says.
-pub const FEWER_CALLS: &[u8] = b"the task has fewer calls than it says";
-
 /// All calls of a chunk, one after another, whatever becomes of each. `call` is given the encoded arguments, and appends the
 /// encoded result. `None`: the chunk has fewer calls than it says.
-pub fn calls(
+fn calls(
     count: u32,
     mut payload: &[u8],
     results: &mut Vec<u8>,
