@@ -5,10 +5,9 @@
 //! sent. Workers are children of this thread, which lives as long as they do.
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::answer::lock;
 use super::books::{Books, Phase};
 use super::child::{self, Initializer};
 use super::errors::Broken;
@@ -22,16 +21,6 @@ use crate::sys::nap::Deadline;
 const GRACE: Duration = Duration::from_secs(5);
 /// A worker could not be started, and others are there: when it is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
-
-/// A worker of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WorkerInfo {
-    /// Its name: `PoolWorker-N`.
-    pub name: String,
-    /// Its pid.
-    pub pid: u32,
-}
 
 /// What each worker is started with.
 pub(super) struct Plan {
@@ -53,7 +42,6 @@ pub(super) struct Crew {
     books: Arc<Books>,
     plan: Plan,
     workers: Vec<Worker>,
-    roster: Arc<Mutex<Vec<WorkerInfo>>>,
     /// How many have been started.
     started: u64,
 }
@@ -84,8 +72,8 @@ fn work(fd: i32, name: Option<String>, number: u32, most: Option<u64>, initializ
 crate::register!(work as "ringfence.pool.work");
 
 impl Crew {
-    pub(super) fn new(books: Arc<Books>, plan: Plan, roster: Arc<Mutex<Vec<WorkerInfo>>>) -> Self {
-        Self { books, plan, workers: Vec::new(), roster, started: 0 }
+    pub(super) fn new(books: Arc<Books>, plan: Plan) -> Self {
+        Self { books, plan, workers: Vec::new(), started: 0 }
     }
 
     /// Minds the workers until the pool is over; `first` is told how the first start went.
@@ -168,9 +156,6 @@ impl Crew {
         if dead.is_empty() {
             return;
         }
-        self.list();
-        // What they had is given back now, not when somebody misses it.
-        let _ = self.books.segment.recover();
         let turn = {
             let mut entries = self.books.entries();
             let turns = dead.into_iter().map(|(number, code)| {
@@ -179,6 +164,8 @@ impl Crew {
             });
             turns.max().unwrap_or(0)
         };
+        // What they had is given back now, not when somebody misses it.
+        let _ = self.books.segment.recover();
         self.books.knock(turn);
     }
 
@@ -202,12 +189,10 @@ impl Crew {
                 }
                 Err(error) => {
                     self.books.entries().dismiss(number);
-                    self.list();
                     return Err(error);
                 }
             }
         }
-        self.list();
         Ok(())
     }
 
@@ -219,13 +204,6 @@ impl Crew {
         process.set_name(name)?.set_daemon(true)?.set_worker()?.pass_descriptor(fd)?;
         process.start()?;
         Ok(process)
-    }
-
-    /// Tells the callers who there is.
-    fn list(&self) {
-        let info =
-            |worker: &Worker| Some(WorkerInfo { name: worker.process.name().to_owned(), pid: worker.process.pid()? });
-        *lock(&self.roster) = self.workers.iter().filter_map(info).collect();
     }
 
     /// Ends all workers: SIGTERM, and SIGKILL to those that have not ended then.

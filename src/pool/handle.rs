@@ -10,10 +10,10 @@ use super::answer::{AsyncResult, Call, Shape, Sink, Then, decode_all, decode_byt
 use super::books::{Books, Phase, Tally, Target};
 use super::callbacks::{Callbacks, then};
 use super::collector;
-use super::crew::{Crew, Plan, WorkerInfo};
+use super::crew::{Crew, Plan};
 use super::errors::{PoolError, TaskError};
 use super::options::PoolOptions;
-use super::progress::Progress;
+use super::progress::{Progress, WorkerInfo};
 use super::table::{RESULTS, TASKS, Table};
 use super::wire::{TaskKind, push_part, write_part};
 use crate::process::{BYTES, Function, Registration, registered};
@@ -78,7 +78,6 @@ pub struct Pool {
 pub(super) struct Inner {
     books: Arc<Books>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    roster: Arc<Mutex<Vec<WorkerInfo>>>,
     /// For the size of chunks.
     workers: usize,
     segment_name: Option<String>,
@@ -113,15 +112,13 @@ impl Pool {
         let name = initializer.as_ref().map(|(name, ..)| name.clone());
         let books = Arc::new(Books::new(segment, tasks, results, table, slots, name)?);
 
-        let roster = Arc::default();
         let segment_name = options.segment_name.clone();
         let plan = Plan { workers, name: options.worker_name, most: options.most, initializer, segment_name };
-        let crew = Crew::new(books.clone(), plan, Arc::clone(&roster));
+        let crew = Crew::new(books.clone(), plan);
         let pool = Self {
             inner: ManuallyDrop::new(Inner {
                 books: books.clone(),
                 threads: Mutex::default(),
-                roster,
                 workers: workers.max(1),
                 segment_name: options.segment_name,
             }),
@@ -464,7 +461,7 @@ impl Pool {
     /// # Errors
     /// As [`close`](Self::close).
     pub fn workers(&self) -> Result<Vec<WorkerInfo>, PoolError> {
-        Ok(lock(&self.minding()?.roster).clone())
+        Ok(self.minding()?.books.entries().counts.running())
     }
 
     /// How far it is: tasks done, and given to it, and done by each worker. It takes a moment of the lock under which answers are
@@ -526,8 +523,10 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Pool");
         if let Ok(inner) = self.ours() {
-            let phase = inner.books.entries().phase.clone();
-            shown.field("workers", &lock(&inner.roster).len()).field("phase", &phase);
+            let entries = inner.books.entries();
+            let (workers, phase) = (entries.counts.running().len(), entries.phase.clone());
+            drop(entries);
+            shown.field("workers", &workers).field("phase", &phase);
         }
         shown.finish_non_exhaustive()
     }

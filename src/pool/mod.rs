@@ -56,10 +56,9 @@ pub use {
     answer::AsyncResult,
     books::Tally,
     callbacks::Callbacks,
-    crew::WorkerInfo,
     errors::{Broken, PoolError, TaskError},
     handle::Pool,
     imap::Imap,
     options::PoolOptions,
-    progress::{Progress, WorkerProgress},
+    progress::{Progress, WorkerInfo, WorkerProgress},
 };

@@ -57,6 +57,16 @@ pub struct WorkerProgress {
     pub done: u64,
 }
 
+/// A worker of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerInfo {
+    /// Its name: `PoolWorker-N`.
+    pub name: String,
+    /// Its pid.
+    pub pid: u32,
+}
+
 /// What is counted for each worker.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -132,6 +142,12 @@ impl Counts {
             self.others.remove(&number);
             self.folded += worker.done;
         }
+    }
+
+    /// The workers of the pool's own that run.
+    pub(super) fn running(&self) -> Vec<WorkerInfo> {
+        let running = self.workers.values().filter(|worker| worker.alive);
+        running.filter_map(|worker| Some(WorkerInfo { name: worker.name.clone(), pid: worker.pid? })).collect()
     }
 
     /// The report.
